@@ -1,0 +1,73 @@
+package metric
+
+// Kind says how a server may combine a metric's values over time.
+type Kind uint8
+
+// The kinds of the wire format. The zero Kind is Gauge.
+const (
+	// Gauge is a reading that stands for itself: a temperature, a ratio.
+	Gauge Kind = iota
+	// Counter is cumulative and monotonic since the series' start.
+	Counter
+	// UpDown is a cumulative amount that may also fall: bytes in use.
+	UpDown
+)
+
+// kindNames holds the wire names, indexed by Kind.
+var kindNames = [...]string{Gauge: "gauge", Counter: "counter", UpDown: "updown"}
+
+// String returns the kind's name on the wire, or "unknown".
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// ParseKind is the inverse of Kind.String; ok is false for any other text.
+func ParseKind(s string) (k Kind, ok bool) {
+	for i, name := range kindNames {
+		if s == name {
+			return Kind(i), true
+		}
+	}
+	return Gauge, false
+}
+
+// Desc describes one metric. A Desc is declared once, as a package-level
+// literal beside its collector, and never changes: its address identifies it.
+type Desc struct {
+	// Name is the OpenTelemetry name, such as "system.cpu.time".
+	Name string
+	// Unit is the UCUM unit: "By", "s", "1" (a ratio), "{operations}".
+	Unit string
+	// Kind is how values combine over time.
+	Kind Kind
+	// Detailed marks a metric that HEKA_DETAIL=basic leaves out.
+	Detailed bool
+	// Labels lists the label keys that its series may carry, in order.
+	Labels []string
+	// Help is one sentence for the generated docs/metrics.md.
+	Help string
+	// Source names where the kernel reports it: "/proc/stat".
+	Source string
+}
+
+// Label is one dimension of a series, or one resource attribute.
+type Label struct {
+	Key, Value string
+}
+
+// L is shorthand for a Label.
+func L(key, value string) Label { return Label{Key: key, Value: value} }
+
+// Series is one stream of values: a metric and its label values. It is
+// immutable once made and safe to share between goroutines.
+type Series struct {
+	*Desc
+	// Labels holds the label values, in the order the collector gave them.
+	Labels []Label
+	// StartMS is the Unix time in ms since which a counter accumulates;
+	// 0 means the host's boot.
+	StartMS int64
+}

@@ -1,0 +1,150 @@
+package metric
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// Point is one value of one series in one tick.
+type Point struct {
+	Series *Series
+	Value  Value
+}
+
+// sweepEvery is how many ticks pass between two sweeps of unused series, and
+// idleTicks how long a series must have been silent to be swept: an hour at
+// the default interval, so that a mount which comes and goes stays one series.
+const (
+	sweepEvery = 120
+	idleTicks  = 720
+)
+
+// Snapshot collects the points of one tick and is reused for the next. It
+// also interns series, so that a series keeps one address from tick to tick
+// and steady state allocates nothing, and bounds how many there can be.
+// A Snapshot is not safe for concurrent use; the series it hands out are.
+type Snapshot struct {
+	// TimeMS is the tick's wall-clock time in Unix ms.
+	TimeMS int64
+	// Points holds the tick's readings. The slice is valid until Reset.
+	Points []Point
+
+	max        int
+	series     map[string]*interned
+	key        []byte
+	tick       uint64
+	startMS    int64
+	overLimit  int64
+	duplicates int64
+}
+
+type interned struct {
+	series   *Series
+	lastTick uint64
+}
+
+// NewSnapshot returns an empty snapshot that admits at most maxSeries series
+// at any one time; 0 means no bound.
+func NewSnapshot(maxSeries int) *Snapshot {
+	return &Snapshot{max: maxSeries, series: make(map[string]*interned)}
+}
+
+// Reset empties the snapshot for a tick at timeMS.
+func (s *Snapshot) Reset(timeMS int64) {
+	s.TimeMS = timeMS
+	s.Points = s.Points[:0]
+	s.tick++
+	s.startMS = 0
+	if s.tick%sweepEvery == 0 {
+		s.sweep()
+	}
+}
+
+// Since sets the start time, in Unix ms, of the counters added from here on;
+// 0, the default after Reset, means the host's boot.
+func (s *Snapshot) Since(startMS int64) { s.startMS = startMS }
+
+// OverLimit returns how many points were dropped because the bound on series
+// was reached, since the snapshot was made.
+func (s *Snapshot) OverLimit() int64 { return s.overLimit }
+
+// Duplicates returns how many points were dropped because their series
+// already had a value in the same tick, since the snapshot was made.
+func (s *Snapshot) Duplicates() int64 { return s.duplicates }
+
+// Int adds an integer reading. labels is not retained.
+func (s *Snapshot) Int(d *Desc, v int64, labels ...Label) { s.add(d, Int(v), labels) }
+
+// Uint adds an unsigned reading. Values beyond 2^63-1, which no kernel
+// counter reaches but "unlimited" sentinels do, are left out.
+func (s *Snapshot) Uint(d *Desc, v uint64, labels ...Label) {
+	if v <= math.MaxInt64 {
+		s.add(d, Int(int64(v)), labels)
+	}
+}
+
+// Float adds a floating-point reading; NaN and infinities are left out.
+func (s *Snapshot) Float(d *Desc, v float64, labels ...Label) {
+	if value := Float(v); !value.IsNull() {
+		s.add(d, value, labels)
+	}
+}
+
+func (s *Snapshot) add(d *Desc, v Value, labels []Label) {
+	e := s.intern(d, labels)
+	switch {
+	case e == nil:
+		s.overLimit++
+	case e.lastTick == s.tick:
+		s.duplicates++
+	default:
+		e.lastTick = s.tick
+		s.Points = append(s.Points, Point{Series: e.series, Value: v})
+	}
+}
+
+// intern finds or makes the series, or returns nil at the bound.
+func (s *Snapshot) intern(d *Desc, labels []Label) *interned {
+	key := append(s.key[:0], d.Name...)
+	for _, l := range labels {
+		key = append(key, 0)
+		key = append(key, l.Key...)
+		key = append(key, 0)
+		key = append(key, l.Value...)
+	}
+	s.key = key
+	e := s.series[string(key)]
+	switch {
+	case e == nil && s.max > 0 && len(s.series) >= s.max:
+		return nil
+	case e == nil:
+		e = &interned{}
+		s.series[string(key)] = e
+	case e.series.StartMS == s.startMS:
+		return e
+	}
+	// New, or a counter that started anew: a series is immutable, so replace it.
+	e.series = &Series{Desc: d, Labels: cloneLabels(labels), StartMS: s.startMS}
+	return e
+}
+
+// sweep forgets series that have had no value for idleTicks.
+func (s *Snapshot) sweep() {
+	for key, e := range s.series {
+		if e.lastTick+idleTicks < s.tick {
+			delete(s.series, key)
+		}
+	}
+}
+
+// cloneLabels copies the text too: readings are often slices of a whole /proc
+// file, which a retained label would keep alive.
+func cloneLabels(labels []Label) []Label {
+	out := slices.Clone(labels)
+	for i := range out {
+		out[i].Key = strings.Clone(out[i].Key)
+		out[i].Value = strings.Clone(out[i].Value)
+	}
+	return out
+}
