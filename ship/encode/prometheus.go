@@ -1,0 +1,112 @@
+package encode
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// Prometheus appends the newest value of each series in the Prometheus text
+// exposition format, with its time: "system_cpu_time_seconds_total{…} 1.5 ts".
+// The format wants a metric's series together, so it sorts b.Series by name.
+func Prometheus(dst []byte, b *metric.Batch) []byte {
+	slices.SortStableFunc(b.Series, func(a, b metric.Column) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	typed := ""
+	for i := range b.Series {
+		column := &b.Series[i]
+		value, at, ok := newest(column, b.Times)
+		if !ok {
+			continue
+		}
+		name := prometheusName(column.Desc)
+		if name != typed {
+			typed = name
+			dst = append(dst, "# TYPE "+name+" "+prometheusType(column.Kind)+"\n"...)
+		}
+		dst = append(dst, name...)
+		dst = appendPrometheusLabels(dst, column.Series.Labels)
+		dst = append(dst, ' ')
+		dst = value.Append(dst)
+		dst = append(dst, ' ')
+		dst = strconv.AppendInt(dst, at, 10)
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
+func newest(c *metric.Column, times []int64) (v metric.Value, at int64, ok bool) {
+	for i := len(c.Values) - 1; i >= 0; i-- {
+		if !c.Values[i].IsNull() {
+			return c.Values[i], times[i], true
+		}
+	}
+	return metric.Value{}, 0, false
+}
+
+func prometheusName(d *metric.Desc) string {
+	name := sanitize(d.Name)
+	if suffix := unitSuffix(d.Unit); !strings.HasSuffix(name, suffix) {
+		name += suffix
+	}
+	if d.Kind == metric.Counter {
+		name += "_total"
+	}
+	return name
+}
+
+// unitSuffix turns a UCUM unit into the word of a Prometheus metric name, as
+// OpenTelemetry's compatibility specification has it. Units in braces are
+// annotations and add nothing.
+func unitSuffix(unit string) string {
+	switch unit {
+	case "By":
+		return "_bytes"
+	case "s":
+		return "_seconds"
+	case "1":
+		return "_ratio"
+	default:
+		return ""
+	}
+}
+
+func prometheusType(k metric.Kind) string {
+	if k == metric.Counter {
+		return "counter"
+	}
+	return "gauge"
+}
+
+// sanitize replaces what a Prometheus name may not hold by underscores.
+func sanitize(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_':
+			return r
+		default:
+			return '_'
+		}
+	}, name)
+}
+
+func appendPrometheusLabels(dst []byte, labels []metric.Label) []byte {
+	if len(labels) == 0 {
+		return dst
+	}
+	for i, l := range labels {
+		dst = append(dst, "{,"[min(i, 1)])
+		dst = append(dst, sanitize(l.Key)...)
+		dst = append(dst, `="`...)
+		dst = append(dst, prometheusEscaper().Replace(strings.ToValidUTF8(l.Value, "�"))...)
+		dst = append(dst, '"')
+	}
+	return append(dst, '}')
+}
+
+func prometheusEscaper() *strings.Replacer {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+}
