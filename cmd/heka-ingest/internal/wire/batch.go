@@ -1,0 +1,123 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Schema is the one schema that Decode accepts.
+const Schema = "heka.batch/1"
+
+// Batch is a decoded and validated batch. Its series are those that are in
+// order; the others are listed in Rejected.
+type Batch struct {
+	// ID is 16 hex digits of Agent.Epoch, 16 of Agent.Seq, and Part.
+	ID string
+	// Part is empty for a whole batch and a path such as "/0" or "/1/0" for a
+	// piece of one that the agent had to cut.
+	Part  string
+	Agent Agent
+	// Resource describes the host: "host.name", "os.type", …
+	Resource Attributes
+	// StartMS is the host's boot in Unix ms; 0 when unknown.
+	StartMS int64
+	// IntervalMS is the time between two ticks, above 0.
+	IntervalMS int64
+	// Times holds Unix ms, strictly increasing. It is empty in a probe.
+	Times  []int64
+	Series []Series
+	// Loss is cumulative by reason over the agent's life on its host.
+	Loss map[string]Loss
+	// Rejected lists the series that were left out, by index in the body.
+	Rejected []Rejected
+}
+
+// Agent identifies the process that made a batch.
+type Agent struct {
+	ID      string
+	Version string
+	// Epoch is random per process start.
+	Epoch uint64
+	// Seq counts batches from 1 within an epoch, without holes.
+	Seq uint64
+}
+
+// Series is one column of a batch.
+type Series struct {
+	Name string `json:"name"`
+	Unit string `json:"unit"`
+	// Kind is "gauge", "counter" or "updown".
+	Kind   string     `json:"kind"`
+	Labels Attributes `json:"labels"`
+	// StartMS is when a counter with a start of its own began; 0 means the
+	// host's boot.
+	StartMS int64 `json:"start_ms"`
+	// Values has as many elements as the batch has times.
+	Values Column `json:"values"`
+}
+
+// Attributes are named texts: labels, or what describes a host.
+type Attributes map[string]string
+
+// UnmarshalJSON refuses null for a text, which the json package takes for "",
+// and an object that is too long to be one, before it becomes a map.
+func (a *Attributes) UnmarshalJSON(text []byte) error {
+	if len(text) > maxAttributesBytes {
+		return fmt.Errorf("longer than %d bytes", maxAttributesBytes)
+	}
+	var pairs map[string]*string
+	if err := json.Unmarshal(text, &pairs); err != nil {
+		return syntax("", err)
+	}
+	*a = make(Attributes, len(pairs))
+	for key, value := range pairs {
+		if value == nil {
+			return fmt.Errorf("%.64s: want a string, got null", key)
+		}
+		(*a)[key] = *value
+	}
+	return nil
+}
+
+// Loss counts the points that an agent gave up for one reason.
+type Loss struct {
+	Points int64 `json:"points"`
+}
+
+// Points returns how many values the batch holds, nulls left out.
+func (b *Batch) Points() int64 {
+	var n int64
+	for i := range b.Series {
+		for _, v := range b.Series[i].Values {
+			if !v.IsNull() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// IsProbe reports whether the batch holds no ticks: an agent that only asks
+// whether it would be let in. It is answered and not stored.
+func (b *Batch) IsProbe() bool { return len(b.Times) == 0 }
+
+// Covers reports whether a batch cut as part p holds everything in part q of
+// the same batch: p is q, or q was cut out of p.
+func Covers(p, q string) bool {
+	return p == q || strings.HasPrefix(q, p+"/")
+}
+
+// batchID writes the id as the schema wants it, in lower-case hex.
+func batchID(a Agent, part string) string {
+	return hex16(a.Epoch) + hex16(a.Seq) + part
+}
+
+// FormatEpoch returns an epoch as its 16 hex digits.
+func FormatEpoch(epoch uint64) string { return hex16(epoch) }
+
+func hex16(v uint64) string {
+	digits := strconv.FormatUint(v, 16)
+	return strings.Repeat("0", 16-len(digits)) + digits
+}

@@ -1,0 +1,215 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// The bounds of one batch. A body over MaxSeries, MaxTicks or MaxPoints is
+// ErrTooLarge, so that the agent cuts it.
+const (
+	MaxSeries = 50_000
+	MaxTicks  = 50_000
+	MaxPoints = 1_000_000
+)
+
+// ErrTooLarge is returned for a batch over the bounds; smaller parts of it are
+// welcome. Every other error of Decode means that the batch is malformed.
+var ErrTooLarge = errors.New("batch too large")
+
+// document is a batch as it is spelled, before it is validated.
+type document struct {
+	Schema     string
+	BatchID    string
+	Agent      documentAgent
+	Resource   Attributes
+	StartMS    int64
+	IntervalMS int64
+	Times      []int64
+	Series     []documentSeries
+	Loss       map[string]Loss
+
+	seen   map[string]bool
+	points int
+}
+
+type documentAgent struct {
+	ID      string `json:"id"`
+	Version string `json:"version"`
+	Epoch   string `json:"epoch"`
+	Seq     uint64 `json:"seq"`
+}
+
+// documentSeries keeps a series together with what is wrong with its spelling:
+// a bad series is rejected alone, so it must not end the decoding.
+type documentSeries struct {
+	Series
+	Labels labels `json:"labels"`
+	err    error
+}
+
+// labels are attributes whose errors name the field they are in.
+type labels Attributes
+
+// UnmarshalJSON is that of Attributes.
+func (l *labels) UnmarshalJSON(text []byte) error {
+	if err := (*Attributes)(l).UnmarshalJSON(text); err != nil {
+		return fmt.Errorf("labels: %w", err)
+	}
+	return nil
+}
+
+// Decode reads and validates one batch. The error says in one line which field
+// is wrong and how. What concerns a single series does not fail the batch: the
+// series is left out and listed in Rejected (docs/ingest.md has the table).
+// Unknown fields are ignored. body is not retained.
+func Decode(body []byte) (*Batch, error) {
+	if !utf8.Valid(body) {
+		return nil, errors.New("body: not valid UTF-8")
+	}
+	doc, err := parse(body)
+	if err != nil {
+		return nil, err
+	}
+	return doc.validate()
+}
+
+// parse walks the top level by token, which bounds the number of series before
+// they are built, and tells missing and repeated fields.
+func parse(body []byte) (*document, error) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	doc := &document{seen: make(map[string]bool)}
+	if err := expect(dec, '{'); err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, syntax("body", err)
+		}
+		key, ok := token.(string)
+		if !ok {
+			return nil, errors.New("body: want a field name")
+		}
+		if doc.seen[key] {
+			return nil, fmt.Errorf("%.64s: given twice", key)
+		}
+		doc.seen[key] = true
+		if err := doc.field(dec, key); err != nil {
+			return nil, err
+		}
+	}
+	if err := expect(dec, '}'); err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("body: something follows the batch")
+	}
+	return doc, nil
+}
+
+func (doc *document) field(dec *json.Decoder, key string) error {
+	var target any
+	switch key {
+	case "schema":
+		target = &doc.Schema
+	case "batch_id":
+		target = &doc.BatchID
+	case "agent":
+		target = &doc.Agent
+	case "resource":
+		target = &doc.Resource
+	case "start_ms":
+		target = &doc.StartMS
+	case "interval_ms":
+		target = &doc.IntervalMS
+	case "times":
+		target = &doc.Times
+	case "loss":
+		target = &doc.Loss
+	case "series":
+		return doc.readSeries(dec)
+	default:
+		target = new(json.RawMessage)
+	}
+	if err := dec.Decode(target); err != nil {
+		return syntax(key, err)
+	}
+	return nil
+}
+
+func (doc *document) readSeries(dec *json.Decoder) error {
+	if err := expect(dec, '['); err != nil {
+		return fmt.Errorf("series: %w", err)
+	}
+	for i := 0; dec.More(); i++ {
+		if i == MaxSeries {
+			return fmt.Errorf("%w: more than %d series", ErrTooLarge, MaxSeries)
+		}
+		s, err := readOneSeries(dec)
+		if err != nil {
+			return syntax(fmt.Sprintf("series[%d]", i), err)
+		}
+		doc.Series = append(doc.Series, s)
+		if doc.points += len(s.Values); doc.points > MaxPoints {
+			return fmt.Errorf("%w: more than %d points", ErrTooLarge, MaxPoints)
+		}
+	}
+	if err := expect(dec, ']'); err != nil {
+		return fmt.Errorf("series: %w", err)
+	}
+	return nil
+}
+
+// readOneSeries returns an error only when the JSON itself is broken; a wrong
+// type or value leaves the decoder behind the series, and so is kept for it.
+func readOneSeries(dec *json.Decoder) (documentSeries, error) {
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return documentSeries{}, err
+	}
+	var s documentSeries
+	if bytes.Equal(raw, []byte("null")) {
+		s.err = errors.New("null")
+	} else if err := json.Unmarshal(raw, &s); err != nil {
+		s = documentSeries{err: syntax("", err)}
+	}
+	s.Series.Labels = Attributes(s.Labels)
+	return s, nil
+}
+
+// expect reads one delimiter.
+func expect(dec *json.Decoder, want json.Delim) error {
+	token, err := dec.Token()
+	if err != nil {
+		return syntax("", err)
+	}
+	if token != want {
+		return fmt.Errorf("want %q", want.String())
+	}
+	return nil
+}
+
+// syntax rewrites an error of the json package as "path: what is wrong",
+// without Go's type names, which mean nothing to who wrote the body.
+func syntax(path string, err error) error {
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("ends too early")
+	case errors.As(err, &wrongType):
+		if path != "" && wrongType.Field != "" {
+			path += "."
+		}
+		path += wrongType.Field
+		err = fmt.Errorf("want %s, got %s", jsonType(wrongType.Type.Kind()), wrongType.Value)
+	}
+	if path == "" {
+		return err
+	}
+	return fmt.Errorf("%.128s: %w", path, err)
+}
