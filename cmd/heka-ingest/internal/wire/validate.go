@@ -141,7 +141,7 @@ func (doc *document) sortSeries(b *Batch) {
 			s.err = checkSeries(&s.Series, len(b.Times))
 		}
 		if s.err == nil {
-			identity := s.Name + "\x00" + LabelsKey(s.Labels)
+			identity := s.Name + "\x00" + LabelsKey(s.Series.Labels)
 			if first, twice := identities[identity]; twice {
 				s.err = fmt.Errorf("same name and labels as series[%d]", first)
 			} else {
