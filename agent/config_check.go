@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// check looks at what no variable can know by itself.
+func (l *loader) check() {
+	l.checkCredentials()
+	l.checkEndpoint()
+	l.checkTLS()
+	l.checkOrder()
+	l.checkPlaces()
+}
+
+// checkCredentials reads each secret once, so that an unreadable file is found
+// now and not at the first delivery.
+func (l *loader) checkCredentials() {
+	h := &l.env.Heka
+	l.auth = AuthConfig{
+		APIKey:      l.credential("HEKA_API_KEY", &h.APIKey, &h.APIKeyFile),
+		BearerToken: l.credential("HEKA_BEARER_TOKEN", &h.BearerToken, &h.BearerTokenFile),
+		Username:    l.credential("HEKA_USERNAME", &h.Username, &h.UsernameFile),
+		Password:    l.credential("HEKA_PASSWORD", &h.Password, &h.PasswordFile),
+	}
+	a := l.auth
+	if a.Username.IsSet() != a.Password.IsSet() {
+		set, missing := "HEKA_USERNAME", "HEKA_PASSWORD"
+		if a.Password.IsSet() {
+			set, missing = missing, set
+		}
+		l.problem(set, "is set without "+missing, "set "+missing+" or "+missing+"_FILE too")
+	}
+	if name, err := a.Username.Get(); err == nil && strings.Contains(name, ":") {
+		l.problem("HEKA_USERNAME", "holds a colon, which HTTP basic authentication cannot send", "use the name alone, and HEKA_PASSWORD for the rest")
+	}
+	var kinds []string
+	for _, kind := range []struct {
+		name string
+		set  bool
+	}{
+		{"HEKA_API_KEY", a.APIKey.IsSet()},
+		{"HEKA_BEARER_TOKEN", a.BearerToken.IsSet()},
+		{"HEKA_USERNAME", a.Username.IsSet() || a.Password.IsSet()},
+		{"an Authorization header in HEKA_HEADERS", l.hasHeader("Authorization")},
+		{"an X-Api-Key header in HEKA_HEADERS", l.hasHeader("X-Api-Key")},
+	} {
+		if kind.set {
+			kinds = append(kinds, kind.name)
+		}
+	}
+	if len(kinds) > 1 && strings.HasPrefix(kinds[0], envPrefix) {
+		l.problem(kinds[0], "is set together with "+strings.Join(kinds[1:], " and "), "use one kind of credential")
+	}
+}
+
+// credential joins a secret and its twin. It returns nil if neither is set.
+func (l *loader) credential(name string, text *secretVar, file *pathVar) *SecretSource {
+	switch {
+	case text.isSet() && file.isSet():
+		l.problem(name, "is set together with "+name+"_FILE", "set one of the two")
+	case file.isSet():
+		source := NewSecretFile(file.Value)
+		if file.Value == "" {
+			return source // its text was faulty, which is a problem already
+		}
+		if _, err := source.Get(); err != nil {
+			l.problem(name+"_FILE", "is of no use ("+err.Error()+")", "name a readable file that holds the bare value on one line")
+		}
+		return source
+	}
+	if !text.isSet() {
+		return nil
+	}
+	return NewSecretValue(text.Value)
+}
+
+func (l *loader) hasHeader(name string) bool {
+	return slices.ContainsFunc(l.env.Heka.Headers.Value, func(h Header) bool { return h.Name == name })
+}
+
+func (l *loader) checkEndpoint() {
+	h := &l.env.Heka
+	u := h.Endpoint.Value
+	if u == nil {
+		if h.Exporter.Value == "heka" && !h.Endpoint.isSet() {
+			l.problem("HEKA_ENDPOINT", "is not set, and HEKA_EXPORTER is heka", "set the absolute URL that batches are POSTed to, or HEKA_EXPORTER=console")
+		}
+		return
+	}
+	if h.TLS.InsecureSkipVerify.Value {
+		l.warn("HEKA_TLS_INSECURE_SKIP_VERIFY: the server's certificate is NOT verified; anyone on the way can read and forge what is sent")
+	}
+	if u.Scheme != "http" || isLoopback(u.Hostname()) {
+		return
+	}
+	switch {
+	case l.hasCredentials():
+		l.problem("HEKA_ENDPOINT", "is http://, which would send credentials in the clear", "use https://")
+	case !h.AllowPlaintext.Value:
+		l.problem("HEKA_ENDPOINT", "is http:// to a host that is not loopback", "use https://, or set HEKA_ALLOW_PLAINTEXT=true")
+	default:
+		l.warn("HEKA_ALLOW_PLAINTEXT: batches are sent in the clear")
+	}
+}
+
+// hasCredentials also counts a header whose name speaks of one.
+func (l *loader) hasCredentials() bool {
+	a := l.auth
+	if a.APIKey.IsSet() || a.BearerToken.IsSet() || a.Username.IsSet() || a.Password.IsSet() {
+		return true
+	}
+	return slices.ContainsFunc(l.env.Heka.Headers.Value, func(h Header) bool {
+		name := strings.ToLower(h.Name)
+		return slices.ContainsFunc([]string{"auth", "key", "token", "secret", "cookie", "password"}, func(word string) bool {
+			return strings.Contains(name, word)
+		})
+	})
+}
+
+func isLoopback(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
+}
+
+func (l *loader) checkTLS() {
+	t := &l.env.Heka.TLS
+	if name := t.CAFile.Value; name != "" {
+		if pem, err := os.ReadFile(name); err != nil {
+			l.problem("HEKA_TLS_CA_FILE", "cannot be read ("+withoutPath(err).Error()+")", "name a readable PEM file")
+		} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			l.problem("HEKA_TLS_CA_FILE", "holds no certificate", "name a PEM file with the authority's certificate")
+		}
+	}
+	cert, key := t.CertFile.Value, t.KeyFile.Value
+	switch {
+	case cert != "" && !t.KeyFile.isSet():
+		l.problem("HEKA_TLS_CERT_FILE", "is set without HEKA_TLS_KEY_FILE", "set the certificate's key too")
+	case key != "" && !t.CertFile.isSet():
+		l.problem("HEKA_TLS_KEY_FILE", "is set without HEKA_TLS_CERT_FILE", "set the key's certificate too")
+	case cert != "" && key != "":
+		if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+			l.problem("HEKA_TLS_CERT_FILE", "is of no use together with HEKA_TLS_KEY_FILE ("+withoutPath(err).Error()+")", "name readable PEM files of a certificate and its key")
+		}
+	}
+}
+
+// checkOrder compares variables that bound each other.
+func (l *loader) checkOrder() {
+	h := &l.env.Heka
+	pairs := []struct {
+		wrong                   bool
+		name, shown, than, what string
+	}{
+		{h.Batch.Interval.Value < h.Interval.Value, "HEKA_BATCH_INTERVAL", h.Batch.Interval.show(), "HEKA_INTERVAL", h.Interval.show()},
+		{h.Retry.Max.Value < h.Retry.Initial.Value, "HEKA_RETRY_MAX", h.Retry.Max.show(), "HEKA_RETRY_INITIAL", h.Retry.Initial.show()},
+		{h.Queue.MaxBytes.Value < h.Batch.MaxBytes.Value, "HEKA_QUEUE_MAX_BYTES", h.Queue.MaxBytes.show(), "HEKA_BATCH_MAX_BYTES", h.Batch.MaxBytes.show()},
+		{h.Spool.MaxBytes.Value < h.Batch.MaxBytes.Value, "HEKA_SPOOL_MAX_BYTES", h.Spool.MaxBytes.show(), "HEKA_BATCH_MAX_BYTES", h.Batch.MaxBytes.show()},
+	}
+	for _, p := range pairs {
+		if p.wrong {
+			l.problem(p.name, p.shown+" is less than "+p.than+" ("+p.what+")", "raise it, or lower "+p.than)
+		}
+	}
+}
+
+// checkPlaces looks at directories that must exist before the agent starts. The
+// spool's is not among them: without it the agent runs in memory.
+func (l *loader) checkPlaces() {
+	host := &l.env.Host
+	for _, p := range []struct{ name, dir string }{
+		{"HOST_PROC", host.Proc.Value},
+		{"HOST_SYS", host.Sys.Value},
+		{"HOST_ETC", host.Etc.Value},
+		{"HOST_ROOT", host.Root.Value},
+		{"HOST_RUN", host.Run.Value},
+		{"HOST_DEV", host.Dev.Value},
+	} {
+		if p.dir == "" {
+			continue
+		}
+		if err := isDirectory(p.dir); err != nil {
+			l.problem(p.name, "is of no use ("+err.Error()+")", "name the directory where the host's is mounted")
+		}
+	}
+	name := l.env.Heka.Log.File.Value
+	if name == "" {
+		return
+	}
+	if err := isDirectory(filepath.Dir(name)); err != nil {
+		l.problem("HEKA_LOG_FILE", "has no directory to be in ("+err.Error()+")", "create it, or name a file elsewhere")
+	} else if isDirectory(name) == nil {
+		l.problem("HEKA_LOG_FILE", "is a directory", "name a file")
+	}
+}
+
+func isDirectory(name string) error {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return withoutPath(err)
+	case !info.IsDir():
+		return errors.New("not a directory")
+	}
+	return nil
+}

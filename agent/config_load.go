@@ -1,0 +1,226 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/kelseyhightower/envconfig"
+	"golang.org/x/term"
+)
+
+// loader gathers everything there is to say about a configuration, so that an
+// operator mends it in one round.
+type loader struct {
+	env      environment
+	stateDir string
+	warnings []string
+	problems []Problem
+	auth     AuthConfig
+}
+
+// LoadConfig reads the process environment and, unless envFile is "", that
+// dotenv file, whose variables it adds to the environment: what is set there
+// already wins. An empty variable counts as unset. It reads the files that
+// variables name, and writes nothing.
+//
+// warnings are lines for the operator, also beside an error. The error is a
+// *ConfigError that lists every problem; the Config is then the zero Config.
+func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
+	l := &loader{stateDir: defaultStateDir()}
+	fromFile, f := loadEnvFile(envFile)
+	l.fault("--env-file", f)
+	if err := envconfig.Process("", &l.env); err != nil {
+		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
+	}
+	list := variables(&l.env)
+	l.resolve(list, fromFile)
+	l.derive()
+	l.check()
+
+	names := make([]string, len(list))
+	for i, v := range list {
+		names[i] = v.name
+	}
+	l.problems = append(l.problems, unknownVariables(names)...)
+	if len(l.problems) > 0 {
+		return Config{}, l.warnings, &ConfigError{Problems: inOrder(l.problems, names)}
+	}
+	return l.config(list), l.warnings, nil
+}
+
+func (l *loader) fault(name string, f *fault) {
+	if f != nil {
+		l.problem(name, f.wrong, f.right)
+	}
+}
+
+func (l *loader) problem(name, wrong, right string) {
+	l.problems = append(l.problems, Problem{Variable: name, Wrong: wrong, Right: right})
+}
+
+func (l *loader) warn(format string, args ...any) {
+	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
+}
+
+// resolve parses every variable and notes where it came from.
+func (l *loader) resolve(list []variable, fromFile map[string]bool) {
+	for _, v := range list {
+		switch {
+		case fromFile[v.name]:
+			*v.setting.origin() = SourceEnvFile
+		case os.Getenv(v.name) != "":
+			*v.setting.origin() = SourceEnvironment
+		}
+		f := v.setting.resolve(v.tag)
+		switch {
+		case f == nil:
+		case v.tag.Get("invalid") == "warn":
+			*v.setting.origin() = SourceDefault
+			l.warn("%s: %s; %s; going on with %s", v.name, f.wrong, f.right, orNothing(v.setting.show()))
+		default:
+			l.fault(v.name, f)
+		}
+	}
+}
+
+func orNothing(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return text
+}
+
+// derive fills in the defaults that depend on the host or on each other.
+func (l *loader) derive() {
+	h := &l.env.Heka
+	if h.Exporter.Value == "" {
+		h.Exporter.Value = "console"
+		if h.Endpoint.isSet() {
+			h.Exporter.Value = "heka"
+		}
+	}
+	if !h.Batch.Interval.isSet() {
+		h.Batch.Interval.Value = max(h.Batch.Interval.Value, h.Interval.Value)
+	}
+	if h.Log.Format.Value == "" {
+		h.Log.Format.Value = "json"
+		if h.Log.File.Value == "" && term.IsTerminal(int(os.Stderr.Fd())) {
+			h.Log.Format.Value = "console"
+		}
+	}
+	switch {
+	case h.Spool.Dir.Value != "":
+	case l.stateDir != "":
+		h.Spool.Dir.Value = filepath.Join(l.stateDir, "spool")
+	case h.Spool.Mode.Value != "off":
+		h.Spool.Mode.Value = "off"
+		l.warn("HEKA_SPOOL_DIR: there is no home or state directory to keep a spool in; set it, or batches are held in memory alone")
+	}
+}
+
+// inOrder sorts problems as the documentation lists their variables, unknown
+// ones by name after them, what is no variable first.
+func inOrder(problems []Problem, names []string) []Problem {
+	rank := func(p Problem) int {
+		if i := slices.Index(names, p.Variable); i >= 0 || p.Variable[0] == '-' {
+			return i
+		}
+		return len(names)
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		if byRank := rank(a) - rank(b); byRank != 0 || rank(a) < len(names) {
+			return byRank
+		}
+		if a.Variable < b.Variable {
+			return -1
+		}
+		return 1
+	})
+	return problems
+}
+
+// config copies the resolved variables to the shape that the agent's parts use.
+func (l *loader) config(list []variable) Config {
+	h := &l.env.Heka
+	cfg := Config{
+		Exporter:        h.Exporter.Value,
+		ShutdownTimeout: h.ShutdownTimeout.Value,
+		StateDir:        l.stateDir,
+		Identity: IdentityConfig{
+			AgentID:    h.AgentID.Value,
+			Hostname:   h.Hostname.Value,
+			Attributes: l.attributes(),
+		},
+		Collect: l.collectConfig(),
+		HTTP: HTTPConfig{
+			Endpoint:    h.Endpoint.Value,
+			Headers:     h.Headers.Value,
+			Auth:        l.auth,
+			Compression: h.Compression.Value,
+			Timeout:     h.Timeout.Value,
+			TLS: TLSConfig{
+				CAFile:             h.TLS.CAFile.Value,
+				CertFile:           h.TLS.CertFile.Value,
+				KeyFile:            h.TLS.KeyFile.Value,
+				ServerName:         h.TLS.ServerName.Value,
+				InsecureSkipVerify: h.TLS.InsecureSkipVerify.Value,
+			},
+		},
+		Ship: l.shipConfig(),
+		Spool: SpoolConfig{
+			Mode:         h.Spool.Mode.Value,
+			Dir:          h.Spool.Dir.Value,
+			MaxBytes:     h.Spool.MaxBytes.Value,
+			MaxAge:       h.Spool.MaxAge.Value,
+			MinFreeBytes: h.Spool.MinFree.Value,
+			Fsync:        h.Spool.Fsync.Value,
+		},
+		Log:  LogConfig{Level: h.Log.Level.Value, Format: h.Log.Format.Value, File: h.Log.File.Value},
+		Host: l.hostConfig(),
+	}
+	for _, v := range list {
+		cfg.settings = append(cfg.settings, Setting{v.name, v.setting.show(), *v.setting.origin()})
+	}
+	return cfg
+}
+
+func (l *loader) collectConfig() CollectConfig {
+	h := &l.env.Heka
+	return CollectConfig{
+		Interval:               h.Interval.Value,
+		Timeout:                h.CollectTimeout.Value,
+		Collectors:             h.Collectors.Value,
+		Detailed:               h.Detail.Value == "detailed",
+		PerCore:                h.CPU.PerCore.Value,
+		MaxSeries:              h.MaxSeries.Value,
+		Disk:                   Filter{h.Disk.Include.Value, h.Disk.Exclude.Value},
+		Filesystem:             Filter{h.Filesystem.Include.Value, h.Filesystem.Exclude.Value},
+		FilesystemTypesExclude: h.Filesystem.TypesExclude.Value,
+		Network:                Filter{h.Network.Include.Value, h.Network.Exclude.Value},
+	}
+}
+
+func (l *loader) shipConfig() ShipConfig {
+	h := &l.env.Heka
+	return ShipConfig{
+		BatchInterval:   h.Batch.Interval.Value,
+		BatchMaxPoints:  h.Batch.MaxPoints.Value,
+		BatchMaxBytes:   h.Batch.MaxBytes.Value,
+		QueueMaxBytes:   h.Queue.MaxBytes.Value,
+		RetryInitial:    h.Retry.Initial.Value,
+		RetryMax:        h.Retry.Max.Value,
+		RetryAfterMax:   h.Retry.AfterMax.Value,
+		DrainFIFO:       h.Drain.Order.Value == "fifo",
+		DrainMultiplier: h.Drain.Multiplier.Value,
+	}
+}
+
+func (l *loader) hostConfig() HostConfig {
+	h := &l.env.Host
+	return HostConfig{
+		Proc: h.Proc.Value, Sys: h.Sys.Value, Etc: h.Etc.Value,
+		Root: h.Root.Value, Run: h.Run.Value, Dev: h.Dev.Value,
+	}
+}

@@ -1,0 +1,115 @@
+package agent
+
+// environment is every variable the agent reads, and the source of its
+// documentation. A field's name in split words, under those of its groups, is
+// the variable's name. There is no `envconfig:"NAME"` tag: envconfig would
+// read the un-prefixed NAME too.
+//
+// Tags: default is the value when nobody sets one, unset describes a default
+// that depends on the host or on other variables; min and max are bounds;
+// choices lists what is allowed; invalid:"warn" makes a fault a warning and
+// keeps the default; group starts a section of the documentation.
+type environment struct {
+	Heka       hekaVariables
+	HTTPSProxy proxyVar `split_words:"true" group:"Standard variables" desc:"proxy for https endpoints; credentials in it are not printed"`
+	HTTPProxy  proxyVar `split_words:"true" desc:"proxy for http endpoints"`
+	NoProxy    lineVar  `split_words:"true" desc:"hosts that are reached without a proxy"`
+	Host       struct {
+		Proc pathVar `split_words:"true" unset:"/proc" desc:"where the watched host's /proc is mounted, for an agent in a container"`
+		Sys  pathVar `split_words:"true" unset:"/sys" desc:"the same for /sys"`
+		Etc  pathVar `split_words:"true" unset:"/etc" desc:"the same for /etc"`
+		Root pathVar `split_words:"true" unset:"/" desc:"the same for /"`
+		Run  pathVar `split_words:"true" unset:"/run" desc:"the same for /run"`
+		Dev  pathVar `split_words:"true" unset:"/dev" desc:"the same for /dev"`
+	}
+	Otel struct {
+		ResourceAttributes attributesVar `split_words:"true" invalid:"warn" desc:"resource attributes, as OpenTelemetry defines it; HEKA_RESOURCE_ATTRIBUTES wins"`
+		ServiceName        lineVar       `split_words:"true" invalid:"warn" desc:"the resource attribute service.name; HEKA_RESOURCE_ATTRIBUTES wins"`
+	}
+}
+
+// hekaVariables are those with the prefix HEKA_.
+type hekaVariables struct {
+	Exporter choiceVar   `split_words:"true" group:"Where to" choices:"heka,console" unset:"heka if an endpoint is set, else console" desc:"wire format: heka ships batches, console prints them"`
+	Endpoint endpointVar `split_words:"true" desc:"absolute URL that batches are POSTed to"`
+	Headers  headersVar  `split_words:"true" desc:"extra request headers; values are never printed, and cannot hold a comma"`
+
+	APIKey          secretVar   `split_words:"true" group:"Credentials" desc:"API key, sent as x-api-key by the exporter heka"`
+	APIKeyFile      pathVar     `split_words:"true" desc:"file that holds it; read again when it changes and after a 401 or 403"`
+	BearerToken     secretVar   `split_words:"true" desc:"token, sent as Authorization: Bearer"`
+	BearerTokenFile pathVar     `split_words:"true" desc:"file that holds it, likewise"`
+	Username        secretVar   `split_words:"true" desc:"user of HTTP basic authentication"`
+	UsernameFile    pathVar     `split_words:"true" desc:"file that holds it, likewise"`
+	Password        secretVar   `split_words:"true" desc:"password of HTTP basic authentication"`
+	PasswordFile    pathVar     `split_words:"true" desc:"file that holds it, likewise"`
+	Compression     choiceVar   `split_words:"true" group:"Transport" default:"gzip" choices:"gzip,zstd,none" desc:"Content-Encoding of a batch"`
+	Timeout         durationVar `split_words:"true" default:"30s" min:"100ms" max:"1h" desc:"a whole request, from dialling to the end of the answer"`
+	TLS             struct {
+		CAFile             pathVar    `split_words:"true" unset:"the system's" desc:"PEM file of the authorities to trust; read again when it changes"`
+		CertFile           pathVar    `split_words:"true" desc:"PEM client certificate for mutual TLS; read again when it changes"`
+		KeyFile            pathVar    `split_words:"true" desc:"PEM key of that certificate"`
+		ServerName         lineVar    `split_words:"true" unset:"the endpoint's host" desc:"name to expect in the server's certificate"`
+		InsecureSkipVerify booleanVar `split_words:"true" default:"false" desc:"accept any server certificate; for tests only"`
+	}
+	AllowPlaintext booleanVar `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
+
+	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
+	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent" desc:"what to collect"`
+	Detail     choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
+	CPU        struct {
+		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`
+	}
+	Disk struct {
+		Include patternVar `split_words:"true" unset:"physical disks" desc:"devices to report"`
+		Exclude patternVar `split_words:"true" desc:"devices to leave out"`
+	}
+	Filesystem struct {
+		Include      patternVar `split_words:"true" desc:"mount points to report"`
+		Exclude      patternVar `split_words:"true" desc:"mount points to leave out"`
+		TypesExclude patternVar `split_words:"true" desc:"file system types to leave out; ^$ keeps all"`
+	}
+	Network struct {
+		Include patternVar `split_words:"true" desc:"interfaces to report"`
+		Exclude patternVar `split_words:"true" desc:"interfaces to leave out; ^$ keeps all"`
+	}
+	CollectTimeout durationVar `split_words:"true" default:"2s" min:"10ms" max:"1h" desc:"per collector; one that hangs is skipped, counted and reported"`
+	MaxSeries      integerVar  `split_words:"true" default:"10000" min:"1" max:"10000000" desc:"bound on series; over it the newest are dropped and counted"`
+
+	Batch struct {
+		Interval  durationVar `split_words:"true" group:"Batches and delivery" default:"15s" min:"100ms" max:"24h" desc:"longest a sample waits before it is shipped; HEKA_INTERVAL if that is longer"`
+		MaxPoints integerVar  `split_words:"true" default:"20000" min:"1" max:"10000000" desc:"cut a batch earlier at this many points"`
+		MaxBytes  sizeVar     `split_words:"true" default:"1MiB" min:"4KiB" max:"64MiB" desc:"cut a batch earlier at this size, before compression"`
+	}
+	Queue struct {
+		MaxBytes sizeVar `split_words:"true" default:"4MiB" min:"4KiB" max:"1GiB" desc:"bound of the queue in memory; over it the oldest batches go to the spool"`
+	}
+	Retry struct {
+		Initial  durationVar `split_words:"true" default:"1s" min:"10ms" max:"1h" desc:"first step of the backoff"`
+		Max      durationVar `split_words:"true" default:"60s" min:"10ms" max:"24h" desc:"longest step of the backoff"`
+		AfterMax durationVar `split_words:"true" default:"15m" min:"1s" max:"168h" desc:"longest Retry-After that is obeyed"`
+	}
+	Drain struct {
+		Order      choiceVar `split_words:"true" default:"live-first" choices:"live-first,fifo" desc:"after an outage: fresh batches beside the backlog, or strictly in order"`
+		Multiplier floatVar  `split_words:"true" default:"4" min:"1" max:"1000" desc:"how many times the live rate a backlog may be sent at"`
+	}
+	ShutdownTimeout durationVar `split_words:"true" default:"5s" min:"100ms" max:"1h" desc:"last tick, flush, spool the rest"`
+
+	Spool struct {
+		Mode     choiceVar   `split_words:"true" group:"Spool" default:"on_failure" choices:"on_failure,always,off" desc:"when batches go to disk"`
+		Dir      pathVar     `split_words:"true" absolute:"true" unset:"$STATE_DIRECTORY/spool; as root /var/lib/heka-insights-agent/spool; else $XDG_STATE_HOME/heka-insights-agent/spool" desc:"its directory (0700, files 0600)"`
+		MaxBytes sizeVar     `split_words:"true" default:"256MiB" min:"1MiB" max:"1048576GiB" desc:"over it the oldest batches are dropped and counted"`
+		MaxAge   durationVar `split_words:"true" default:"168h" min:"0" max:"87600h" desc:"older batches are dropped and counted; 0 for no limit"`
+		MinFree  sizeVar     `split_words:"true" default:"auto" desc:"space to leave free on the disk; auto is 256MiB or 5 % of the disk, whichever is less"`
+		Fsync    choiceVar   `split_words:"true" default:"interval" choices:"always,interval,never" desc:"interval is once a second"`
+	}
+
+	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, salted" desc:"stable name of this agent, sent as X-Agent-Id"`
+	Hostname           lineVar       `split_words:"true" unset:"/etc/hostname, else the kernel's" desc:"the resource attribute host.name"`
+	ResourceAttributes attributesVar `split_words:"true" desc:"resource attributes, sent with every batch"`
+
+	Log struct {
+		Level  choiceVar `split_words:"true" group:"Logging" default:"info" choices:"trace,debug,info,warn,error" desc:"least severe line to log"`
+		Format choiceVar `split_words:"true" choices:"json,console" unset:"json, or console on a terminal" desc:"form of a line"`
+		File   pathVar   `split_words:"true" absolute:"true" unset:"stderr" desc:"file to append to (0640)"`
+	}
+}

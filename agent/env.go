@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"github.com/joho/godotenv"
+)
+
+const (
+	envPrefix    = "HEKA_"
+	stateDirName = "heka-insights-agent"
+)
+
+// LimitProcessors lets this process run Go code on one processor unless the
+// environment sets GOMAXPROCS. An agent that works for a millisecond a tick
+// gains nothing from more, and one saves 15 % of its CPU time. Call it before
+// LoadConfig, which may add an env file's variables to the environment.
+func LimitProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
+
+// loadEnvFile adds the variables of a dotenv file to the process environment,
+// where envconfig, net/http and gopsutil look for them. What is set there
+// already, and not empty, wins. It returns the names that came from the file.
+func loadEnvFile(name string) (map[string]bool, *fault) {
+	if name == "" {
+		return nil, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, &fault{"cannot be read (" + withoutPath(err).Error() + ")", "name a readable file of NAME=value lines"}
+	}
+	defer file.Close()
+	content, err := io.ReadAll(file)
+	if err != nil {
+		return nil, &fault{"cannot be read (" + withoutPath(err).Error() + ")", "name a readable file of NAME=value lines"}
+	}
+	parsed, ok := parseEnvFile(string(content))
+	if !ok {
+		return nil, &fault{
+			fmt.Sprintf("line %d is not NAME=value, or its quote does not end", faultyLine(string(content))),
+			"use one NAME=value a line, in single quotes where a value holds spaces, # or $",
+		}
+	}
+	added := make(map[string]bool, len(parsed))
+	for key, text := range parsed {
+		if text != "" && os.Getenv(key) == "" && os.Setenv(key, text) == nil {
+			added[key] = true
+		}
+	}
+	return added, nil
+}
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// parseEnvFile drops godotenv's errors, which repeat the file's text.
+func parseEnvFile(content string) (map[string]string, bool) {
+	parsed, err := godotenv.Unmarshal(content)
+	if err != nil || strings.ContainsRune(content, 0) {
+		return nil, false
+	}
+	for key := range parsed {
+		// godotenv takes a last line without "=" for an unnamed variable.
+		if !envName.MatchString(key) {
+			return nil, false
+		}
+	}
+	return parsed, true
+}
+
+// faultyLine returns the number of the line after the longest run of lines that
+// still parses; a quoted value may span several.
+func faultyLine(content string) int {
+	lines := strings.SplitAfter(content, "\n")
+	for n := len(lines) - 1; n > 0; n-- {
+		if _, ok := parseEnvFile(strings.Join(lines[:n], "")); ok {
+			return n + 1
+		}
+	}
+	return 1
+}
+
+// defaultStateDir follows systemd, then the system's layout for root, then the
+// XDG base directories. It is "" if none of them says anything.
+func defaultStateDir() string {
+	// systemd joins several directories with colons.
+	if first, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); filepath.IsAbs(first) {
+		return first
+	}
+	if os.Geteuid() == 0 {
+		return filepath.Join("/var/lib", stateDirName)
+	}
+	if base := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, stateDirName)
+	}
+	if home := os.Getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", stateDirName)
+	}
+	return ""
+}
+
+// unknownVariables reports HEKA_ variables that nothing reads, empty ones aside.
+func unknownVariables(known []string) []Problem {
+	set := make(map[string]string)
+	for _, entry := range os.Environ() {
+		if name, text, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) && text != "" {
+			set[name] = text
+		}
+	}
+	for _, name := range known {
+		delete(set, name)
+	}
+	var problems []Problem
+	for name := range set {
+		if !injectedByLink(name, set) {
+			problems = append(problems, Problem{
+				name, "is not a variable of this agent",
+				"the nearest is " + Nearest(name, known) + ", `heka-insights-agent config` lists all",
+			})
+		}
+	}
+	return problems
+}

@@ -1,0 +1,244 @@
+package agent
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// Identity says who this agent is, and how it knows.
+type Identity struct {
+	// AgentID is never empty, stable per host unless AgentIDSource says that
+	// it is random, and does not reveal the machine id.
+	AgentID, AgentIDSource string
+	// Attributes are the resource attributes: detected ones in a fixed order,
+	// then those that only the configuration has, by key.
+	Attributes []Attribute
+}
+
+// Resource returns the attributes as labels of a batch, in the same order. The
+// caller owns the slice.
+func (id Identity) Resource() []metric.Label {
+	labels := make([]metric.Label, len(id.Attributes))
+	for i, a := range id.Attributes {
+		labels[i] = a.Label
+	}
+	return labels
+}
+
+// Identify finds out who this agent is from cfg and a few small files of the
+// host. It asks nobody over the network. On a host without a machine id the
+// agent id is random; with remember it is kept in cfg.StateDir, otherwise
+// nothing is written. warnings are lines for the operator.
+func Identify(cfg Config, remember bool) (id Identity, warnings []string) {
+	host := hostFiles{etc: cmp.Or(cfg.Host.Etc, "/etc"), root: cfg.Host.Root}
+	if cfg.Host.Etc == "" {
+		host.root = cmp.Or(cfg.Host.Root, "/")
+	}
+	machineID, machineSource := host.machineID()
+	id.Attributes = merge(detect(host, cfg.Identity.Hostname, machineID, machineSource), cfg.Identity.Attributes)
+	id.AgentID, id.AgentIDSource = cfg.Identity.AgentID, "HEKA_AGENT_ID"
+	switch {
+	case id.AgentID != "":
+	case machineID != "":
+		id.AgentID, id.AgentIDSource = deriveAgentID(machineID), "derived from "+machineSource
+	default:
+		var err error
+		if id.AgentID, id.AgentIDSource, err = randomAgentID(cfg.StateDir, remember); err != nil {
+			warnings = append(warnings, fmt.Sprintf(
+				"HEKA_AGENT_ID: there is no machine id, and a random agent id is not kept (%v); set it, or this host looks like another one after each start", err))
+		}
+	}
+	return id, warnings
+}
+
+// detect lists what the host says, in the order in which it is sent.
+func detect(host hostFiles, configured, machineID, machineSource string) []Attribute {
+	name, nameSource := configured, "HEKA_HOSTNAME"
+	if name == "" {
+		name, nameSource = host.hostname()
+	}
+	description, descriptionSource := host.description()
+	found := []Attribute{
+		{metric.L("host.name", name), nameSource},
+		{metric.L("host.id", machineID), machineSource},
+		{metric.L("host.arch", otelArch(runtime.GOARCH)), "built for it"},
+		{metric.L("os.type", runtime.GOOS), "built for it"},
+		{metric.L("os.description", description), descriptionSource},
+	}
+	return slices.DeleteFunc(found, func(a Attribute) bool { return a.Value == "" })
+}
+
+// merge lets configured attributes replace detected ones in place; HEKA_HOSTNAME,
+// which speaks of one attribute alone, is stronger than a list.
+func merge(detected, configured []Attribute) []Attribute {
+	for _, c := range configured {
+		i := slices.IndexFunc(detected, func(d Attribute) bool { return d.Key == c.Key })
+		switch {
+		case i < 0:
+			detected = append(detected, c)
+		case detected[i].Source != "HEKA_HOSTNAME":
+			detected[i] = c
+		}
+	}
+	return detected
+}
+
+// attributes joins the three variables, the strongest first: HEKA_RESOURCE_ATTRIBUTES,
+// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES.
+func (l *loader) attributes() []Attribute {
+	var joined []Attribute
+	add := func(source string, labels ...metric.Label) {
+		for _, label := range labels {
+			if !slices.ContainsFunc(joined, func(a Attribute) bool { return a.Key == label.Key }) {
+				joined = append(joined, Attribute{label, source})
+			}
+		}
+	}
+	add("HEKA_RESOURCE_ATTRIBUTES", l.env.Heka.ResourceAttributes.Value...)
+	if name := l.env.Otel.ServiceName.Value; name != "" {
+		add("OTEL_SERVICE_NAME", metric.L("service.name", name))
+	}
+	add("OTEL_RESOURCE_ATTRIBUTES", l.env.Otel.ResourceAttributes.Value...)
+	slices.SortFunc(joined, func(a, b Attribute) int { return cmp.Compare(a.Key, b.Key) })
+	return joined
+}
+
+// otelArch translates Go's names to OpenTelemetry's.
+func otelArch(arch string) string {
+	switch arch {
+	case "arm":
+		return "arm32"
+	case "386":
+		return "x86"
+	case "ppc64le":
+		return "ppc64"
+	}
+	return arch
+}
+
+// hostFiles knows where the watched host's files are.
+type hostFiles struct {
+	etc string
+	// root is "" when only /etc of the host can be seen.
+	root string
+}
+
+func (h hostFiles) hostname() (name, source string) {
+	file := filepath.Join(h.etc, "hostname")
+	for text := range strings.Lines(readSmall(file)) {
+		if text = strings.TrimSpace(text); text != "" && text[0] != '#' {
+			return text, file
+		}
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", ""
+	}
+	return name, "uname"
+}
+
+func (h hostFiles) machineID() (id, source string) {
+	files := []string{filepath.Join(h.etc, "machine-id")}
+	if h.root != "" {
+		files = append(files, filepath.Join(h.root, "var/lib/dbus/machine-id"))
+	}
+	for _, file := range files {
+		id := strings.TrimSpace(readSmall(file))
+		// An image not yet booted holds "uninitialized" or nothing.
+		if raw, err := hex.DecodeString(id); err == nil && len(raw) == 16 && strings.Trim(id, "0") != "" {
+			return strings.ToLower(id), file
+		}
+	}
+	return "", ""
+}
+
+// description is what the distribution calls itself: "Debian GNU/Linux 13 (trixie)".
+func (h hostFiles) description() (name, source string) {
+	file := filepath.Join(h.etc, "os-release")
+	for text := range strings.Lines(readSmall(file)) {
+		if quoted, ok := strings.CutPrefix(strings.TrimSpace(text), "PRETTY_NAME="); ok {
+			return strings.Trim(quoted, `"'`), file
+		}
+	}
+	return "", ""
+}
+
+// readSmall returns a text file's content, or "" if it is absent or not small.
+func readSmall(name string) string {
+	const most = 64 << 10
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > most {
+		return ""
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return string(content)
+}
+
+// deriveAgentID hashes the machine id under a fixed name, as machine-id(5)
+// asks of anything that leaves the host: other programs cannot be matched to it.
+func deriveAgentID(machineID string) string {
+	mac := hmac.New(sha256.New, []byte(machineID))
+	mac.Write([]byte("heka-insights-agent/agent-id/1"))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// randomAgentID returns the id kept in dir, or a new one. The error says why
+// the id will not be the same next time.
+func randomAgentID(dir string, remember bool) (id, source string, err error) {
+	fresh := make([]byte, 16)
+	_, _ = rand.Read(fresh) // never fails
+	id = hex.EncodeToString(fresh)
+	if dir == "" {
+		return id, "random", fmt.Errorf("no state directory")
+	}
+	file := filepath.Join(dir, "agent-id")
+	kept, err := os.ReadFile(file)
+	if text := strings.TrimSpace(string(kept)); err == nil && text != "" {
+		if _, f := parseIdentifier(text); f == nil {
+			return text, file, nil
+		}
+	}
+	if err != nil && !os.IsNotExist(err) {
+		return id, "random", withoutPath(err)
+	}
+	if !remember {
+		return id, "random until the agent runs, then kept in " + file, nil
+	}
+	if err := writeWhole(file, id+"\n"); err != nil {
+		return id, "random", withoutPath(err)
+	}
+	return id, "random, kept in " + file, nil
+}
+
+// writeWhole replaces a file so that a crash leaves the old one or the new one.
+func writeWhole(name, content string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	_, writeErr := file.WriteString(content)
+	for _, err := range []error{writeErr, file.Sync(), file.Close()} {
+		if err != nil {
+			return err
+		}
+	}
+	return os.Rename(file.Name(), name)
+}

@@ -1,0 +1,193 @@
+package agent
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+type (
+	// endpointVar takes an absolute http or https URL without credentials.
+	endpointVar struct{ textVar[*url.URL] }
+	// proxyVar takes what net/http takes: a URL, or host:port.
+	proxyVar struct{ textVar[*url.URL] }
+	// headersVar takes k=v,k2=v2. Values are kept as secrets.
+	headersVar struct{ textVar[[]Header] }
+	// attributesVar takes k=v,k2=v2 with values percent-encoded where they hold
+	// a comma, as OpenTelemetry does.
+	attributesVar struct{ textVar[[]metric.Label] }
+	// secretVar takes a text that is never printed.
+	secretVar struct{ textVar[Secret] }
+)
+
+// Header is one extra request header. Its value may be a credential.
+type Header struct {
+	// Name is in canonical form: "X-Scope-Orgid".
+	Name string
+	// Value is valid in a header.
+	Value Secret
+}
+
+// reservedHeaders belong to the wire format or to HTTP itself.
+var reservedHeaders = [...]string{
+	"Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
+	"Idempotency-Key", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"User-Agent", "X-Agent-Id", "X-Idempotency-Key",
+}
+
+func (s *endpointVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseEndpoint) }
+func (s *endpointVar) kind(reflect.StructTag) string        { return "URL" }
+func (s *endpointVar) show() string                         { return RedactURL(s.Value) }
+
+func (s *proxyVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseProxy) }
+func (s *proxyVar) kind(reflect.StructTag) string        { return "URL" }
+func (s *proxyVar) show() string                         { return RedactURL(s.Value) }
+
+func (s *headersVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseHeaders) }
+func (s *headersVar) kind(reflect.StructTag) string        { return "k=v,…" }
+func (s *headersVar) show() string {
+	pairs := make([]string, len(s.Value))
+	for i, h := range s.Value {
+		pairs[i] = h.Name + "=" + h.Value.String()
+	}
+	return strings.Join(pairs, ",")
+}
+
+func (s *attributesVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseAttributes) }
+func (s *attributesVar) kind(reflect.StructTag) string        { return "k=v,…" }
+func (s *attributesVar) show() string {
+	pairs := make([]string, len(s.Value))
+	for i, l := range s.Value {
+		pairs[i] = l.Key + "=" + url.PathEscape(l.Value)
+	}
+	return strings.Join(pairs, ",")
+}
+
+// resolve trims line breaks alone, as for a secret's file: a password may begin
+// or end with a space.
+func (s *secretVar) resolve(reflect.StructTag) *fault {
+	text := strings.Trim(s.text, "\r\n")
+	if err := checkSecret(text); err != nil {
+		return &fault{err.Error(), "use the bare value on one line"}
+	}
+	s.Value = NewSecret(text)
+	return nil
+}
+func (s *secretVar) kind(reflect.StructTag) string { return "secret" }
+func (s *secretVar) show() string                  { return s.Value.String() }
+
+// RedactURL prints u without what may be secret: the password and the values
+// of the query. A nil u prints as the empty string.
+func RedactURL(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	shown := *u
+	if shown.User != nil {
+		shown.User = url.User("redacted")
+	}
+	if query := u.Query(); len(query) > 0 {
+		for key := range query {
+			query[key] = []string{"redacted"}
+		}
+		shown.RawQuery = query.Encode()
+	} else {
+		shown.RawQuery = ""
+	}
+	return shown.String()
+}
+
+// parseEndpoint never repeats the text, which may hold a credential.
+func parseEndpoint(text string) (*url.URL, *fault) {
+	const right = "use an absolute URL such as https://ingest.example.com/v1/batches"
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Opaque != "":
+		return nil, &fault{"is not a URL", right}
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, &fault{"is not an http or https URL", right}
+	case u.Hostname() == "":
+		return nil, &fault{"names no host", right}
+	case u.User != nil:
+		return nil, &fault{"has credentials inside", "use HEKA_USERNAME and HEKA_PASSWORD for them"}
+	case u.Fragment != "":
+		return nil, &fault{"has a #fragment, which is never sent", "leave it out"}
+	}
+	return u, nil
+}
+
+func parseProxy(text string) (*url.URL, *fault) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		u, err = url.Parse("http://" + text)
+	}
+	known := func() bool { return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) }
+	if err != nil || u.Hostname() == "" || !known() {
+		return nil, &fault{"is not a proxy's URL", "use one such as http://proxy.example.com:3128"}
+	}
+	return u, nil
+}
+
+// parseHeaders never repeats a value.
+func parseHeaders(text string) ([]Header, *fault) {
+	const right = "use name=value pairs with commas between them"
+	var list []Header
+	for pair := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, content, ok := strings.Cut(pair, "=")
+		name, content = http.CanonicalHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(content)
+		switch {
+		case !ok || !isToken(name):
+			return nil, &fault{"has a part that is not name=value", right}
+		case slices.Contains(reservedHeaders[:], name):
+			return nil, &fault{"sets " + name + ", which the agent sets itself", "leave it out"}
+		case content == "" || checkSecret(content) != nil:
+			return nil, &fault{"has no usable value for " + name, right}
+		case slices.ContainsFunc(list, func(h Header) bool { return h.Name == name }):
+			return nil, &fault{"sets " + name + " twice", right}
+		}
+		list = append(list, Header{Name: name, Value: NewSecret(content)})
+	}
+	return list, nil
+}
+
+// isToken reports whether name can be a header's name (RFC 9110, 5.6.2).
+func isToken(name string) bool {
+	odd := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	}
+	return name != "" && !strings.ContainsFunc(name, odd)
+}
+
+// parseAttributes sorts by key; the last of two equal keys wins.
+func parseAttributes(text string) ([]metric.Label, *fault) {
+	bad := &fault{"has a part that is not key=value", "use key=value pairs with commas between them, percent-encoding where a value needs it"}
+	var list []metric.Label
+	for pair := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		rawKey, rawValue, ok := strings.Cut(pair, "=")
+		key, keyErr := url.PathUnescape(strings.TrimSpace(rawKey))
+		val, valErr := url.PathUnescape(strings.TrimSpace(rawValue))
+		if !ok || key == "" || keyErr != nil || valErr != nil || !utf8Line(key) || !utf8Line(val) {
+			return nil, bad
+		}
+		list = slices.DeleteFunc(list, func(l metric.Label) bool { return l.Key == key })
+		list = append(list, metric.L(key, val))
+	}
+	slices.SortFunc(list, func(a, b metric.Label) int { return cmp.Compare(a.Key, b.Key) })
+	return list, nil
+}
+
+func utf8Line(text string) bool {
+	_, f := parseLine(text)
+	return f == nil
+}

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"errors"
+	"reflect"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+type (
+	// lineVar takes any printable text of one line.
+	lineVar struct{ textVar[string] }
+	// identifierVar takes a short text that can stand in a header.
+	identifierVar struct{ textVar[string] }
+	// choiceVar takes one of the tag choices, in any case.
+	choiceVar struct{ textVar[string] }
+	// listVar takes a comma-separated list of the tag choices.
+	listVar struct{ textVar[[]string] }
+	// patternVar takes an RE2 pattern; its Value is nil when there is none.
+	patternVar struct{ textVar[*regexp.Regexp] }
+	// pathVar takes the name of a file or directory. The tag absolute:"true"
+	// refuses a relative one; whether it exists is checked where it is used.
+	pathVar struct{ textVar[string] }
+)
+
+func (s *lineVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseLine) }
+func (s *lineVar) kind(reflect.StructTag) string        { return "text" }
+func (s *lineVar) show() string                         { return s.Value }
+
+func (s *identifierVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseIdentifier) }
+func (s *identifierVar) kind(reflect.StructTag) string        { return "text" }
+func (s *identifierVar) show() string                         { return s.Value }
+
+func (s *choiceVar) resolve(tag reflect.StructTag) *fault {
+	return s.read(tag, func(text string) (string, *fault) { return parseChoice(text, tag.Get("choices")) })
+}
+
+func (s *choiceVar) kind(tag reflect.StructTag) string {
+	return strings.ReplaceAll(tag.Get("choices"), ",", " \\| ")
+}
+func (s *choiceVar) show() string { return s.Value }
+
+func (s *listVar) resolve(tag reflect.StructTag) *fault {
+	return s.read(tag, func(text string) ([]string, *fault) { return parseChoices(text, tag.Get("choices")) })
+}
+func (s *listVar) kind(reflect.StructTag) string { return "list" }
+func (s *listVar) show() string                  { return strings.Join(s.Value, ",") }
+
+func (s *patternVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parsePattern) }
+func (s *patternVar) kind(reflect.StructTag) string        { return "RE2 pattern" }
+func (s *patternVar) show() string {
+	if s.Value == nil {
+		return ""
+	}
+	return s.Value.String()
+}
+
+func (s *pathVar) resolve(tag reflect.StructTag) *fault {
+	return s.read(tag, func(text string) (string, *fault) {
+		if tag.Get("absolute") == "true" && !strings.HasPrefix(text, "/") {
+			return "", &fault{"is a relative path", "use an absolute path, which begins with /"}
+		}
+		return parsePath(text)
+	})
+}
+func (s *pathVar) kind(reflect.StructTag) string { return "path" }
+func (s *pathVar) show() string                  { return s.Value }
+
+func parseLine(text string) (string, *fault) {
+	const most = 255
+	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", &fault{"is not one line of text", "use at most 255 bytes of printable UTF-8"}
+	}
+	return text, nil
+}
+
+func parseIdentifier(text string) (string, *fault) {
+	odd := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:-", r))
+	}
+	if len(text) > 128 || strings.ContainsFunc(text, odd) {
+		return "", &fault{"is not an identifier", "use at most 128 letters, digits and . _ : -"}
+	}
+	return text, nil
+}
+
+func parseChoice(text, allowed string) (string, *fault) {
+	all := strings.Split(allowed, ",")
+	if lower := strings.ToLower(text); slices.Contains(all, lower) {
+		return lower, nil
+	}
+	return "", &fault{quoted(text) + " is not available", "use " + orList(all)}
+}
+
+// parseChoices keeps the order given and drops repetitions.
+func parseChoices(text, allowed string) ([]string, *fault) {
+	all := strings.Split(allowed, ",")
+	var picked, wrong []string
+	for item := range strings.SplitSeq(text, ",") {
+		item = strings.ToLower(strings.TrimSpace(item))
+		switch {
+		case item == "" || slices.Contains(picked, item):
+		case slices.Contains(all, item):
+			picked = append(picked, item)
+		default:
+			wrong = append(wrong, quoted(item))
+		}
+	}
+	right := "use a comma-separated list of " + strings.Join(all, ", ")
+	switch {
+	case len(wrong) > 0:
+		return nil, &fault{"names what is not available: " + strings.Join(wrong, ", "), right}
+	case len(picked) == 0:
+		return nil, &fault{"names nothing", right}
+	}
+	return picked, nil
+}
+
+func parsePattern(text string) (*regexp.Regexp, *fault) {
+	re, err := regexp.Compile(text)
+	if err != nil {
+		why := ""
+		var detail *syntax.Error
+		if errors.As(err, &detail) {
+			why = ": " + detail.Code.String()
+		}
+		return nil, &fault{quoted(text) + " is not an RE2 pattern" + why, "use one such as ^(sda|nvme.*)$"}
+	}
+	return re, nil
+}
+
+func parsePath(text string) (string, *fault) {
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return "", &fault{"holds a control character", "use the name of a file or directory"}
+	}
+	return text, nil
+}
+
+// orList renders "a, b or c".
+func orList(items []string) string {
+	if len(items) < 2 {
+		return strings.Join(items, "")
+	}
+	last := len(items) - 1
+	return strings.Join(items[:last], ", ") + " or " + items[last]
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/heka-insights/heka-insights-agent/agent"
+)
+
+func setupCheck(flags *flag.FlagSet) action {
+	connect := flags.Bool("connect", false, "make one authenticated empty round trip too")
+	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
+		cfg, warnings, err := agent.LoadConfig(envFile)
+		printWarnings(stderr, warnings)
+		if err != nil {
+			return err
+		}
+		id, warnings := agent.Identify(cfg, false)
+		printWarnings(stderr, warnings)
+		if err := agent.Report(stdout, cfg, id); err != nil || !*connect {
+			return err
+		}
+		log, closer, err := agent.NewLogger(cfg.Log, stderr)
+		if err != nil {
+			return err
+		}
+		defer closer.Close()
+		report, err := agent.Connect(ctx, cfg, build(), log)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(stdout, "\n%s\n", report)
+		return err
+	}
+}

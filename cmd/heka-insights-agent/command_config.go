@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+
+	"github.com/heka-insights/heka-insights-agent/agent"
+)
+
+// setupConfig ignores the env file: the list is the same with any.
+func setupConfig(flags *flag.FlagSet) action {
+	format := flags.String("format", "env", "`format` of the list: env or markdown")
+	return func(_ context.Context, _ string, stdout, _ io.Writer) error {
+		if err := oneOf("format", *format, agent.ConfigFormats()); err != nil {
+			return err
+		}
+		return agent.DescribeConfig(stdout, *format)
+	}
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+
+	"github.com/heka-insights/heka-insights-agent/agent"
+)
+
+func setupOnce(flags *flag.FlagSet) action {
+	format := flags.String("format", "json", "`format` of the batch: json or prometheus")
+	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
+		if err := oneOf("format", *format, []string{"json", "prometheus"}); err != nil {
+			return err
+		}
+		cfg, warnings, err := agent.LoadConfig(envFile)
+		printWarnings(stderr, warnings)
+		if err != nil {
+			return err
+		}
+		log, closer, err := agent.NewLogger(cfg.Log, stderr)
+		if err != nil {
+			return err
+		}
+		defer closer.Close()
+		return agent.Once(ctx, cfg, build(), *format, stdout, log)
+	}
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+)
+
+func find(table []command, name string) *command {
+	i := slices.IndexFunc(table, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &table[i]
+}
+
+func names(table []command) []string {
+	list := make([]string, len(table))
+	for i, c := range table {
+		list[i] = c.name
+	}
+	return list
+}
+
+// usage describes the program.
+func usage(w io.Writer, table []command) {
+	fmt.Fprintf(w, "usage: %s [command] [--env-file PATH] [flags]\n\n", program)
+	for _, c := range table {
+		fmt.Fprintf(w, "  %-8s %-28s %s\n", c.name, c.args, c.summary)
+	}
+	fmt.Fprintf(w, "\nIt is configured by environment variables: %s config\n", program)
+}
+
+// commandUsage describes one command with its flags.
+func commandUsage(w io.Writer, cmd *command, flags *flag.FlagSet) {
+	fmt.Fprintf(w, "usage: %s %s [flags]\n%s\n\n", program, cmd.name, cmd.summary)
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+}
+
+// oneOf refuses a flag's value that is not among allowed.
+func oneOf(name, text string, allowed []string) error {
+	if slices.Contains(allowed, text) {
+		return nil
+	}
+	return usageErrorf("invalid value %q for flag --%s: use one of %q", text, name, allowed)
+}
