@@ -1,0 +1,53 @@
+package collect_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect"
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/rs/zerolog"
+)
+
+type nopSink struct{}
+
+func (nopSink) Put(*metric.Snapshot) {}
+
+// BenchmarkTick is a whole default tick on this machine. The budget is 0.35 ms
+// and 50 KB.
+func BenchmarkTick(b *testing.B) {
+	for _, detail := range []string{"basic", "detailed"} {
+		b.Run(detail, func(b *testing.B) {
+			cfg := collect.Config{Detailed: detail == "detailed"}
+			s := collect.NewScheduler(cfg, collectors(cfg), nopSink{}, zerolog.Nop())
+			b.ReportAllocs()
+			if err := s.Take(b.Context(), b.N+1, time.Nanosecond); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+func BenchmarkCollector(b *testing.B) {
+	for _, builtin := range collect.Builtins() {
+		b.Run(builtin.Name, func(b *testing.B) {
+			c := builtin.New(collect.Config{})
+			s := metric.NewSnapshot(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Reset(1)
+				if err := c.Collect(b.Context(), s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func collectors(cfg collect.Config) []collect.Collector {
+	var list []collect.Collector
+	for _, b := range collect.Builtins() {
+		list = append(list, b.New(cfg))
+	}
+	return list
+}

@@ -1,0 +1,227 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/shirou/gopsutil/v4/cpu"
+)
+
+var (
+	cpuUtilization = metric.Desc{
+		Name: "system.cpu.utilization", Unit: "1", Kind: metric.Gauge, Labels: []string{"state", "cpu"},
+		Help: "Share of CPU time since the previous tick, 0 to 1. Without the label state: neither idle nor waiting for I/O. " +
+			"With it (detailed): spent in the state; the states of one CPU add up to 1. Without the label cpu: all CPUs. " +
+			"None in the first tick and after a change in the number of CPUs.",
+		Source: "/proc/stat",
+	}
+	cpuTime = metric.Desc{
+		Name: "system.cpu.time", Unit: "s", Kind: metric.Counter, Labels: []string{"state", "cpu"},
+		Help:   "CPU time spent in the state. The state user includes guest time. Without the label cpu: the sum over all CPUs.",
+		Source: "/proc/stat",
+	}
+	cpuLogical = metric.Desc{
+		Name: "system.cpu.logical.count", Unit: "{cpu}", Kind: metric.UpDown,
+		Help: "CPUs that are online, hardware threads counted each.", Source: "/sys/devices/system/cpu/online",
+	}
+	cpuPhysical = metric.Desc{
+		Name: "system.cpu.physical.count", Unit: "{cpu}", Kind: metric.UpDown, Detailed: true,
+		Help: "Processor cores, hardware threads of one core counted once.", Source: "/sys/devices/system/cpu/cpu*/topology/core_cpus_list",
+	}
+)
+
+func cpuDescs() []*metric.Desc {
+	return []*metric.Desc{&cpuUtilization, &cpuTime, &cpuLogical, &cpuPhysical}
+}
+
+// cpuStates names the columns of cpuTicks as the hostmetrics receiver does.
+var cpuStates = [...]string{"user", "nice", "system", "idle", "wait", "interrupt", "softirq", "steal"}
+
+const (
+	stateIdle = 3
+	stateWait = 4
+)
+
+// cpuTicks is CPU time by state in the kernel's USER_HZ. Guest time has no
+// column: the kernel counts it in user and nice already.
+type cpuTicks [len(cpuStates)]int64
+
+type cpuCollector struct {
+	cfg      Config
+	total    cpuRow
+	cores    map[string]*cpuRow
+	online   int
+	physical int
+	file     reader
+}
+
+func newCPU(cfg Config) Collector {
+	return &cpuCollector{cfg: cfg, cores: make(map[string]*cpuRow)}
+}
+
+func (*cpuCollector) Name() string { return "cpu" }
+
+// Collect reads the CPU times once: utilization and time of one tick agree.
+func (c *cpuCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
+	rows, err := cpu.NewExLinux().TimesWithContext(ctx, c.cfg.PerCore)
+	if err == nil && len(rows) == 0 {
+		err = errors.New("no CPU in /proc/stat")
+	}
+	if err != nil {
+		return fmt.Errorf("read CPU times: %w", err)
+	}
+	online, countErr := c.countOnline(ctx, rows)
+	if online != c.online && online != 0 {
+		c.changed(ctx, online)
+	}
+	if online != 0 {
+		s.Int(&cpuLogical, int64(online))
+	}
+	if c.cfg.Detailed && c.physical != 0 {
+		s.Int(&cpuPhysical, int64(c.physical))
+	}
+	c.emitRows(s, rows)
+	return countErr
+}
+
+// countOnline does not use gopsutil's count, which reads /proc/cpuinfo: a
+// kernel has to ask every CPU for its frequency to write that file.
+func (c *cpuCollector) countOnline(ctx context.Context, rows []cpu.ExTimesStat) (int, error) {
+	if c.cfg.PerCore {
+		return len(rows), nil
+	}
+	list, err := c.file.read(sysPath(ctx, "devices/system/cpu/online"))
+	if err != nil {
+		return 0, fmt.Errorf("count CPUs: %w", err)
+	}
+	return countCPUList(string(list))
+}
+
+// changed makes every row warm up again: which CPUs the sums cover, and where
+// the kernel keeps their idle time, may differ from before.
+func (c *cpuCollector) changed(ctx context.Context, online int) {
+	c.online = online
+	c.total.warmUp()
+	c.total.rebase = c.total.seen
+	for _, row := range c.cores {
+		row.warmUp()
+	}
+	if c.cfg.Detailed {
+		c.physical, _ = cpu.CountsWithContext(ctx, false)
+	}
+}
+
+func (c *cpuCollector) emitRows(s *metric.Snapshot, rows []cpu.ExTimesStat) {
+	if !c.cfg.PerCore {
+		c.emit(s, &c.total, ticksOf(&rows[0]))
+		return
+	}
+	var sum cpuTicks
+	for i := range rows {
+		name := rows[i].CPU
+		row := c.cores[name]
+		if row == nil {
+			row = new(cpuRow)
+			c.cores[name] = row
+		}
+		ticks := ticksOf(&rows[i])
+		for state, v := range ticks {
+			sum[state] += v
+		}
+		c.emit(s, row, ticks, metric.L("cpu", name))
+	}
+	c.emit(s, &c.total, sum)
+}
+
+// emit adds the points of one row; cpuLabel is empty for all CPUs.
+func (c *cpuCollector) emit(s *metric.Snapshot, row *cpuRow, raw cpuTicks, cpuLabel ...metric.Label) {
+	labels := append(make([]metric.Label, 1, 2), cpuLabel...)
+	for state, ticks := range row.advance(raw) {
+		labels[0] = metric.L("state", cpuStates[state])
+		s.Float(&cpuTime, float64(ticks)/cpu.ClocksPerSec, labels...)
+	}
+	shares, ok := row.shares(raw)
+	if !ok {
+		return
+	}
+	s.Float(&cpuUtilization, round6(1-shares[stateIdle]-shares[stateWait]), cpuLabel...)
+	if !c.cfg.Detailed {
+		return
+	}
+	for state, share := range shares {
+		labels[0] = metric.L("state", cpuStates[state])
+		s.Float(&cpuUtilization, round6(share), labels...)
+	}
+}
+
+func ticksOf(t *cpu.ExTimesStat) cpuTicks {
+	return cpuTicks{
+		int64(t.User), int64(t.Nice), int64(t.System), int64(t.Idle),
+		int64(t.Iowait), int64(t.Irq), int64(t.Softirq), int64(t.Steal),
+	}
+}
+
+// cpuRow remembers one line of /proc/stat.
+type cpuRow struct {
+	sent   cpuTicks // what was last sent
+	offset cpuTicks // what is added to the kernel's count before it is sent
+	base   cpuTicks // what utilization is measured from
+	seen   bool     // sent is set
+	warm   bool     // base is set
+	rebase bool     // the next reading continues where sent is
+}
+
+const (
+	// holdTicks is how far back a count may step and still be held until the
+	// kernel catches up: iowait and idle do that, as they are estimates. A
+	// larger step is a CPU that lost its history.
+	holdTicks = 300
+	// minTicks is the least CPU time that makes a ratio.
+	minTicks = 10
+)
+
+func (r *cpuRow) warmUp() { r.warm = false }
+
+// advance returns the counts to send, which never fall.
+func (r *cpuRow) advance(raw cpuTicks) cpuTicks {
+	for i, v := range raw {
+		back := r.sent[i] - (v + r.offset[i])
+		if r.rebase || (r.seen && back > holdTicks) {
+			r.offset[i] += back
+		}
+		r.sent[i] = max(r.sent[i], v+r.offset[i])
+	}
+	r.seen, r.rebase = true, false
+	return r.sent
+}
+
+// shares returns the share of each state in the time since the last call that
+// returned any. A count that fell counts as not moved, so each is in 0 to 1.
+func (r *cpuRow) shares(raw cpuTicks) (shares [len(cpuStates)]float64, ok bool) {
+	var total int64
+	var delta cpuTicks
+	for i := range raw {
+		delta[i] = max(0, raw[i]-r.base[i])
+		total += delta[i]
+	}
+	if !r.warm {
+		r.base, r.warm = raw, true
+		return shares, false
+	}
+	if total < minTicks {
+		return shares, false
+	}
+	r.base = raw
+	for i, d := range delta {
+		shares[i] = float64(d) / float64(total)
+	}
+	return shares, true
+}
+
+// round6 rounds a ratio to what a chart can show, and keeps it in 0 to 1.
+func round6(v float64) float64 {
+	return min(max(math.Round(v*1e6)/1e6, 0), 1)
+}

@@ -1,0 +1,82 @@
+package collect
+
+import (
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// resets sees to it that no counter falls without saying so. The kernel's do:
+// when a device is replaced or an interface made anew, when a 32-bit count
+// wraps, and by little when a driver adds up its queues carelessly.
+type resets struct {
+	counters map[*metric.Series]*counter
+	lastMS   int64 // time of the previous tick
+	tick     uint64
+}
+
+// counter is what is known of one series.
+type counter struct {
+	last     metric.Value
+	lastTick uint64
+	// restarted replaces the series once its counter has started anew.
+	restarted *metric.Series
+}
+
+const (
+	// jitter is the part of its value by which a counter may step back and be
+	// held until it catches up; a counter that starts anew falls further.
+	jitter = 1. / 16
+	// forgetTicks is how long an unseen counter is remembered, as in
+	// metric.Snapshot: after that the series is a new one.
+	forgetTicks = 720
+)
+
+func newResets() resets { return resets{counters: make(map[*metric.Series]*counter)} }
+
+// apply rewrites the points of a tick in place. A counter that fell is sent on
+// as a series that started at the previous tick, so that what a server adds to
+// its sum is what was counted since, at most one tick too little.
+func (r *resets) apply(s *metric.Snapshot) {
+	r.tick++
+	for i := range s.Points {
+		p := &s.Points[i]
+		if p.Series.Kind != metric.Counter {
+			continue
+		}
+		c := r.counters[p.Series]
+		if c == nil {
+			c = &counter{last: p.Value}
+			r.counters[p.Series] = c
+		}
+		r.step(c, p)
+	}
+	r.lastMS = s.TimeMS
+	if r.tick%forgetTicks == 0 {
+		r.forget()
+	}
+}
+
+func (r *resets) step(c *counter, p *metric.Point) {
+	c.lastTick = r.tick
+	last, now := c.last.Float64(), p.Value.Float64()
+	switch {
+	case now >= last:
+		c.last = p.Value
+	case now >= last*(1-jitter):
+		p.Value = c.last
+	default:
+		restarted := *p.Series
+		restarted.StartMS = r.lastMS
+		c.last, c.restarted = p.Value, &restarted
+	}
+	if c.restarted != nil {
+		p.Series = c.restarted
+	}
+}
+
+func (r *resets) forget() {
+	for series, c := range r.counters {
+		if c.lastTick+forgetTicks < r.tick {
+			delete(r.counters, series)
+		}
+	}
+}

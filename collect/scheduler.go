@@ -1,0 +1,193 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/rs/zerolog"
+)
+
+// Scheduler takes a tick at every interval and hands it to a sink.
+type Scheduler struct {
+	cfg     Config
+	sink    Sink
+	log     zerolog.Logger
+	startMS int64
+	// wall is the clock that points are stamped with; everything else is
+	// measured on the monotonic clock.
+	wall func() time.Time
+
+	// Owned by Run or Take.
+	guards   []*guard
+	snapshot *metric.Snapshot
+	resets   resets
+	lastWall time.Time
+	lastTick time.Time
+
+	mu    sync.Mutex
+	stats Stats // guarded by mu
+}
+
+// NewScheduler returns a scheduler of collectors, which it owns from here on.
+// The time of the call is the start of its own counters.
+func NewScheduler(cfg Config, collectors []Collector, sink Sink, log zerolog.Logger) *Scheduler {
+	s := &Scheduler{
+		cfg: cfg, sink: sink, log: log, startMS: time.Now().UnixMilli(), wall: time.Now,
+		snapshot: metric.NewSnapshot(cfg.MaxSeries), resets: newResets(),
+	}
+	for _, c := range collectors {
+		s.guards = append(s.guards, &guard{
+			Collector: c,
+			own:       metric.NewSnapshot(cfg.MaxSeries),
+			stats:     CollectorStats{Name: c.Name()},
+		})
+	}
+	s.stats.Collectors = make([]CollectorStats, len(s.guards))
+	for i, g := range s.guards {
+		s.stats.Collectors[i] = g.stats
+	}
+	return s
+}
+
+// Run ticks until ctx is done, then takes one last tick and returns nil. It
+// first waits for the agent's phase: less than an interval. It leaves no
+// goroutine behind but those of collectors that hang. Call Run or Take, once.
+func (s *Scheduler) Run(ctx context.Context) error {
+	interval := s.cfg.interval()
+	first := time.Now().Add(untilPhase(s.wall(), interval, s.cfg.PhaseKey))
+	s.loop(ctx, first, interval, func() bool { return true })
+	s.tick(context.WithoutCancel(ctx), time.Now())
+	return nil
+}
+
+// Take takes n ticks, every apart, the first one now, and returns nil; or
+// ctx's error as soon as ctx is done.
+func (s *Scheduler) Take(ctx context.Context, n int, every time.Duration) error {
+	s.loop(ctx, time.Now(), every, func() bool { n--; return n > 0 })
+	return ctx.Err()
+}
+
+// Stats returns a copy of the counts as of the last tick. It may be called
+// from any goroutine and does not wait for a tick under way.
+func (s *Scheduler) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.stats
+	stats.Collectors = slices.Clone(stats.Collectors)
+	return stats
+}
+
+// untilPhase returns the time from now to the next one that is congruent to
+// key's hash modulo interval.
+func untilPhase(now time.Time, interval time.Duration, key string) time.Duration {
+	h := fnv.New64a()
+	h.Write([]byte(key))
+	phase := time.Duration(h.Sum64() % uint64(interval))
+	return (phase - time.Duration(now.UnixNano())%interval + interval) % interval
+}
+
+// loop ticks at first and every interval after it, until ctx is done or again
+// says no. Each deadline follows from the one before it, so nothing drifts;
+// those that have passed by the end of a tick are skipped.
+func (s *Scheduler) loop(ctx context.Context, first time.Time, interval time.Duration, again func() bool) {
+	timer := time.NewTimer(time.Until(first))
+	defer timer.Stop()
+	for next := first; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		s.tick(ctx, time.Now())
+		if !again() {
+			return
+		}
+		next = next.Add(interval)
+		if behind := time.Since(next); behind > 0 {
+			missed := (behind + interval - 1) / interval
+			next = next.Add(missed * interval)
+			s.skipped(int64(missed))
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+func (s *Scheduler) skipped(n int64) {
+	s.mu.Lock()
+	s.stats.SkippedTicks += n
+	s.mu.Unlock()
+	s.log.Warn().Int64("ticks", n).Msg("a tick took too long: ticks skipped")
+}
+
+// tick reads the host once. now is the monotonic time.
+func (s *Scheduler) tick(ctx context.Context, now time.Time) {
+	s.snapshot.Reset(s.stamp(now))
+	for _, g := range s.guards {
+		before := g.stats.LastError
+		g.collect(ctx, s.snapshot, s.cfg.budget())
+		s.report(g, before)
+	}
+	s.resets.apply(s.snapshot)
+	stats := s.updateStats(now)
+	stats.emit(s.snapshot, s.startMS)
+	s.sink.Put(s.snapshot)
+}
+
+// stamp returns the wall-clock time of a tick in ms, and counts a jump of that
+// clock against the monotonic one. Two ticks never have the same time.
+func (s *Scheduler) stamp(now time.Time) int64 {
+	wall := s.wall().Round(0)
+	if !s.lastTick.IsZero() {
+		jump := wall.Sub(s.lastWall) - now.Sub(s.lastTick)
+		if jump.Abs() > max(time.Second, s.cfg.interval()/2) {
+			s.mu.Lock()
+			s.stats.ClockJumps++
+			s.mu.Unlock()
+			s.log.Warn().Dur("by", jump).Msg("the wall clock jumped: time stamps follow it, ticks do not")
+		}
+		if wall.UnixMilli() == s.lastWall.UnixMilli() {
+			wall = wall.Add(time.Millisecond)
+		}
+	}
+	s.lastWall, s.lastTick = wall, now
+	return wall.UnixMilli()
+}
+
+// report logs what a collector could not read when that has changed, not at
+// every tick.
+func (s *Scheduler) report(g *guard, before string) {
+	switch {
+	case g.stats.LastError == before:
+	case g.stats.LastError == "":
+		s.log.Info().Str("collector", g.stats.Name).Msg("everything can be read again")
+	default:
+		event := s.log.Warn().Str("collector", g.stats.Name).Err(g.stats.last)
+		if p, ok := errors.AsType[*panicError](g.stats.last); ok {
+			event = event.Bytes("stack", p.stack)
+		}
+		event.Msg("reading skipped")
+	}
+}
+
+// updateStats counts the tick and returns the stats, whose collectors are
+// shared and may be read but not changed until the next call.
+func (s *Scheduler) updateStats(now time.Time) Stats {
+	dropped := s.snapshot.OverLimit()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, g := range s.guards {
+		s.stats.Collectors[i] = g.stats
+		if g.stuck == nil {
+			dropped += g.own.OverLimit()
+		}
+	}
+	s.stats.Ticks++
+	s.stats.LastTick = now
+	s.stats.DroppedPoints = max(s.stats.DroppedPoints, dropped)
+	return s.stats
+}

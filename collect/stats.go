@@ -1,0 +1,87 @@
+package collect
+
+import (
+	"math"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+var (
+	selfDuration = metric.Desc{
+		Name: "heka.agent.collect.duration", Unit: "s", Kind: metric.Gauge, Labels: []string{"collector"},
+		Help: "Time that the collector took in this tick.", Source: "the scheduler",
+	}
+	selfErrors = metric.Desc{
+		Name: "heka.agent.collect.errors", Unit: "{errors}", Kind: metric.Counter, Labels: []string{"collector"},
+		Help: "Ticks in which something could not be read; the log says what.", Source: "the scheduler",
+	}
+	selfTimeouts = metric.Desc{
+		Name: "heka.agent.collect.timeouts", Unit: "{timeouts}", Kind: metric.Counter, Labels: []string{"collector"},
+		Help: "Ticks in which something did not answer in time, such as a dead mount, and was left out.", Source: "the scheduler",
+	}
+	selfSkipped = metric.Desc{
+		Name: "heka.agent.ticks.skipped", Unit: "{ticks}", Kind: metric.Counter,
+		Help: "Ticks that were missed, for overload, and not made up for.", Source: "the scheduler",
+	}
+	selfJumps = metric.Desc{
+		Name: "heka.agent.clock.jumps", Unit: "{jumps}", Kind: metric.Counter,
+		Help: "Times that the wall clock was set, or went on while the host slept.", Source: "the scheduler",
+	}
+	selfDropped = metric.Desc{
+		Name: "heka.agent.series.dropped", Unit: "{points}", Kind: metric.Counter,
+		Help: "Points dropped because there were more series than HEKA_MAX_SERIES.", Source: "the scheduler",
+	}
+)
+
+// SchedulerDescs lists the metrics that the scheduler adds to each tick itself.
+// The caller owns the slice.
+func SchedulerDescs() []*metric.Desc {
+	return []*metric.Desc{&selfDuration, &selfErrors, &selfTimeouts, &selfSkipped, &selfJumps, &selfDropped}
+}
+
+// Stats says how collecting went, since the scheduler was made.
+type Stats struct {
+	// Ticks counts ticks handed to the sink, SkippedTicks those missed.
+	Ticks, SkippedTicks int64
+	// ClockJumps counts steps of the wall clock.
+	ClockJumps int64
+	// DroppedPoints counts points over the bound on series.
+	DroppedPoints int64
+	// LastTick is when the last tick began; zero before the first.
+	LastTick time.Time
+	// Collectors has one entry for each, in the order they run.
+	Collectors []CollectorStats
+}
+
+// CollectorStats says how one collector does.
+type CollectorStats struct {
+	// Name is the collector's.
+	Name string
+	// Duration is how long it took in the last tick.
+	Duration time.Duration
+	// Errors and Timeouts count ticks in which a reading failed, or did not
+	// answer in time.
+	Errors, Timeouts int64
+	// LastError is what went wrong in the last tick; empty when nothing did.
+	LastError string
+
+	last error
+}
+
+// emit adds the scheduler's own metrics. They count since startMS, the start
+// of this process.
+func (st *Stats) emit(s *metric.Snapshot, startMS int64) {
+	s.Since(startMS)
+	for i := range st.Collectors {
+		c := &st.Collectors[i]
+		label := metric.L("collector", c.Name)
+		s.Float(&selfDuration, math.Round(c.Duration.Seconds()*1e6)/1e6, label)
+		s.Int(&selfErrors, c.Errors, label)
+		s.Int(&selfTimeouts, c.Timeouts, label)
+	}
+	s.Int(&selfSkipped, st.SkippedTicks)
+	s.Int(&selfJumps, st.ClockJumps)
+	s.Int(&selfDropped, st.DroppedPoints)
+	s.Since(0)
+}
