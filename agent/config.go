@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"fmt"
+	"io"
 	"net/url"
 	"regexp"
 	"strings"
@@ -86,6 +88,13 @@ type HTTPConfig struct {
 	Timeout time.Duration
 	TLS     TLSConfig
 }
+
+// Format implements fmt.Formatter: it prints the redacted endpoint alone, so
+// that a Config printed by mistake shows no query.
+func (c HTTPConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, RedactURL(c.Endpoint)) }
+
+// MarshalText does for encoders what Format does for fmt.
+func (c HTTPConfig) MarshalText() ([]byte, error) { return []byte(RedactURL(c.Endpoint)), nil }
 
 // AuthConfig holds credentials; a nil source was not set. Username and
 // Password are either both set or both nil.

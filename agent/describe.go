@@ -111,10 +111,11 @@ func Report(w io.Writer, cfg Config, id Identity) error {
 }
 
 // dotenvQuote quotes a text where an env file needs it. Inside single quotes
-// nothing is special but the quote, and a backslash before it.
+// nothing is special but the quote, and a backslash before it. A text that needs
+// quotes and ends in a backslash has no spelling that godotenv reads back.
 func dotenvQuote(text string) string {
 	switch {
-	case !strings.ContainsAny(text, " \t#'\"$\\`"):
+	case !strings.ContainsAny(text, " \t#'\"$`"):
 		return text
 	case !strings.Contains(text, "'") && !strings.HasSuffix(text, `\`):
 		return "'" + text + "'"

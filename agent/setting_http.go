@@ -81,8 +81,7 @@ func (s *secretVar) resolve(reflect.StructTag) *fault {
 func (s *secretVar) kind(reflect.StructTag) string { return "secret" }
 func (s *secretVar) show() string                  { return s.Value.String() }
 
-// RedactURL prints u without what may be secret: the password and the values
-// of the query. A nil u prints as the empty string.
+// RedactURL prints u without what may be secret: its user and its query. A nil u prints as the empty string.
 func RedactURL(u *url.URL) string {
 	if u == nil {
 		return ""
@@ -91,13 +90,8 @@ func RedactURL(u *url.URL) string {
 	if shown.User != nil {
 		shown.User = url.User("redacted")
 	}
-	if query := u.Query(); len(query) > 0 {
-		for key := range query {
-			query[key] = []string{"redacted"}
-		}
-		shown.RawQuery = query.Encode()
-	} else {
-		shown.RawQuery = ""
+	if shown.RawQuery != "" {
+		shown.RawQuery = "redacted"
 	}
 	return shown.String()
 }
