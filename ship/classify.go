@@ -1,0 +1,127 @@
+package ship
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answer is what classify judges: all of a response that matters, or the
+// error that came instead.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+// acknowledger is a format's rule for what acknowledges a batch.
+type acknowledger interface {
+	Acknowledged(id string, points int64, body []byte) (rejected int64, reason string, err error)
+}
+
+// classify turns an answer to p into an outcome. It is a pure function; the
+// table it implements is in docs/delivery.md.
+func classify(a answer, p Payload, format acknowledger) Outcome {
+	if a.err != nil {
+		return classifyError(a.err)
+	}
+	o := classifyStatus(a)
+	if o.Verdict == Acked {
+		return acknowledge(a, p, format)
+	}
+	if o.Verdict == Retry {
+		o.After = retryAfter(a.header)
+	}
+	if said := firstLine(a.body); said != "" {
+		o.Cause += ": " + said
+	}
+	return o
+}
+
+func classifyStatus(a answer) Outcome {
+	cause := fmt.Sprintf("the endpoint answered %d %s", a.status, http.StatusText(a.status))
+	switch s := a.status; {
+	case s >= 200 && s < 300:
+		return Outcome{Verdict: Acked}
+	case s >= 300 && s < 400:
+		cause += " (a redirect to " + redirectTarget(a.header) + ")"
+		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_ENDPOINT to where it leads, if that is right"}
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return Outcome{Verdict: Pause, Cause: cause, Hint: "check HEKA_API_KEY, HEKA_BEARER_TOKEN or HEKA_USERNAME and HEKA_PASSWORD"}
+	case s == http.StatusProxyAuthRequired:
+		return Outcome{Verdict: Pause, Cause: cause, Hint: "give the proxy's user and password in HTTPS_PROXY"}
+	case s == http.StatusUnsupportedMediaType:
+		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_COMPRESSION to what the backend takes"}
+	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, s == http.StatusGone,
+		s == http.StatusNotImplemented, s == http.StatusHTTPVersionNotSupported:
+		return Outcome{Verdict: Pause, Cause: cause, Hint: "check the path of HEKA_ENDPOINT, and HEKA_EXPORTER"}
+	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
+		return Outcome{Verdict: Retry, Cause: cause, Overload: true}
+	case s >= 500, s < 200, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly:
+		return Outcome{Verdict: Retry, Cause: cause}
+	default:
+		return Outcome{Verdict: Reject, Cause: cause}
+	}
+}
+
+// acknowledge judges a 2xx: only the format knows whether the backend said it.
+func acknowledge(a answer, p Payload, format acknowledger) Outcome {
+	rejected, reason, err := format.Acknowledged(p.ID, p.Points, a.body)
+	if err != nil {
+		cause := fmt.Sprintf("the endpoint answered %d, but %v", a.status, err)
+		return Outcome{Verdict: Retry, Cause: cause, Hint: "is HEKA_ENDPOINT the ingest itself, and no portal or proxy in between?"}
+	}
+	return Outcome{Verdict: Acked, RejectedPoints: rejected, Cause: reason}
+}
+
+// retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date
+// less the response's own Date, so that this machine's clock does not matter.
+// It returns 0 for what it cannot read, and for the past.
+func retryAfter(h http.Header) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		const most = int64(time.Duration(1<<63-1) / time.Second)
+		return time.Duration(min(max(seconds, 0), most)) * time.Second
+	}
+	until, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	return max(until.Sub(date), 0)
+}
+
+func redirectTarget(h http.Header) string {
+	location := h.Get("Location")
+	if location == "" {
+		return "nowhere"
+	}
+	location, _, _ = strings.Cut(location, "?") // a query may carry a token
+	return firstLine([]byte(location))
+}
+
+// firstLine takes what a log line can hold of an error body that says
+// something to people: the first line, printable, at most 200 bytes. Markup
+// says nothing.
+func firstLine(body []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body[:min(len(body), 4<<10)])), "\n")
+	if strings.HasPrefix(line, "<") {
+		return ""
+	}
+	line = strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f || r == 0xfffd {
+			return -1
+		}
+		return r
+	}, line)
+	if len(line) > 200 {
+		line = strings.ToValidUTF8(line[:200], "") + "…"
+	}
+	return line
+}

@@ -1,0 +1,83 @@
+package ship
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+)
+
+// classifyError judges a request that got no answer. Errors of certificates
+// are for people to mend; all others are the network's, and pass.
+func classifyError(err error) Outcome {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // the URL says nothing new, and may hold a secret
+	}
+	if o, ok := classifyTLS(err); ok {
+		return o
+	}
+	o := Outcome{Verdict: Retry, Cause: err.Error()}
+	var dns *net.DNSError
+	var timeout net.Error
+	var configuration *configError
+	switch {
+	case errors.As(err, &configuration):
+		return Outcome{Verdict: Pause, Cause: err.Error(), Hint: configuration.hint}
+	case errors.Is(err, context.Canceled):
+		o.Cause = "the request was cancelled"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		o.Cause = "connection refused"
+	case errors.As(err, &dns):
+		o.Cause = "cannot resolve " + dns.Name
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
+		o.Cause, o.Overload = "timed out", true
+	}
+	return o
+}
+
+// configError is an error of the sender's own files.
+type configError struct {
+	err  error
+	hint string
+}
+
+func (e *configError) Error() string { return e.err.Error() }
+func (e *configError) Unwrap() error { return e.err }
+
+func classifyTLS(err error) (Outcome, bool) {
+	pause := func(cause, hint string) (Outcome, bool) {
+		return Outcome{Verdict: Pause, Cause: cause, Hint: hint}, true
+	}
+	var authority x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &authority):
+		return pause("the endpoint's certificate is signed by an unknown authority",
+			"set HEKA_TLS_CA_FILE to that authority's certificate")
+	case errors.As(err, &name):
+		return pause("the endpoint's certificate is for another name: "+name.Error(),
+			"set HEKA_TLS_SERVER_NAME to a name that it has, or mend HEKA_ENDPOINT")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return pause("the endpoint's certificate has expired or is not yet valid: "+invalid.Error(),
+			"renew it on the server, and check both clocks")
+	case errors.As(err, &invalid):
+		return pause("the endpoint's certificate is not acceptable: "+invalid.Error(), "replace it on the server")
+	case errors.As(err, &alert):
+		return pause("the endpoint refused the TLS connection: "+alert.Error(),
+			"set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE if it asks for a client certificate")
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
+		return pause("the endpoint does not speak TLS", "check the scheme and port of HEKA_ENDPOINT")
+	default:
+		return Outcome{}, false
+	}
+}

@@ -1,0 +1,118 @@
+package ship
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+)
+
+func TestClassifyStatus(t *testing.T) {
+	verdicts := map[Verdict][]int{
+		Pause:  {301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 410, 415, 501, 505},
+		Retry:  {408, 409, 425, 429, 500, 502, 503, 504, 507, 529, 599},
+		Reject: {400, 406, 413, 422, 402, 418, 451},
+	}
+	for want, statuses := range verdicts {
+		for _, status := range statuses {
+			o := classify(answer{status: status}, Payload{}, encode.Native{})
+			if o.Verdict != want {
+				t.Errorf("%d: verdict %v, want %v", status, o.Verdict, want)
+			}
+			if !strings.Contains(o.Cause, fmt.Sprint(status)) {
+				t.Errorf("%d: cause %q does not name it", status, o.Cause)
+			}
+			if want == Pause && o.Hint == "" {
+				t.Errorf("%d: a pause without a hint", status)
+			}
+			if overload := status == 429 || status == 503; o.Overload != overload {
+				t.Errorf("%d: overload %v, want %v", status, o.Overload, overload)
+			}
+		}
+	}
+}
+
+func TestOnlyTheBackendsOwnWordIsAnAck(t *testing.T) {
+	p := Payload{ID: "ab", Points: 5}
+	cases := []struct {
+		body string
+		want Outcome
+	}{
+		{`{"batch_id":"ab","status":"accepted","points":5}`, Outcome{Verdict: Acked}},
+		{`{"batch_id":"ab","points":3,"rejected":[{"series":0,"reason":"too old"}]}`, Outcome{Verdict: Acked, RejectedPoints: 2, Cause: "too old"}},
+		{`{"batch_id":"cd","points":5}`, Outcome{}},
+		{`<html>Welcome to the airport</html>`, Outcome{}},
+		{``, Outcome{}},
+	}
+	for _, c := range cases {
+		got := classify(answer{status: 200, body: []byte(c.body)}, p, encode.Native{})
+		if got.Verdict != c.want.Verdict || got.RejectedPoints != c.want.RejectedPoints {
+			t.Errorf("200 %s: %+v, want %+v", c.body, got, c.want)
+		}
+		if c.want.Cause != "" && got.Cause != c.want.Cause {
+			t.Errorf("200 %s: cause %q, want %q", c.body, got.Cause, c.want.Cause)
+		}
+	}
+}
+
+func TestClassifyErrors(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	cases := []struct {
+		err     error
+		verdict Verdict
+		says    string
+	}{
+		{refused, Retry, "connection refused"},
+		{&net.DNSError{Name: "ingest.example"}, Retry, "ingest.example"},
+		{context.DeadlineExceeded, Retry, "timed out"},
+		{os.ErrDeadlineExceeded, Retry, "timed out"},
+		{context.Canceled, Retry, "cancelled"},
+		{errors.New("http2: GOAWAY"), Retry, "GOAWAY"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, Pause, "HEKA_TLS_CA_FILE"},
+		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}}, Pause, "HEKA_TLS_SERVER_NAME"},
+		{x509.CertificateInvalidError{Reason: x509.Expired}, Pause, "expired"},
+		{http.ErrSchemeMismatch, Pause, "HEKA_ENDPOINT"},
+		{tls.AlertError(42), Pause, "HEKA_TLS_CERT_FILE"},
+		{&configError{errors.New("no key"), "do this"}, Pause, "do this"},
+	}
+	for _, c := range cases {
+		wrapped := &url.Error{Op: "Post", URL: "https://user:hunter2@host/?token=hunter2", Err: c.err}
+		o := classify(answer{err: wrapped}, Payload{}, encode.Native{})
+		if said := o.Cause + " " + o.Hint; o.Verdict != c.verdict || !strings.Contains(said, c.says) {
+			t.Errorf("%v: verdict %v, %q; want %v with %q", c.err, o.Verdict, said, c.verdict, c.says)
+		}
+		if strings.Contains(o.Cause, "hunter2") {
+			t.Errorf("%v: a secret of the URL is in the cause", c.err)
+		}
+	}
+}
+
+func TestCausesAreOneCleanLine(t *testing.T) {
+	body := "bad thing\x1b[31m\nsecond line"
+	o := classify(answer{status: 400, body: []byte(body)}, Payload{}, encode.Native{})
+	if !strings.HasSuffix(o.Cause, "bad thing[31m") {
+		t.Errorf("cause = %q", o.Cause)
+	}
+	long := classify(answer{status: 400, body: []byte(strings.Repeat("é", 5000))}, Payload{}, encode.Native{})
+	if len(long.Cause) > 300 {
+		t.Errorf("a cause of %d bytes", len(long.Cause))
+	}
+	html := classify(answer{status: 502, body: []byte("<html>…")}, Payload{}, encode.Native{})
+	if strings.Contains(html.Cause, "<") {
+		t.Errorf("cause = %q, want no markup", html.Cause)
+	}
+	redirect := answer{status: 302, header: http.Header{"Location": {"https://portal/login?token=hunter2"}}}
+	if o := classify(redirect, Payload{}, encode.Native{}); strings.Contains(o.Cause, "hunter2") || !strings.Contains(o.Cause, "portal") {
+		t.Errorf("cause = %q, want the target without its query", o.Cause)
+	}
+}

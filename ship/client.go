@@ -1,0 +1,167 @@
+package ship
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Format is what the client needs to know of a backend's wire format.
+type Format interface {
+	// ContentType of a body.
+	ContentType() string
+	acknowledger
+}
+
+// ClientConfig says where and how batches are POSTed.
+type ClientConfig struct {
+	// Endpoint is the absolute URL.
+	Endpoint *url.URL
+	// Headers are added to each request; may be nil.
+	Headers map[string]string
+	// Authorize sets the credential's header, reading it anew when its file
+	// changed; nil when there is no credential.
+	Authorize func(h http.Header) error
+	// AuthChanged reports whether Authorize would now set something else than
+	// it last did; nil when that cannot happen.
+	AuthChanged func() bool
+	// AgentID is sent as X-Agent-Id.
+	AgentID string
+	// UserAgent is sent as User-Agent.
+	UserAgent string
+	// Timeout bounds a whole request, the answer's body included.
+	Timeout time.Duration
+	// TLS holds the client's side of TLS.
+	TLS TLSConfig
+	// Format is the backend's.
+	Format Format
+}
+
+const (
+	maxAnswerBytes = 64 << 10
+	maxRedirects   = 3
+	// A connection is replaced after ten minutes, give or take a fifth, so
+	// that DNS is asked again and load balancers can move a fleet.
+	connectionLife   = 8 * time.Minute
+	connectionJitter = 4 * time.Minute
+)
+
+// Client is the Sender that POSTs payloads over HTTP. Make one with NewClient.
+type Client struct {
+	cfg    ClientConfig
+	http   http.Client
+	files  *tlsFiles
+	expiry time.Time // when the transport is due for replacement
+}
+
+// NewClient returns a client. It reads the TLS files, and fails when they
+// cannot be used. A file that turns bad later on is a Pause, once; from there
+// the old one stays in force until the file changes again.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	c := &Client{cfg: cfg, files: newTLSFiles(cfg.TLS)}
+	c.http.CheckRedirect = sameHostOnly
+	if err := c.connectAnew(time.Now()); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Send makes one POST and classifies what came of it.
+func (c *Client) Send(ctx context.Context, p Payload) Outcome {
+	return classify(c.post(ctx, p), p, c.cfg.Format)
+}
+
+// Refreshed reports whether credentials or TLS files have changed.
+func (c *Client) Refreshed() bool {
+	return c.files.changed() || c.cfg.AuthChanged != nil && c.cfg.AuthChanged()
+}
+
+// Close closes idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func (c *Client) post(ctx context.Context, p Payload) answer {
+	if now := time.Now(); c.files.changed() || now.After(c.expiry) {
+		if err := c.connectAnew(now); err != nil {
+			return answer{err: err}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	request, err := c.request(ctx, p)
+	if err != nil {
+		return answer{err: err}
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	if err != nil {
+		return answer{err: fmt.Errorf("read the answer: %w", err)}
+	}
+	return answer{status: response.StatusCode, header: response.Header, body: body}
+}
+
+// request builds the POST that docs/wire.md describes. Idempotency-Key also
+// tells net/http that it may repeat the request on a fresh connection when a
+// kept-alive one turns out to be dead.
+func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint.String(), bytes.NewReader(p.Body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range c.cfg.Headers {
+		request.Header.Set(name, value)
+	}
+	request.Header.Set("Content-Type", c.cfg.Format.ContentType())
+	if p.Compression != CompressionNone {
+		request.Header.Set("Content-Encoding", string(p.Compression))
+	}
+	request.Header.Set("Idempotency-Key", p.ID)
+	request.Header.Set("X-Idempotency-Key", p.ID)
+	request.Header.Set("X-Agent-Id", c.cfg.AgentID)
+	request.Header.Set("User-Agent", c.cfg.UserAgent)
+	if c.cfg.Authorize != nil {
+		if err := c.cfg.Authorize(request.Header); err != nil {
+			return nil, &configError{err: err, hint: "make the secret's file readable and not empty"}
+		}
+	}
+	return request, nil
+}
+
+// connectAnew replaces the transport: new connections, with the TLS files and
+// DNS as they are now.
+func (c *Client) connectAnew(now time.Time) error {
+	transport, err := newTransport(c.files)
+	if err != nil {
+		return err
+	}
+	c.http.CloseIdleConnections()
+	c.http.Transport = transport
+	c.expiry = now.Add(connectionLife + time.Duration(rand.Int64N(int64(connectionJitter))))
+	return nil
+}
+
+// sameHostOnly follows redirects that keep method, host and scheme; all
+// others are answers, for classify to judge: a credential never travels to
+// where it was not configured for.
+func sameHostOnly(request *http.Request, via []*http.Request) error {
+	first := via[0]
+	switch {
+	case len(via) > maxRedirects:
+		return errors.New("too many redirects")
+	case request.Method != first.Method,
+		request.URL.Host != first.URL.Host,
+		request.URL.Scheme != first.URL.Scheme:
+		return http.ErrUseLastResponse
+	default:
+		return nil
+	}
+}

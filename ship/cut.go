@@ -1,0 +1,100 @@
+package ship
+
+import (
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// firstTicks is how many ticks the first batch of a process holds: the fewest
+// with a CPU utilisation in them.
+const firstTicks = 2
+
+// cutDue reports whether the queue's ticks should become a batch now. A cut
+// that is due within half an interval is made right after a tick, so that a
+// batch's newest tick is fresh when it leaves.
+func (s *Shipper) cutDue(now time.Time) bool {
+	q := s.queue.state()
+	switch {
+	case q.ticks == 0:
+		return false
+	case s.cutNow, q.points >= int64(s.cfg.BatchMaxPoints):
+		return true
+	case s.nextCut.IsZero():
+		return q.ticks >= firstTicks
+	default:
+		return !now.Add(s.cfg.Interval / 2).Before(s.nextCut)
+	}
+}
+
+// cut turns all queued ticks into batches.
+func (s *Shipper) cut(now time.Time) {
+	s.cutNow = false
+	s.scheduleCut(now)
+	ticks, lost := s.queue.take()
+	for reason, points := range lost {
+		s.ledger.Lose(reason, points)
+	}
+	for _, t := range ticks {
+		for from := 0; ; {
+			if from = s.builder.add(t, from); from == len(t.points) {
+				break
+			}
+			s.seal()
+		}
+	}
+	s.seal()
+}
+
+// scheduleCut sets the next cut after now. The first one takes its phase from
+// the wall clock; from there cuts follow the monotonic clock.
+func (s *Shipper) scheduleCut(now time.Time) {
+	every := s.cfg.Rules.BatchInterval
+	if s.nextCut.IsZero() {
+		late := (time.Duration(now.UnixNano()) - s.cutPhase()) % every
+		s.nextCut = now.Add(every - late)
+		return
+	}
+	served := now.Add(s.cfg.Interval / 2)
+	for !s.nextCut.After(served) {
+		s.nextCut = s.nextCut.Add(every)
+	}
+	for s.nextCut.Add(-every).After(served) { // an outage's long interval is over
+		s.nextCut = s.nextCut.Add(-every)
+	}
+	if s.machine.isDown() && now.Sub(s.machine.since) > longOutage {
+		s.nextCut = s.nextCut.Add(max(outageInterval/every-1, 0) * every)
+	}
+}
+
+// seal makes the builder's ticks a batch in memory, with the next seq.
+func (s *Shipper) seal() {
+	if len(s.builder.times) == 0 {
+		return
+	}
+	s.seq++
+	batch := metric.Batch{
+		Agent:      s.cfg.Agent,
+		Resource:   s.cfg.Resource,
+		StartMS:    s.cfg.StartMS,
+		IntervalMS: s.cfg.Interval.Milliseconds(),
+		Times:      s.builder.times,
+		Series:     s.builder.series,
+		Loss:       AllLosses(s.ledger),
+	}
+	batch.Agent.Seq = s.seq
+	entry := Entry{
+		Epoch:  s.cfg.Agent.Epoch,
+		Seq:    s.seq,
+		Items:  int64(s.builder.points),
+		TimeMS: s.builder.newestMS(),
+	}
+	s.scratch = s.encoder.Append(s.scratch[:0], &batch)
+	s.builder.reset()
+	body, err := s.compress.compress(s.scratch)
+	if err != nil { // a bytes.Buffer does not fail; a plain body is as good
+		body = append([]byte(nil), s.scratch...)
+	}
+	entry.Payload = body
+	s.memory = append(s.memory, &held{Entry: entry, late: s.machine.isDown()})
+}

@@ -1,0 +1,72 @@
+package ship
+
+import (
+	"context"
+	"time"
+)
+
+// flush is the end of Run: it makes the last ticks a batch, sends what is in
+// memory for as long as the backend takes it and the shutdown timeout lasts,
+// whatever the backoff says, and stores the rest.
+func (s *Shipper) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownTimeout)
+	defer cancel()
+	now := time.Now()
+	s.cut(now)
+	if s.cfg.Mode == SpoolAlways {
+		s.protect(now)
+	}
+	for taken := true; taken && ctx.Err() == nil; {
+		if s.inflight == nil {
+			if len(s.memory) == 0 {
+				break
+			}
+			s.send(ctx, time.Now(), s.memory[0], false)
+		}
+		taken = s.await(ctx)
+	}
+	if s.inflight != nil {
+		s.await(ctx)
+	}
+	s.store()
+	s.publish()
+}
+
+// await settles the request under way, cancelling it when ctx ends, and
+// reports whether it was acknowledged.
+func (s *Shipper) await(ctx context.Context) bool {
+	var o Outcome
+	select {
+	case o = <-s.results:
+	case <-ctx.Done():
+		s.cancel()
+		o = <-s.results
+	}
+	s.settle(time.Now(), o)
+	return o.Verdict == Acked
+}
+
+// store spools whatever was not acknowledged. Where that fails too, the points
+// are lost, and counted.
+func (s *Shipper) store() {
+	var kept, lost int64
+	for _, h := range s.memory {
+		switch {
+		case h.spooled:
+		case s.spool != nil && s.spool.Append(h.Entry) == nil:
+			kept++
+		default:
+			lost += h.Items
+		}
+	}
+	s.memory = nil
+	s.queue.hold(0)
+	if kept > 0 {
+		s.log.Info().Int64("batches", kept).Msg("spooled what the backend did not take before the shutdown")
+	}
+	if lost > 0 {
+		s.ledger.Lose(LostShutdown, lost)
+		s.log.Error().Int64("points", lost).
+			Msg("lost at shutdown: neither the backend nor the spool took them; set HEKA_SPOOL_DIR to a writable directory")
+	}
+}

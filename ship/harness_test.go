@@ -1,0 +1,273 @@
+package ship_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+)
+
+const interval = 5 * time.Second
+
+var counterDesc = &metric.Desc{Name: "test.ticks", Unit: "{ticks}", Kind: metric.Counter}
+
+// backend is a Sender that decodes what it is sent. Its behaviour may change
+// during a test; by default it accepts everything at once.
+type backend struct {
+	mu        sync.Mutex
+	answer    func(p ship.Payload) ship.Outcome
+	delay     time.Duration
+	refreshed bool
+	accepted  []arrival // each batch once, in order of arrival
+	seen      map[string]bool
+	requests  []time.Time
+	repeated  int
+}
+
+type arrival struct {
+	at    time.Time
+	batch *metric.Batch
+}
+
+func (b *backend) Send(ctx context.Context, p ship.Payload) ship.Outcome {
+	b.mu.Lock()
+	answer, delay := b.answer, b.delay
+	b.requests = append(b.requests, time.Now())
+	b.refreshed = false
+	b.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return ship.Outcome{Cause: "cancelled"}
+	}
+	if answer != nil {
+		if o := answer(p); o.Verdict != ship.Acked {
+			return o
+		}
+	}
+	batch, err := encode.Native{}.Decode(p.Body)
+	if err != nil || batch.ID() != p.ID || batch.Points() != p.Points {
+		panic("the shipper sent a body that is not the batch it names")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seen[p.ID] {
+		b.repeated++
+	} else {
+		b.seen[p.ID] = true
+		b.accepted = append(b.accepted, arrival{time.Now(), batch})
+	}
+	return ship.Outcome{Verdict: ship.Acked}
+}
+
+func (b *backend) Refreshed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refreshed
+}
+
+// set changes the answer to every request from now on; nil accepts.
+func (b *backend) set(answer func(ship.Payload) ship.Outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.answer = answer
+}
+
+func (b *backend) fail(o ship.Outcome) { b.set(func(ship.Payload) ship.Outcome { return o }) }
+
+// ticks returns the values of test.ticks that arrived, sorted.
+func (b *backend) ticks() []int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var got []int64
+	for _, a := range b.accepted {
+		for _, v := range a.batch.Series[0].Values {
+			got = append(got, v.Int64())
+		}
+	}
+	slices.Sort(got)
+	return got
+}
+
+func (b *backend) requestCount() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.requests)
+}
+
+// memorySpool is a Spool that can be broken.
+type memorySpool struct {
+	mu       sync.Mutex
+	broken   bool
+	entries  []ship.Entry
+	appended int
+}
+
+func (s *memorySpool) Append(e ship.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errors.New("disk full")
+	}
+	e.Payload = bytes.Clone(e.Payload)
+	s.entries = append(s.entries, e)
+	s.appended++
+	return nil
+}
+
+func (s *memorySpool) Oldest() (ship.Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.entries) == 0 {
+		return ship.Entry{}, false
+	}
+	return s.entries[0], true
+}
+
+func (s *memorySpool) Ack(epoch, seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entries = slices.DeleteFunc(s.entries, func(e ship.Entry) bool { return e.Epoch == epoch && e.Seq == seq })
+}
+
+func (s *memorySpool) Pending() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(len(s.entries))
+}
+
+func (s *memorySpool) setBroken(broken bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = broken
+}
+
+// rig is a shipper with a producer of one point a tick, in a bubble.
+type rig struct {
+	t       *testing.T
+	backend *backend
+	spool   *memorySpool
+	ledger  *ship.MemoryLedger
+	queue   *ship.Queue
+	shipper *ship.Shipper
+	log     *bytes.Buffer
+
+	produced int64
+	snapshot *metric.Snapshot
+	done     chan struct{}
+	ended    time.Time
+}
+
+func config() ship.Config {
+	return ship.Config{
+		Agent:           metric.Agent{ID: "agent-1", Version: "test", Epoch: 0xabcdef},
+		Interval:        interval,
+		BatchMaxPoints:  20000,
+		BatchMaxBytes:   1 << 20,
+		Compression:     ship.CompressionNone,
+		Mode:            ship.SpoolOnFailure,
+		ShutdownTimeout: 5 * time.Second,
+		Rules: ship.Rules{
+			RetryInitial:    time.Second,
+			RetryMax:        time.Minute,
+			RetryAfterMax:   15 * time.Minute,
+			BatchInterval:   15 * time.Second,
+			DrainMultiplier: 4,
+		},
+	}
+}
+
+// start runs a shipper; call it inside of a bubble.
+func start(t *testing.T, cfg ship.Config, queueBytes int64) *rig {
+	t.Helper()
+	r := &rig{
+		t: t, backend: &backend{seen: make(map[string]bool)}, spool: &memorySpool{}, ledger: &ship.MemoryLedger{},
+		queue: ship.NewQueue(queueBytes), snapshot: metric.NewSnapshot(0),
+		log: &bytes.Buffer{}, done: make(chan struct{}),
+	}
+	var spool ship.Spool
+	if cfg.Mode != ship.SpoolOff {
+		spool = r.spool
+	}
+	shipper, err := ship.New(cfg, r.queue, encode.Native{}, r.backend, spool, r.ledger, zerolog.New(zerolog.SyncWriter(r.log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.shipper = shipper
+	go func() {
+		defer close(r.done)
+		if err := shipper.Run(t.Context()); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		r.ended = time.Now()
+	}()
+	return r
+}
+
+// tick puts one point, numbered from 1.
+func (r *rig) tick() {
+	r.produced++
+	r.snapshot.Reset(time.Now().UnixMilli())
+	r.snapshot.Int(counterDesc, r.produced)
+	r.queue.Put(r.snapshot)
+	synctest.Wait()
+}
+
+// run ticks every interval for d.
+func (r *rig) run(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(interval)
+		r.tick()
+	}
+}
+
+// stop closes the queue and waits for the flush.
+func (r *rig) stop() {
+	r.queue.Close()
+	<-r.done
+}
+
+// spooled returns how many ticks are in the spool.
+func (r *rig) spooled() (n int64) {
+	for _, e := range r.spool.entries {
+		n += e.Items
+	}
+	return n
+}
+
+func (r *rig) lost() (n int64) {
+	for _, l := range r.ledger.Losses() {
+		n += l.Points
+	}
+	return n
+}
+
+// wantEveryTick fails unless the ticks arrived all, each exactly once.
+func (r *rig) wantEveryTick() {
+	r.t.Helper()
+	got := r.backend.ticks()
+	if int64(len(got)) != r.produced {
+		r.t.Errorf("%d ticks arrived, want %d", len(got), r.produced)
+	}
+	for i, v := range got {
+		if v != int64(i)+1 {
+			r.t.Errorf("tick %d is missing or repeated", i+1)
+			return
+		}
+	}
+	if lost := r.lost(); lost != 0 {
+		r.t.Errorf("%d points counted as lost, want 0", lost)
+	}
+}
+
+func (r *rig) logLines() int { return bytes.Count(r.log.Bytes(), []byte("\n")) }

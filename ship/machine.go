@@ -1,0 +1,156 @@
+package ship
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// phase is where delivery stands; doc.go draws how phases follow each other.
+type phase uint8
+
+const (
+	healthy phase = iota
+	ramping
+	down
+	paused
+)
+
+// String returns the phase's name, as Stats shows it.
+func (p phase) String() string {
+	return [...]string{"healthy", "ramping", "down", "paused"}[p]
+}
+
+// Rules are the times that pace delivery.
+type Rules struct {
+	// RetryInitial and RetryMax bound the backoff: U(0, min(max, initial·2^n)).
+	RetryInitial, RetryMax time.Duration
+	// RetryAfterMax bounds what a backend may ask for by Retry-After.
+	RetryAfterMax time.Duration
+	// BatchInterval is the time between two live batches: the live rate.
+	BatchInterval time.Duration
+	// DrainMultiplier is how many times the live rate a backlog may drain at.
+	DrainMultiplier float64
+}
+
+const (
+	retryFloor    = 250 * time.Millisecond
+	pauseFirst    = time.Minute
+	pauseMax      = 15 * time.Minute
+	firstDrainMax = 30 * time.Second
+	// drainStep is what one acknowledged backlog batch adds to the rate.
+	drainStep = 0.5
+)
+
+// machine decides when requests may start. It is all arithmetic: it sees the
+// time and outcomes, and does no I/O, so that a simulation can run it by the
+// thousand. Owned by one goroutine.
+type machine struct {
+	rules Rules
+	rng   *rand.Rand
+
+	phase    phase
+	since    time.Time // when the phase left healthy or ramping
+	failures int       // requests without an ack since then
+	until    time.Time // no request before this
+	backoff  *backoff.ExponentialBackOff
+	pauses   int
+
+	drainAt    time.Time // no backlog batch before this
+	multiplier float64   // of the live rate, for the backlog
+}
+
+func newMachine(rules Rules, rng *rand.Rand, now time.Time) *machine {
+	m := &machine{rules: rules, rng: rng, multiplier: 1}
+	m.backoff = backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(rules.RetryInitial),
+		backoff.WithMaxInterval(rules.RetryMax),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0), // full jitter is applied after the cap
+		backoff.WithMaxElapsedTime(0),      // never give up
+	)
+	// A fleet that restarts together must not replay its spools together.
+	m.drainAt = now.Add(m.uniform(0, min(firstDrainMax, 2*rules.BatchInterval)))
+	return m
+}
+
+// uniform draws from [low, high).
+func (m *machine) uniform(low, high time.Duration) time.Duration {
+	return low + time.Duration(m.rng.Float64()*float64(high-low))
+}
+
+// isDown reports whether the next request is a probe.
+func (m *machine) isDown() bool { return m.phase == down || m.phase == paused }
+
+// mayDrain reports whether a backlog batch may be sent now.
+func (m *machine) mayDrain(now time.Time) bool { return !now.Before(m.drainAt) }
+
+// drained notes that a backlog batch is on its way.
+func (m *machine) drained(now time.Time) {
+	gap := time.Duration(float64(m.rules.BatchInterval) / m.multiplier)
+	m.drainAt = now.Add(m.uniform(gap*3/4, gap*5/4))
+}
+
+// acked moves on after an acknowledged batch, which may be of the backlog.
+// It reports whether that ended an outage.
+func (m *machine) acked(now time.Time, backlog bool) (recovered bool) {
+	recovered = m.isDown()
+	switch {
+	case recovered:
+		m.phase, m.multiplier = ramping, 1
+		m.drainAt = now.Add(m.uniform(0, m.rules.BatchInterval))
+		m.backoff.Reset()
+		m.failures, m.pauses = 0, 0
+	case backlog:
+		m.multiplier = min(m.multiplier+drainStep, m.rules.DrainMultiplier)
+	}
+	m.until = now
+	return recovered
+}
+
+// settled ends ramping: there is no backlog.
+func (m *machine) settled() {
+	if m.phase == ramping {
+		m.phase, m.multiplier = healthy, 1
+	}
+}
+
+// failed moves on after a request that was not acknowledged. It reports
+// whether that began an outage.
+func (m *machine) failed(now time.Time, o Outcome) (began bool) {
+	if began = !m.isDown(); began {
+		m.since = now
+	}
+	m.failures++
+	if o.Overload {
+		m.multiplier = max(m.multiplier/2, 1)
+	}
+	if o.Verdict == Retry {
+		m.phase = down
+		m.until = now.Add(m.retryWait(o.After))
+		return began
+	}
+	m.phase = paused
+	wait := pauseMax
+	if m.pauses < 4 { // 1, 2, 4, 8 minutes
+		wait = pauseFirst << m.pauses
+	}
+	m.pauses++
+	m.until = now.Add(min(m.uniform(wait, wait*3/2), pauseMax))
+	return began
+}
+
+// retryWait is the longer of full-jitter backoff and what the backend asked
+// for, with jitter on top: it asked every agent for the same.
+func (m *machine) retryWait(after time.Duration) time.Duration {
+	wait := max(m.uniform(0, m.backoff.NextBackOff()), retryFloor)
+	if after > 0 {
+		after = min(after, m.rules.RetryAfterMax)
+		wait = max(wait, m.uniform(after, after*3/2))
+	}
+	return wait
+}
+
+// retryNow lifts a wait: something that it waited for has changed.
+func (m *machine) retryNow(now time.Time) { m.until = now }

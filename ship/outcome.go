@@ -1,0 +1,60 @@
+package ship
+
+import (
+	"context"
+	"time"
+)
+
+// Verdict is what the shipper does about a request's outcome.
+type Verdict uint8
+
+// The verdicts. The zero Verdict is Retry: when in doubt, keep the batch.
+const (
+	// Retry: not delivered, and nothing says that it never will be.
+	Retry Verdict = iota
+	// Acked: the backend has the batch.
+	Acked
+	// Reject: the backend refuses this batch, whatever the weather.
+	Reject
+	// Pause: nothing will be accepted until a person mends something.
+	Pause
+)
+
+// Outcome is what became of one request.
+type Outcome struct {
+	Verdict Verdict
+	// Cause says what happened, in a few words without secrets.
+	Cause string
+	// Hint says what to do about it, naming the variable; may be empty.
+	Hint string
+	// After is how long the backend asks to be left alone; 0 if it does not.
+	After time.Duration
+	// Overload marks answers that ask for less: 429, 503, a timeout.
+	Overload bool
+	// RejectedPoints counts points of an acked batch that the backend refused
+	// for good; Cause holds the first reason.
+	RejectedPoints int64
+}
+
+// Payload is one request's body and what identifies it.
+type Payload struct {
+	// ID is the batch id, the same for every attempt.
+	ID string
+	// Points is how many points the body holds.
+	Points int64
+	// Body is the native batch, compressed as Compression says. The sender
+	// must not change it.
+	Body        []byte
+	Compression Compression
+}
+
+// Sender makes one attempt to deliver a payload. Send blocks until the
+// outcome is known or ctx ends, which is a Retry. No two methods are ever
+// called concurrently.
+type Sender interface {
+	Send(ctx context.Context, p Payload) Outcome
+	// Refreshed reports whether anything that the sender reads from files
+	// (credentials, certificates) has changed since the last Send: a reason
+	// to try again at once.
+	Refreshed() bool
+}

@@ -1,0 +1,125 @@
+package ship
+
+import (
+	"slices"
+	"sync"
+	"unsafe"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// tick is one collected snapshot, copied.
+type tick struct {
+	timeMS int64
+	points []metric.Point
+}
+
+// sizeBytes is what the tick takes in memory. Series are shared by all ticks
+// and bounded by HEKA_MAX_SERIES, so they are not counted.
+func (t tick) sizeBytes() int64 {
+	return int64(unsafe.Sizeof(t)) + int64(len(t.points))*int64(unsafe.Sizeof(metric.Point{}))
+}
+
+// Queue holds ticks between the collectors and the shipper. Its bound covers
+// these and the batches that the shipper holds in memory. It is safe for
+// concurrent use by one producer and one shipper.
+type Queue struct {
+	maxBytes int64
+	ready    chan struct{}
+
+	mu        sync.Mutex
+	ticks     []tick           // guarded by mu, like all below
+	bytes     int64            // of ticks
+	points    int64            // of ticks
+	held      int64            // bytes of batches held by the shipper
+	lost      map[string]int64 // points by reason, since the last take
+	overLimit int64            // the snapshot's count at the last Put
+	closed    bool
+}
+
+// NewQueue returns a queue bounded to maxBytes.
+func NewQueue(maxBytes int64) *Queue {
+	return &Queue{maxBytes: maxBytes, ready: make(chan struct{}, 1), lost: make(map[string]int64)}
+}
+
+// Put copies the snapshot's points into the queue. It never blocks on
+// delivery: at the bound the oldest ticks are dropped and counted as
+// "queue_full". After Close it does nothing.
+func (q *Queue) Put(s *metric.Snapshot) {
+	t := tick{timeMS: s.TimeMS, points: slices.Clone(s.Points)}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	if over := s.OverLimit(); over > q.overLimit {
+		q.lost[LostSeriesLimit] += over - q.overLimit
+		q.overLimit = over
+	}
+	q.ticks = append(q.ticks, t)
+	q.bytes += t.sizeBytes()
+	q.points += int64(len(t.points))
+	for len(q.ticks) > 0 && q.bytes+q.held > q.maxBytes {
+		q.dropOldest()
+	}
+	q.wake()
+}
+
+// Close marks the end of the ticks. The shipper flushes what is left.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.wake()
+}
+
+func (q *Queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// dropOldest wants mu held and a tick in the queue.
+func (q *Queue) dropOldest() {
+	t := q.ticks[0]
+	q.ticks = slices.Delete(q.ticks, 0, 1)
+	q.bytes -= t.sizeBytes()
+	q.points -= int64(len(t.points))
+	q.lost[LostQueueFull] += int64(len(t.points))
+}
+
+// queued says how much waits in the queue.
+type queued struct {
+	ticks  int
+	points int64
+	bytes  int64
+	held   int64
+	closed bool
+}
+
+func (q *Queue) state() queued {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return queued{ticks: len(q.ticks), points: q.points, bytes: q.bytes, held: q.held, closed: q.closed}
+}
+
+// take empties the queue and hands over the losses since the last take.
+func (q *Queue) take() (ticks []tick, lost map[string]int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ticks, q.ticks = q.ticks, nil
+	q.bytes, q.points = 0, 0
+	lost = q.lost
+	if len(lost) > 0 {
+		q.lost = make(map[string]int64)
+	}
+	return ticks, lost
+}
+
+// hold tells the queue how many bytes of batches the shipper holds.
+func (q *Queue) hold(bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held = bytes
+}

@@ -1,0 +1,98 @@
+package ship
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// Entry is one batch as the spool keeps it.
+type Entry struct {
+	// Epoch and Seq identify the batch.
+	Epoch, Seq uint64
+	// Items is how many points the batch holds.
+	Items int64
+	// TimeMS is the time of its newest tick, Unix ms.
+	TimeMS int64
+	// Payload is the native body, compressed or not (its first bytes tell).
+	Payload []byte
+}
+
+// Spool is the durable queue that the shipper falls back on. It is called by
+// one goroutine. No method may wait for a device that does not answer longer
+// than the shipper may be late.
+type Spool interface {
+	// Append stores e. After an error the shipper keeps e in memory.
+	Append(e Entry) error
+	// Oldest returns the oldest entry that is not acknowledged; ok is false
+	// when there is none that can be read.
+	Oldest() (e Entry, ok bool)
+	// Ack forgets an entry; an unknown one is not an error.
+	Ack(epoch, seq uint64)
+	// Pending counts the entries that are not acknowledged.
+	Pending() int64
+}
+
+// Ledger counts lost points by reason, over the agent's life on its host.
+type Ledger interface {
+	// Lose adds points to a reason.
+	Lose(reason string, points int64)
+	// Losses returns all counts, sorted by reason.
+	Losses() []metric.Loss
+}
+
+// The reasons for which points are lost outside of the spool.
+const (
+	// LostQueueFull: the memory bound was reached and there was no disk.
+	LostQueueFull = "queue_full"
+	// LostRejected: the backend refused the points for good.
+	LostRejected = "rejected"
+	// LostSeriesLimit: a series over HEKA_MAX_SERIES.
+	LostSeriesLimit = "series_limit"
+	// LostShutdown: the agent ended with neither backend nor disk to hand.
+	LostShutdown = "shutdown"
+)
+
+// MemoryLedger is a Ledger for an agent without a spool: its counts begin at
+// zero with each process. The zero value is ready to use, safe for concurrent use.
+type MemoryLedger struct {
+	mu     sync.Mutex
+	losses []metric.Loss // guarded by mu, sorted by reason
+}
+
+// Lose adds points to a reason.
+func (l *MemoryLedger) Lose(reason string, points int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.losses = addLoss(l.losses, reason, points)
+}
+
+// Losses returns a copy of all counts, sorted by reason.
+func (l *MemoryLedger) Losses() []metric.Loss {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.losses)
+}
+
+// AllLosses returns the ledger's counts with every reason of this package
+// present, zero or not, so that a reader can tell "none" from "not told".
+func AllLosses(l Ledger) []metric.Loss {
+	all := slices.Clone(l.Losses())
+	for _, reason := range []string{LostQueueFull, LostRejected, LostSeriesLimit, LostShutdown} {
+		all = addLoss(all, reason, 0)
+	}
+	return all
+}
+
+func addLoss(losses []metric.Loss, reason string, points int64) []metric.Loss {
+	i, found := slices.BinarySearchFunc(losses, reason, func(l metric.Loss, reason string) int {
+		return strings.Compare(l.Reason, reason)
+	})
+	if !found {
+		losses = slices.Insert(losses, i, metric.Loss{Reason: reason})
+	}
+	losses[i].Points += points
+	return losses
+}

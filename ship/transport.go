@@ -1,0 +1,136 @@
+package ship
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// TLSConfig is the client's side of TLS. The zero value verifies the server
+// against the system's authorities.
+type TLSConfig struct {
+	// CAFile holds PEM certificates that replace the system's authorities.
+	CAFile string
+	// CertFile and KeyFile hold the client's PEM certificate and key.
+	CertFile, KeyFile string
+	// ServerName replaces the endpoint's host name in verification.
+	ServerName string
+	// InsecureSkipVerify accepts any certificate.
+	InsecureSkipVerify bool
+}
+
+// tlsFiles remembers what the TLS files were like when they were last read.
+type tlsFiles struct {
+	cfg  TLSConfig
+	seen map[string]fileID
+}
+
+// fileID changes when a file is written or replaced.
+type fileID struct {
+	modified time.Time
+	size     int64
+}
+
+func newTLSFiles(cfg TLSConfig) *tlsFiles {
+	f := &tlsFiles{cfg: cfg, seen: make(map[string]fileID)}
+	for _, path := range []string{cfg.CAFile, cfg.CertFile, cfg.KeyFile} {
+		if path != "" {
+			f.seen[path] = fileID{}
+		}
+	}
+	return f
+}
+
+func (f *tlsFiles) changed() bool {
+	for path, seen := range f.seen {
+		if identify(path) != seen {
+			return true
+		}
+	}
+	return false
+}
+
+func identify(path string) fileID {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileID{}
+	}
+	return fileID{modified: info.ModTime(), size: info.Size()}
+}
+
+// load reads the files. Errors name the variable to mend.
+func (f *tlsFiles) load() (*tls.Config, error) {
+	for path := range f.seen {
+		f.seen[path] = identify(path)
+	}
+	config := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         f.cfg.ServerName,
+		InsecureSkipVerify: f.cfg.InsecureSkipVerify,
+	}
+	if f.cfg.CAFile != "" {
+		pem, err := os.ReadFile(f.cfg.CAFile)
+		if err != nil {
+			return nil, &configError{err, "set HEKA_TLS_CA_FILE to a readable PEM file"}
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, &configError{fmt.Errorf("%s holds no certificate", f.cfg.CAFile), "set HEKA_TLS_CA_FILE to a PEM file"}
+		}
+	}
+	if f.cfg.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(f.cfg.CertFile, f.cfg.KeyFile)
+		if err != nil {
+			return nil, &configError{err, "set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE to a PEM certificate and its key"}
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// The time-outs of docs/delivery.md.
+const (
+	dialTimeout      = 5 * time.Second
+	handshakeTimeout = 5 * time.Second
+	headerTimeout    = 15 * time.Second
+	pingAfter        = 15 * time.Second
+	idleTimeout      = 90 * time.Second
+	maxHeaderBytes   = 64 << 10
+)
+
+func newTransport(files *tlsFiles) (*http.Transport, error) {
+	config, err := files.load()
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ResponseHeaderTimeout:  headerTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxIdleConns:           1,
+		MaxConnsPerHost:        1,
+		IdleConnTimeout:        idleTimeout,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
+	}, nil
+}
+
+// DescribeTLSError is the hint of an error that NewClient returned; empty
+// when it has none.
+func DescribeTLSError(err error) string {
+	var configuration *configError
+	if errors.As(err, &configuration) {
+		return configuration.hint
+	}
+	return ""
+}
