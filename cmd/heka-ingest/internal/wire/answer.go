@@ -97,10 +97,11 @@ type SeriesPage struct {
 
 // SeriesData is one series with its points, oldest first.
 type SeriesData struct {
-	Name   string     `json:"name"`
-	Unit   string     `json:"unit"`
-	Kind   string     `json:"kind"`
-	Labels Attributes `json:"labels"`
+	AgentID string     `json:"agent_id"`
+	Name    string     `json:"name"`
+	Unit    string     `json:"unit"`
+	Kind    string     `json:"kind"`
+	Labels  Attributes `json:"labels"`
 	// StartMS is when a counter with a start of its own began, as of its
 	// newest point; 0 means the host's boot.
 	StartMS int64   `json:"start_ms,omitempty"`

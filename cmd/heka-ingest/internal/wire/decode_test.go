@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -275,7 +276,7 @@ func BenchmarkDecode(b *testing.B) {
 		if i > 0 {
 			body.WriteByte(',')
 		}
-		body.WriteString(`{"name":"system.disk.io","unit":"By","kind":"counter","labels":{"device":"sd` + string(rune('0'+i)) + `","direction":"read"},"values":[123456789,123456999,123459999]}`)
+		body.WriteString(`{"name":"system.disk.io","unit":"By","kind":"counter","labels":{"device":"sd` + strconv.Itoa(i) + `","direction":"read"},"values":[123456789,123456999,123459999]}`)
 	}
 	body.WriteString("]}")
 	b.SetBytes(int64(body.Len()))

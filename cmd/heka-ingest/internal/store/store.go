@@ -1,0 +1,292 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	_ "modernc.org/sqlite" // the driver "sqlite" (docs/adr/0002-sqlite.md)
+
+	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
+)
+
+// MinDedupe is how long a batch id is remembered at least: an agent keeps what
+// it could not deliver for a week by default, and may send it again until then.
+const MinDedupe = 8 * 24 * time.Hour
+
+// maxGroup bounds one transaction, and so how long the first of a group waits.
+const maxGroup = 32
+
+// readers bounds the connections that answer queries beside the writer.
+const readers = 4
+
+var (
+	// ErrBusy is returned by Add when the queue is full: try again later.
+	ErrBusy = errors.New("too many batches are waiting")
+	// ErrClosed is returned by Add when Run has ended before the batch's turn.
+	ErrClosed = errors.New("store is closed")
+	// ErrInUse is returned by Open when another process has the directory.
+	ErrInUse = errors.New("in use by another heka-ingest")
+)
+
+// Config says how a Store behaves.
+type Config struct {
+	// Retention is how long points are kept, by their ticks; above 0.
+	Retention time.Duration
+	// QueueBatches bounds how many batches may wait for their commit; above 0.
+	QueueBatches int
+	// Log takes what goes wrong in the background; the zero Logger is silent.
+	Log zerolog.Logger
+}
+
+// Store is the ingest's database. It is safe for concurrent use.
+type Store struct {
+	cfg     Config
+	lock    *os.File
+	writer  *sql.DB
+	reader  *sql.DB
+	insert  statements
+	queue   chan request
+	stopped chan struct{}
+	sweeper sweeper // owned by Run
+}
+
+// request is a batch that waits for its commit.
+type request struct {
+	batch *wire.Batch
+	// done has room for the one answer, so that Run never waits for a caller.
+	done chan answer
+}
+
+type answer struct {
+	ack wire.Ack
+	err error
+}
+
+// Open opens or makes the database in dir, which it makes too if need be
+// (0700), and locks it against other processes. Run must follow: it ends with
+// closing the store.
+func Open(ctx context.Context, dir string, cfg Config) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		cfg: cfg, lock: lock,
+		queue:   make(chan request, cfg.QueueBatches),
+		stopped: make(chan struct{}),
+	}
+	if err := s.open(ctx, filepath.Join(dir, "ingest.db")); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Join(dir, "ingest.db"), err), s.close())
+	}
+	return s, nil
+}
+
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("data directory %s: %w", dir, ErrInUse)
+	}
+	return f, nil
+}
+
+func (s *Store) open(ctx context.Context, path string) error {
+	// SQLite gives its other files the mode of this one.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if s.writer, err = connect(path, 1, "_txlock=immediate"); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.writer); err != nil {
+		return err
+	}
+	if err := s.insert.prepare(ctx, s.writer); err != nil {
+		return err
+	}
+	s.reader, err = connect(path, readers, "_pragma=query_only(1)")
+	return err
+}
+
+func connect(path string, connections int, options string) (*sql.DB, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	address := url.URL{Scheme: "file", Path: absolute, RawQuery: pragmas + "&" + options}
+	db, err := sql.Open("sqlite", address.String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch version {
+	case schemaVersion:
+		return nil
+	case 0:
+		_, err := db.ExecContext(ctx, fmt.Sprintf("BEGIN; %s; PRAGMA user_version = %d; COMMIT", schema, schemaVersion))
+		return err
+	default:
+		return fmt.Errorf("has schema version %d, this heka-ingest knows %d", version, schemaVersion)
+	}
+}
+
+// Add stores a batch and returns after it is on disk, or was already. It waits
+// for its turn and for the disk, without a context: once queued, a batch may be
+// committed at any time, and whoever is gone by then sends it again. It returns
+// ErrBusy at once when the queue is full.
+func (s *Store) Add(b *wire.Batch) (wire.Ack, error) {
+	r := request{batch: b, done: make(chan answer, 1)}
+	select {
+	case s.queue <- r:
+	default:
+		return wire.Ack{}, ErrBusy
+	}
+	select {
+	case a := <-r.done:
+		return a.ack, a.err
+	case <-s.stopped:
+	}
+	select {
+	case a := <-r.done:
+		return a.ack, a.err
+	default:
+		return wire.Ack{}, ErrClosed
+	}
+}
+
+// Run commits batches and deletes old points until ctx ends; then it commits
+// what still waits, and closes the store. It must be called once.
+func (s *Store) Run(ctx context.Context) error {
+	defer close(s.stopped)
+	work := context.WithoutCancel(ctx)
+	sweep := time.NewTimer(0)
+	defer sweep.Stop()
+	for {
+		select {
+		case first := <-s.queue:
+			s.commitGroup(work, first)
+		case <-sweep.C:
+			sweep.Reset(s.sweep(work))
+		case <-ctx.Done():
+			s.drain(work)
+			return s.close()
+		}
+	}
+}
+
+func (s *Store) drain(ctx context.Context) {
+	for {
+		select {
+		case first := <-s.queue:
+			s.commitGroup(ctx, first)
+		default:
+			return
+		}
+	}
+}
+
+// commitGroup commits first and whatever else waits already. If a group fails
+// each batch is tried alone, so that one that cannot be stored fails alone.
+func (s *Store) commitGroup(ctx context.Context, first request) {
+	group := []request{first}
+	for more := true; more && len(group) < maxGroup; {
+		select {
+		case r := <-s.queue:
+			group = append(group, r)
+		default:
+			more = false
+		}
+	}
+	if err := s.commit(ctx, group); err == nil || len(group) == 1 {
+		return
+	}
+	for i := range group {
+		_ = s.commit(ctx, group[i:i+1]) // the caller gets the error
+	}
+}
+
+// commit stores a group in one transaction and answers its callers; a failed
+// group of several is not answered.
+func (s *Store) commit(ctx context.Context, group []request) error {
+	acks, err := s.transact(ctx, group)
+	if err != nil {
+		if len(group) == 1 {
+			group[0].done <- answer{err: err}
+		}
+		return err
+	}
+	for i, r := range group {
+		r.done <- answer{ack: acks[i]}
+	}
+	return nil
+}
+
+func (s *Store) transact(ctx context.Context, group []request) (acks []wire.Ack, err error) {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, ignoreDone(tx.Rollback()))
+		}
+	}()
+	w := writer{ctx: ctx, tx: tx, insert: &s.insert, nowMS: time.Now().UnixMilli()}
+	for _, r := range group {
+		ack, err := w.add(r.batch)
+		if err != nil {
+			return nil, fmt.Errorf("store batch %s: %w", r.batch.ID, err)
+		}
+		acks = append(acks, ack)
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return acks, nil
+}
+
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
+
+// close releases everything; it accepts a store that is half open.
+func (s *Store) close() error {
+	var errs []error
+	s.insert.close()
+	for _, db := range []*sql.DB{s.reader, s.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
