@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,7 @@ func TestMistypedVariables(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for _, c := range []struct{ word, want string }{
-		{"versoin", "version"},
+		{"versio", "version"},
 		{"chekc", "check"},
 		{"", "run"},
 		{"onec", "once"},
@@ -136,5 +137,20 @@ func TestNearest(t *testing.T) {
 	}
 	if got := agent.Nearest("x", nil); got != "" {
 		t.Errorf("Nearest of nothing = %q", got)
+	}
+}
+
+func TestLimitProcessors(t *testing.T) {
+	before := runtime.GOMAXPROCS(2)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	cleanEnvironment(t, map[string]string{"GOMAXPROCS": "2"})
+	agent.LimitProcessors()
+	if got := runtime.GOMAXPROCS(0); got != 2 {
+		t.Errorf("%d processors, though the environment says 2", got)
+	}
+	os.Unsetenv("GOMAXPROCS")
+	agent.LimitProcessors()
+	if got := runtime.GOMAXPROCS(0); got != 1 {
+		t.Errorf("%d processors, want 1", got)
 	}
 }

@@ -233,7 +233,7 @@ func writeWhole(name, content string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }()
 	_, writeErr := file.WriteString(content)
 	for _, err := range []error{writeErr, file.Sync(), file.Close()} {
 		if err != nil {

@@ -153,12 +153,7 @@ func parseHeaders(text string) ([]Header, *fault) {
 }
 
 // isToken reports whether name can be a header's name (RFC 9110, 5.6.2).
-func isToken(name string) bool {
-	odd := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
-	}
-	return name != "" && !strings.ContainsFunc(name, odd)
-}
+func isToken(name string) bool { return name != "" && isAlphanumeric(name, "!#$%&'*+-.^_`|~") }
 
 // parseAttributes sorts by key; the last of two equal keys wins.
 func parseAttributes(text string) ([]metric.Label, *fault) {

@@ -79,13 +79,23 @@ func parseLine(text string) (string, *fault) {
 }
 
 func parseIdentifier(text string) (string, *fault) {
-	odd := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:-", r))
-	}
-	if len(text) > 128 || strings.ContainsFunc(text, odd) {
+	if len(text) > 128 || !isAlphanumeric(text, "._:-") {
 		return "", &fault{"is not an identifier", "use at most 128 letters, digits and . _ : -"}
 	}
 	return text, nil
+}
+
+// isAlphanumeric reports whether text holds ASCII letters, digits and the
+// characters of also, and nothing else.
+func isAlphanumeric(text, also string) bool {
+	for _, r := range text {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		digit := r >= '0' && r <= '9'
+		if !letter && !digit && !strings.ContainsRune(also, r) {
+			return false
+		}
+	}
+	return true
 }
 
 func parseChoice(text, allowed string) (string, *fault) {

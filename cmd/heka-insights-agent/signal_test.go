@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary play the program: signals end a process, so
+// they are tested on one of their own.
+func TestMain(m *testing.M) {
+	switch os.Getenv("PLAY") {
+	case "":
+		os.Exit(m.Run())
+	case "main":
+		main()
+	case "stuck":
+		playStuck()
+	}
+}
+
+// playStuck says on stdout how far it got, and never stops by itself.
+func playStuck() {
+	ctx, stop := untilSignal(context.Background())
+	defer stop()
+	os.Stdout.WriteString("ready\n")
+	<-ctx.Done()
+	os.Stdout.WriteString("stopping\n")
+	select {}
+}
+
+// play starts the test binary as another process with the given role.
+func play(t *testing.T, role string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = []string{"PLAY=" + role, "STATE_DIRECTORY=" + t.TempDir()}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // a second Wait only says so
+	})
+	return cmd, bufio.NewReader(stdout)
+}
+
+func expect(t *testing.T, out *bufio.Reader, want string) {
+	t.Helper()
+	if got, err := out.ReadString('\n'); got != want+"\n" {
+		t.Fatalf("the process says %q, %v, want %q", got, err, want)
+	}
+}
+
+func exitCodeOf(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode() // -1 if a signal ended it
+	}
+	return 0
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for _, second := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		cmd, out := play(t, "stuck")
+		expect(t, out, "ready")
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, out, "stopping")
+		if err := cmd.Process.Signal(second); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitCodeOf(cmd.Wait()); code != exitFailure {
+			t.Errorf("%v: exit code %d, want %d", second, code, exitFailure)
+		}
+	}
+}
+
+func TestClosedStdoutDoesNotKill(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	defer writer.Close()
+	cmd := exec.Command(os.Args[0], "config")
+	cmd.Env = []string{"PLAY=main"}
+	cmd.Stdout = writer
+	if code := exitCodeOf(cmd.Run()); code != exitOK {
+		t.Errorf("with nobody to read: exit code %d, want %d", code, exitOK)
+	}
+}
+
+func TestStopGivesSignalsBack(t *testing.T) {
+	ctx, stop := untilSignal(context.Background())
+	stop()
+	<-ctx.Done()
+	if signal.Ignored(syscall.SIGTERM) {
+		t.Error("SIGTERM is ignored after stop")
+	}
+}
