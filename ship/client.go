@@ -26,8 +26,9 @@ type ClientConfig struct {
 	// Headers are added to each request; may be nil.
 	Headers map[string]string
 	// Authorize sets the credential's header, reading it anew when its file
-	// changed; nil when there is no credential.
-	Authorize func(h http.Header) error
+	// changed, or in any case when the last one was refused; nil when there is
+	// no credential.
+	Authorize func(h http.Header, refused bool) error
 	// AuthChanged reports whether Authorize would now set something else than
 	// it last did; nil when that cannot happen.
 	AuthChanged func() bool
@@ -54,10 +55,11 @@ const (
 
 // Client is the Sender that POSTs payloads over HTTP. Make one with NewClient.
 type Client struct {
-	cfg    ClientConfig
-	http   http.Client
-	files  *tlsFiles
-	expiry time.Time // when the transport is due for replacement
+	cfg     ClientConfig
+	http    http.Client
+	files   *tlsFiles
+	expiry  time.Time // when the transport is due for replacement
+	refused bool      // the last answer was 401 or 403
 }
 
 // NewClient returns a client. It reads the TLS files, and fails when they
@@ -74,7 +76,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 
 // Send makes one POST and classifies what came of it.
 func (c *Client) Send(ctx context.Context, p Payload) Outcome {
-	return classify(c.post(ctx, p), p, c.cfg.Format)
+	a := c.post(ctx, p)
+	c.refused = a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
+	return classify(a, p, c.cfg.Format)
 }
 
 // Refreshed reports whether credentials or TLS files have changed.
@@ -129,7 +133,7 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 	request.Header.Set("X-Agent-Id", c.cfg.AgentID)
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
 	if c.cfg.Authorize != nil {
-		if err := c.cfg.Authorize(request.Header); err != nil {
+		if err := c.cfg.Authorize(request.Header, c.refused); err != nil {
 			return nil, &configError{err: err, hint: "make the secret's file readable and not empty"}
 		}
 	}

@@ -166,7 +166,7 @@ func TestRequestIsWhatTheWireFormatSays(t *testing.T) {
 		cfg := clientConfig(endpoint.JoinPath("v1", "batches"))
 		cfg.TLS.CAFile = write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.pem())
 		cfg.Headers = map[string]string{"X-Team": "ops", "User-Agent": "overridden"}
-		cfg.Authorize = func(h http.Header) error { h.Set("X-Api-Key", "key"); return nil }
+		cfg.Authorize = func(h http.Header, _ bool) error { h.Set("X-Api-Key", "key"); return nil }
 		if o := send(t, cfg); o.Verdict != ship.Acked {
 			t.Fatalf("http2 %v: %+v", http2, o)
 		}
@@ -381,5 +381,31 @@ func TestSendEndsWithItsContext(t *testing.T) {
 	go func() { <-arrived; cancel() }()
 	if o := client.Send(ctx, payload()); o.Verdict != ship.Retry {
 		t.Errorf("a cancelled request: %+v, want a retry", o)
+	}
+}
+
+func TestARefusedCredentialIsReadAnew(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Api-Key") != "new" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		acknowledges(w, r)
+	}))
+	t.Cleanup(server.Close)
+	cfg := clientConfig(parse(t, server.URL))
+	cfg.Authorize = func(h http.Header, refused bool) error {
+		h.Set("X-Api-Key", map[bool]string{false: "old", true: "new"}[refused])
+		return nil
+	}
+	client, err := ship.NewClient(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i, want := range []ship.Verdict{ship.Pause, ship.Acked, ship.Pause} {
+		if o := client.Send(t.Context(), payload()); o.Verdict != want {
+			t.Errorf("request %d: %+v, want verdict %v", i, o, want)
+		}
 	}
 }

@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+)
+
+// newClient makes the HTTP client of the exporter heka.
+func newClient(cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
+	headers := make(map[string]string, len(cfg.Headers))
+	for _, h := range cfg.Headers {
+		headers[h.Name] = h.Value.Reveal()
+	}
+	auth := credential{cfg.Auth}
+	client, err := ship.NewClient(ship.ClientConfig{
+		Endpoint:    cfg.Endpoint,
+		Headers:     headers,
+		Authorize:   auth.authorize,
+		AuthChanged: auth.changed,
+		AgentID:     id.AgentID,
+		UserAgent:   "heka-insights-agent/" + build.Version,
+		Timeout:     cfg.Timeout,
+		TLS:         ship.TLSConfig(cfg.TLS),
+		Format:      encode.Native{},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, ship.DescribeTLSError(err))
+	}
+	return client, nil
+}
+
+// credential sets the header of the one credential that is configured.
+type credential struct{ AuthConfig }
+
+func (c credential) authorize(h http.Header, refused bool) error {
+	read := (*SecretSource).Get
+	if refused {
+		read = (*SecretSource).Reload
+	}
+	switch {
+	case c.APIKey.IsSet():
+		key, err := read(c.APIKey)
+		h.Set("X-Api-Key", key)
+		return wrapSecret("HEKA_API_KEY_FILE", err)
+	case c.BearerToken.IsSet():
+		token, err := read(c.BearerToken)
+		h.Set("Authorization", "Bearer "+token)
+		return wrapSecret("HEKA_BEARER_TOKEN_FILE", err)
+	case c.Username.IsSet():
+		user, userErr := read(c.Username)
+		password, passwordErr := read(c.Password)
+		basic := http.Request{Header: h}
+		basic.SetBasicAuth(user, password)
+		return errors.Join(wrapSecret("HEKA_USERNAME_FILE", userErr), wrapSecret("HEKA_PASSWORD_FILE", passwordErr))
+	default:
+		return nil
+	}
+}
+
+func wrapSecret(variable string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", variable, err)
+}
+
+// changed reports whether a secret's file differs from what was last sent.
+func (c credential) changed() bool {
+	for _, s := range []*SecretSource{c.APIKey, c.BearerToken, c.Username, c.Password} {
+		if s.Changed() {
+			return true
+		}
+	}
+	return false
+}
+
+// Connect makes one round trip to the endpoint: a batch without points, with
+// the configured credentials and certificates. It returns a line that says
+// what answered, or an error that says what failed and what to do.
+func Connect(ctx context.Context, cfg Config, build Build, _ zerolog.Logger) (report string, err error) {
+	if cfg.HTTP.Endpoint == nil {
+		return "", errors.New("there is nothing to connect to: HEKA_ENDPOINT is not set")
+	}
+	id, _ := Identify(cfg, false)
+	client, err := newClient(cfg.HTTP, id, build)
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	start := time.Now()
+	o := client.Send(ctx, emptyBatch(id, build))
+	if o.Verdict != ship.Acked {
+		return "", connectError(cfg.HTTP.Endpoint, o)
+	}
+	return fmt.Sprintf("connected: %s acknowledged an empty batch in %s",
+		RedactURL(cfg.HTTP.Endpoint), time.Since(start).Round(time.Millisecond)), nil
+}
+
+func connectError(endpoint *url.URL, o ship.Outcome) error {
+	if o.Hint != "" {
+		return fmt.Errorf("connect to %s: %s; %s", RedactURL(endpoint), o.Cause, o.Hint)
+	}
+	return fmt.Errorf("connect to %s: %s", RedactURL(endpoint), o.Cause)
+}
+
+func emptyBatch(id Identity, build Build) ship.Payload {
+	batch := metric.Batch{
+		Agent:    metric.Agent{ID: id.AgentID, Version: build.Version, Epoch: newEpoch(), Seq: 1},
+		Resource: id.Resource(),
+	}
+	return ship.Payload{ID: batch.ID(), Body: encode.Native{}.Append(nil, &batch), Compression: ship.CompressionNone}
+}

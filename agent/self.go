@@ -1,0 +1,131 @@
+package agent
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/spool"
+)
+
+var (
+	selfQueuePoints = metric.Desc{
+		Name: "heka.agent.queue.points", Unit: "{points}", Kind: metric.UpDown,
+		Help: "Points collected and not yet in a batch.", Source: "the queue",
+	}
+	selfQueueBytes = metric.Desc{
+		Name: "heka.agent.queue.bytes", Unit: "By", Kind: metric.UpDown,
+		Help: "Memory held by points and batches; at most HEKA_QUEUE_MAX_BYTES.", Source: "the queue",
+	}
+	selfWaiting = metric.Desc{
+		Name: "heka.agent.batches.waiting", Unit: "{batches}", Kind: metric.UpDown,
+		Help: "Batches cut and not acknowledged, in memory or on disk.", Source: "the shipper",
+	}
+	selfSpoolRecords = metric.Desc{
+		Name: "heka.agent.spool.records", Unit: "{records}", Kind: metric.UpDown,
+		Help: "Batches in the spool that wait for delivery.", Source: "the spool",
+	}
+	selfSpoolBytes = metric.Desc{
+		Name: "heka.agent.spool.bytes", Unit: "By", Kind: metric.UpDown,
+		Help: "Disk space that the spool occupies.", Source: "the spool",
+	}
+	selfSpoolUsable = metric.Desc{
+		Name: "heka.agent.spool.usable", Unit: "1", Kind: metric.Gauge,
+		Help: "1 while the spool can be written, 0 while the agent runs from memory alone.", Source: "the spool",
+	}
+	selfBatchesDelivered = metric.Desc{
+		Name: "heka.agent.batches.delivered", Unit: "{batches}", Kind: metric.Counter,
+		Help: "Batches that the backend acknowledged.", Source: "the shipper",
+	}
+	selfPointsDelivered = metric.Desc{
+		Name: "heka.agent.points.delivered", Unit: "{points}", Kind: metric.Counter,
+		Help: "Points in these batches.", Source: "the shipper",
+	}
+	selfFailures = metric.Desc{
+		Name: "heka.agent.requests.failed", Unit: "{requests}", Kind: metric.Counter,
+		Help: "Requests that were not acknowledged; their batches are tried again.", Source: "the shipper",
+	}
+	selfLost = metric.Desc{
+		Name: "heka.agent.points.lost", Unit: "{points}", Kind: metric.Counter, Labels: []string{"reason"},
+		Help: "Points given up, by reason. A batch's own loss counts over the agent's life on the host, this since the process started.", Source: "the loss ledger",
+	}
+	selfLag = metric.Desc{
+		Name: "heka.agent.delivery.lag", Unit: "s", Kind: metric.Gauge,
+		Help: "Age of the newest point of the last acknowledged batch when it was acknowledged.", Source: "the shipper",
+	}
+	selfRSS = metric.Desc{
+		Name: "heka.agent.memory.rss", Unit: "By", Kind: metric.UpDown,
+		Help: "Resident memory of the agent.", Source: "/proc/self/statm",
+	}
+	selfCPU = metric.Desc{
+		Name: "heka.agent.cpu.time", Unit: "s", Kind: metric.Counter,
+		Help: "CPU time of the agent, user and system.", Source: "getrusage(2)",
+	}
+	selfGoroutines = metric.Desc{
+		Name: "heka.agent.goroutines", Unit: "{goroutines}", Kind: metric.UpDown,
+		Help: "Goroutines of the agent.", Source: "the Go runtime",
+	}
+)
+
+func selfDescs() []*metric.Desc {
+	return []*metric.Desc{
+		&selfQueuePoints, &selfQueueBytes, &selfWaiting, &selfSpoolRecords, &selfSpoolBytes, &selfSpoolUsable,
+		&selfBatchesDelivered, &selfPointsDelivered, &selfFailures, &selfLost, &selfLag, &selfRSS, &selfCPU, &selfGoroutines,
+	}
+}
+
+// self is the collector "agent": how the agent itself does.
+type self struct {
+	shipper *ship.Shipper
+	spool   *spool.Spool // nil when there is none
+	ledger  ship.Ledger
+	startMS int64
+	before  map[string]int64 // losses of earlier processes, by reason
+}
+
+func newSelf(shipper *ship.Shipper, spool *spool.Spool, ledger ship.Ledger) *self {
+	c := &self{shipper: shipper, spool: spool, ledger: ledger, startMS: time.Now().UnixMilli(), before: make(map[string]int64)}
+	for _, l := range ledger.Losses() {
+		c.before[l.Reason] = l.Points
+	}
+	return c
+}
+
+// Name is the collector's name.
+func (c *self) Name() string { return "agent" }
+
+// Collect adds the figures as of now; it does not block.
+func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {
+	s.Since(c.startMS)
+	stats := c.shipper.Stats()
+	s.Int(&selfQueuePoints, stats.QueuePoints)
+	s.Int(&selfQueueBytes, stats.MemoryBytes)
+	s.Int(&selfWaiting, stats.WaitingBatches)
+	s.Int(&selfBatchesDelivered, stats.DeliveredBatches)
+	s.Int(&selfPointsDelivered, stats.DeliveredPoints)
+	s.Int(&selfFailures, stats.Failures)
+	if !stats.LastDelivery.IsZero() {
+		s.Float(&selfLag, stats.Lag.Round(time.Millisecond).Seconds())
+	}
+	for _, l := range ship.AllLosses(c.ledger) {
+		s.Int(&selfLost, l.Points-c.before[l.Reason], metric.L("reason", l.Reason))
+	}
+	if c.spool != nil {
+		c.collectSpool(s)
+	}
+	s.Int(&selfGoroutines, int64(runtime.NumGoroutine()))
+	return collectProcess(s)
+}
+
+func (c *self) collectSpool(s *metric.Snapshot) {
+	stats := c.spool.Stats()
+	usable := int64(1)
+	if stats.Cause != nil {
+		usable = 0
+	}
+	s.Int(&selfSpoolRecords, stats.Records)
+	s.Int(&selfSpoolBytes, stats.DiskBytes)
+	s.Int(&selfSpoolUsable, usable)
+}

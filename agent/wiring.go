@@ -1,0 +1,187 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+
+	"github.com/rs/zerolog"
+
+	"github.com/heka-insights/heka-insights-agent/collect"
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+	"github.com/heka-insights/heka-insights-agent/spool"
+)
+
+// makeSender makes the sender of a configuration.
+type makeSender func(cfg Config, id Identity, build Build) (ship.Sender, func(), error)
+
+// newSender is the table of exporters.
+func newSender(stdout io.Writer) makeSender {
+	return func(cfg Config, id Identity, build Build) (ship.Sender, func(), error) {
+		if cfg.Exporter == "console" {
+			return newConsole(stdout, consoleFormat(stdout)), func() {}, nil
+		}
+		client, err := newClient(cfg.HTTP, id, build)
+		if err != nil {
+			return nil, nil, err
+		}
+		return client, client.Close, nil
+	}
+}
+
+// assemble makes the parts and joins them.
+func assemble(ctx context.Context, cfg Config, build Build, newSender makeSender, log zerolog.Logger) (*parts, error) {
+	id, warnings := Identify(cfg, true)
+	for _, w := range warnings {
+		log.Warn().Msg(w)
+	}
+	bootMS, err := collect.BootTimeMS(ctx)
+	if err != nil {
+		log.Warn().Err(err).Msg("cannot tell when the host booted: counters have no start time")
+	}
+	sender, closeSender, err := newSender(cfg, id, build)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{queue: ship.NewQueue(cfg.Ship.QueueMaxBytes), close: closeSender, log: log}
+	var store ship.Spool
+	var ledger ship.Ledger = &ship.MemoryLedger{}
+	if cfg.Exporter != "console" && cfg.Spool.Mode != string(ship.SpoolOff) {
+		p.spool = openSpool(cfg.Spool, log)
+		durable := &durable{spool: p.spool, log: log}
+		store, ledger = durable, durable
+	}
+	shipping := shipConfig(cfg, id, build, bootMS)
+	p.shipper, err = ship.New(shipping, p.queue, encode.Native{}, sender, store, ledger, log)
+	if err != nil {
+		return nil, err
+	}
+	self := newSelf(p.shipper, p.spool, ledger)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg.Collect, id), collectors(cfg.Collect, id, self), p.queue, log)
+	return p, nil
+}
+
+// collectors picks the configured ones, in the order of the table.
+func collectors(cfg CollectConfig, id Identity, self *self) []collect.Collector {
+	wanted := make(map[string]bool)
+	for _, name := range cfg.Collectors {
+		wanted[name] = true
+	}
+	var out []collect.Collector
+	for _, builtin := range collect.Builtins() {
+		if wanted[builtin.Name] {
+			out = append(out, builtin.New(collectConfig(cfg, id)))
+		}
+	}
+	if wanted[self.Name()] {
+		out = append(out, self)
+	}
+	return out
+}
+
+func collectConfig(cfg CollectConfig, id Identity) collect.Config {
+	return collect.Config{
+		Interval:               cfg.Interval,
+		Timeout:                cfg.Timeout,
+		PhaseKey:               id.AgentID,
+		MaxSeries:              cfg.MaxSeries,
+		Detailed:               cfg.Detailed,
+		PerCore:                cfg.PerCore,
+		Disk:                   collect.Filter(cfg.Disk),
+		Filesystem:             collect.Filter(cfg.Filesystem),
+		FilesystemTypesExclude: cfg.FilesystemTypesExclude,
+		Network:                collect.Filter(cfg.Network),
+	}
+}
+
+func shipConfig(cfg Config, id Identity, build Build, bootMS int64) ship.Config {
+	compression := ship.Compression(cfg.HTTP.Compression)
+	if cfg.Exporter == "console" {
+		compression = ship.CompressionNone
+	}
+	return ship.Config{
+		Agent:           metric.Agent{ID: id.AgentID, Version: build.Version, Epoch: newEpoch()},
+		Resource:        id.Resource(),
+		StartMS:         bootMS,
+		Interval:        cfg.Collect.Interval,
+		BatchMaxPoints:  cfg.Ship.BatchMaxPoints,
+		BatchMaxBytes:   cfg.Ship.BatchMaxBytes,
+		Compression:     compression,
+		Mode:            ship.SpoolMode(cfg.Spool.Mode),
+		FIFO:            cfg.Ship.DrainFIFO,
+		ShutdownTimeout: cfg.ShutdownTimeout,
+		Rules: ship.Rules{
+			RetryInitial:    cfg.Ship.RetryInitial,
+			RetryMax:        cfg.Ship.RetryMax,
+			RetryAfterMax:   cfg.Ship.RetryAfterMax,
+			BatchInterval:   cfg.Ship.BatchInterval,
+			DrainMultiplier: cfg.Ship.DrainMultiplier,
+		},
+	}
+}
+
+// newEpoch draws a process's random epoch; 0 is kept for "none".
+func newEpoch() uint64 {
+	var raw [8]byte
+	_, _ = rand.Read(raw[:]) // crypto/rand.Read does not fail
+	return max(binary.LittleEndian.Uint64(raw[:]), 1)
+}
+
+// durable is the spool as the shipper sees it: its queue and its ledger.
+type durable struct {
+	spool *spool.Spool
+	log   zerolog.Logger
+}
+
+// openSpool never fails: an unusable directory is the spool's own to report.
+func openSpool(cfg SpoolConfig, log zerolog.Logger) *spool.Spool {
+	config := spool.Config{
+		Dir:      cfg.Dir,
+		MaxBytes: cfg.MaxBytes,
+		MaxAge:   cfg.MaxAge,
+		MinFree:  cfg.MinFreeBytes,
+		Notify: func(cause error) {
+			if cause == nil {
+				log.Info().Str("dir", cfg.Dir).Msg("the spool is usable")
+				return
+			}
+			log.Warn().Str("dir", cfg.Dir).Err(cause).Str("hint", "check HEKA_SPOOL_DIR").
+				Msg("the spool is not usable; un-sent batches stay in memory, within HEKA_QUEUE_MAX_BYTES")
+		},
+	}
+	if cfg.MinFreeBytes == SpoolMinFreeAuto {
+		config.MinFree = autoMinFree(cfg.Dir)
+	}
+	_ = config.Fsync.UnmarshalText([]byte(cfg.Fsync)) // LoadConfig has checked it
+	return spool.Open(config)
+}
+
+// Append stores a batch.
+func (d *durable) Append(e ship.Entry) error { return d.spool.Append(spool.Record(e)) }
+
+// Oldest returns the oldest batch that can be read.
+func (d *durable) Oldest() (ship.Entry, bool) {
+	record, err := d.spool.Oldest()
+	return ship.Entry(record), err == nil
+}
+
+// Ack forgets a batch.
+func (d *durable) Ack(epoch, seq uint64) { d.spool.Ack(epoch, seq) }
+
+// Pending counts batches.
+func (d *durable) Pending() int64 { return d.spool.Stats().Records }
+
+// Lose counts lost points.
+func (d *durable) Lose(reason string, points int64) { d.spool.Lose(reason, points) }
+
+// Losses returns all counts.
+func (d *durable) Losses() []metric.Loss {
+	var out []metric.Loss
+	for _, l := range d.spool.Losses() {
+		out = append(out, metric.Loss(l))
+	}
+	return out
+}
