@@ -3,9 +3,7 @@ package agent
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -135,8 +133,8 @@ func isLoopback(host string) bool {
 func (l *loader) checkTLS() {
 	t := &l.env.Heka.TLS
 	if name := t.CAFile.Value; name != "" {
-		if pem, err := os.ReadFile(name); err != nil {
-			l.problem("HEKA_TLS_CA_FILE", "cannot be read ("+withoutPath(err).Error()+")", "name a readable PEM file")
+		if pem, err := readSmallFile(name); err != nil {
+			l.problem("HEKA_TLS_CA_FILE", "cannot be read ("+err.Error()+")", "name a readable PEM file")
 		} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
 			l.problem("HEKA_TLS_CA_FILE", "holds no certificate", "name a PEM file with the authority's certificate")
 		}
@@ -148,10 +146,23 @@ func (l *loader) checkTLS() {
 	case key != "" && !t.CertFile.isSet():
 		l.problem("HEKA_TLS_KEY_FILE", "is set without HEKA_TLS_CERT_FILE", "set the key's certificate too")
 	case cert != "" && key != "":
-		if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-			l.problem("HEKA_TLS_CERT_FILE", "is of no use together with HEKA_TLS_KEY_FILE ("+withoutPath(err).Error()+")", "name readable PEM files of a certificate and its key")
+		if err := checkKeyPair(cert, key); err != nil {
+			l.problem("HEKA_TLS_CERT_FILE", "is of no use together with HEKA_TLS_KEY_FILE ("+err.Error()+")", "name readable PEM files of a certificate and its key")
 		}
 	}
+}
+
+func checkKeyPair(certFile, keyFile string) error {
+	cert, err := readSmallFile(certFile)
+	if err != nil {
+		return err
+	}
+	key, err := readSmallFile(keyFile)
+	if err != nil {
+		return err
+	}
+	_, err = tls.X509KeyPair(cert, key)
+	return err
 }
 
 // checkOrder compares variables that bound each other.
@@ -201,15 +212,4 @@ func (l *loader) checkPlaces() {
 	} else if isDirectory(name) == nil {
 		l.problem("HEKA_LOG_FILE", "is a directory", "name a file")
 	}
-}
-
-func isDirectory(name string) error {
-	info, err := os.Stat(name)
-	switch {
-	case err != nil:
-		return withoutPath(err)
-	case !info.IsDir():
-		return errors.New("not a directory")
-	}
-	return nil
 }

@@ -60,19 +60,19 @@ type hekaVariables struct {
 		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`
 	}
 	Disk struct {
-		Include patternVar `split_words:"true" unset:"physical disks" desc:"devices to report"`
-		Exclude patternVar `split_words:"true" desc:"devices to leave out"`
+		Include patternVar `split_words:"true" unset:"whole physical disks" desc:"block devices to report, by kernel name; replaces the default"`
+		Exclude patternVar `split_words:"true" desc:"block devices to leave out of those"`
 	}
 	Filesystem struct {
-		Include      patternVar `split_words:"true" desc:"mount points to report"`
-		Exclude      patternVar `split_words:"true" desc:"mount points to leave out"`
-		TypesExclude patternVar `split_words:"true" desc:"file system types to leave out; ^$ keeps all"`
+		Include      patternVar `split_words:"true" unset:"all but bind mounts and further mounts of a device" desc:"mount points to report; replaces the default"`
+		Exclude      patternVar `split_words:"true" desc:"mount points to leave out of those"`
+		TypesExclude patternVar `split_words:"true" desc:"file system types to leave out; replaces the default, ^$ leaves out none"`
 	}
 	Network struct {
-		Include patternVar `split_words:"true" desc:"interfaces to report"`
-		Exclude patternVar `split_words:"true" desc:"interfaces to leave out; ^$ keeps all"`
+		Include patternVar `split_words:"true" unset:"all but loopback and virtual ones" desc:"interfaces to report; replaces the default, . is all"`
+		Exclude patternVar `split_words:"true" desc:"interfaces to leave out of those"`
 	}
-	CollectTimeout durationVar `split_words:"true" default:"2s" min:"10ms" max:"1h" desc:"per collector; one that hangs is skipped, counted and reported"`
+	CollectTimeout durationVar `split_words:"true" default:"2s" min:"10ms" max:"1h" desc:"per collector; one that hangs is skipped, counted and reported; never waits longer than half of HEKA_INTERVAL"`
 	MaxSeries      integerVar  `split_words:"true" default:"10000" min:"1" max:"10000000" desc:"bound on series; over it the newest are dropped and counted"`
 
 	Batch struct {

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,14 +33,9 @@ func loadEnvFile(name string) (map[string]bool, *fault) {
 	if name == "" {
 		return nil, nil
 	}
-	file, err := os.Open(name)
+	content, err := readSmall(name)
 	if err != nil {
-		return nil, &fault{"cannot be read (" + withoutPath(err).Error() + ")", "name a readable file of NAME=value lines"}
-	}
-	defer file.Close()
-	content, err := io.ReadAll(file)
-	if err != nil {
-		return nil, &fault{"cannot be read (" + withoutPath(err).Error() + ")", "name a readable file of NAME=value lines"}
+		return nil, &fault{"cannot be read (" + err.Error() + ")", "name a readable file of NAME=value lines"}
 	}
 	parsed, ok := parseEnvFile(string(content))
 	if !ok {

@@ -136,7 +136,7 @@ type hostFiles struct {
 
 func (h hostFiles) hostname() (name, source string) {
 	file := filepath.Join(h.etc, "hostname")
-	for text := range strings.Lines(readSmall(file)) {
+	for text := range strings.Lines(readText(file)) {
 		if text = strings.TrimSpace(text); text != "" && text[0] != '#' {
 			return text, file
 		}
@@ -154,7 +154,7 @@ func (h hostFiles) machineID() (id, source string) {
 		files = append(files, filepath.Join(h.root, "var/lib/dbus/machine-id"))
 	}
 	for _, file := range files {
-		id := strings.TrimSpace(readSmall(file))
+		id := strings.TrimSpace(readText(file))
 		// An image not yet booted holds "uninitialized" or nothing.
 		if raw, err := hex.DecodeString(id); err == nil && len(raw) == 16 && strings.Trim(id, "0") != "" {
 			return strings.ToLower(id), file
@@ -166,7 +166,7 @@ func (h hostFiles) machineID() (id, source string) {
 // description is what the distribution calls itself: "Debian GNU/Linux 13 (trixie)".
 func (h hostFiles) description() (name, source string) {
 	file := filepath.Join(h.etc, "os-release")
-	for text := range strings.Lines(readSmall(file)) {
+	for text := range strings.Lines(readText(file)) {
 		if quoted, ok := strings.CutPrefix(strings.TrimSpace(text), "PRETTY_NAME="); ok {
 			return strings.Trim(quoted, `"'`), file
 		}
@@ -174,14 +174,9 @@ func (h hostFiles) description() (name, source string) {
 	return "", ""
 }
 
-// readSmall returns a text file's content, or "" if it is absent or not small.
-func readSmall(name string) string {
-	const most = 64 << 10
-	info, err := os.Stat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > most {
-		return ""
-	}
-	content, err := os.ReadFile(name)
+// readText returns a small file's text, or "" if it cannot be read.
+func readText(name string) string {
+	content, err := readSmallFile(name)
 	if err != nil {
 		return ""
 	}
@@ -222,23 +217,4 @@ func randomAgentID(dir string, remember bool) (id, source string, err error) {
 		return id, "random", withoutPath(err)
 	}
 	return id, "random, kept in " + file, nil
-}
-
-// writeWhole replaces a file so that a crash leaves the old one or the new one.
-func writeWhole(name, content string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(file.Name()) }()
-	_, writeErr := file.WriteString(content)
-	for _, err := range []error{writeErr, file.Sync(), file.Close()} {
-		if err != nil {
-			return err
-		}
-	}
-	return os.Rename(file.Name(), name)
 }

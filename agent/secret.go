@@ -70,7 +70,8 @@ type SecretSource struct {
 
 	mu    sync.Mutex
 	value Secret      // guarded by mu once the source is shared
-	seen  fs.FileInfo // the file as last read; guarded by mu
+	seen  fs.FileInfo // the file as last read, well or not; guarded by mu
+	err   error       // how that went; guarded by mu
 }
 
 // NewSecretValue returns a source that always yields value.
@@ -90,6 +91,18 @@ func (s *SecretSource) Get() (string, error) { return s.get(false) }
 // Reload is Get that reads the file whether it seems changed or not: for a
 // server that just refused the secret.
 func (s *SecretSource) Reload() (string, error) { return s.get(true) }
+
+// Changed reports whether the file differs from what Get last read: one stat.
+// It is false before the first Get, for a file that is gone, and for a value.
+func (s *SecretSource) Changed() bool {
+	if s == nil || s.path == "" {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, err := os.Stat(s.path)
+	return err == nil && s.seen != nil && !sameFile(s.seen, now)
+}
 
 // String returns "[redacted]", or the empty string for nil.
 func (s *SecretSource) String() string {
@@ -112,33 +125,23 @@ func (s *SecretSource) get(force bool) (string, error) {
 	if err != nil {
 		return "", withoutPath(err)
 	}
-	if force || !sameFile(s.seen, now) {
-		text, err := readSecretFile(s.path, now)
-		if err != nil {
-			return "", err
-		}
+	// A failure is tried again each time: a change of mode leaves no trace in seen.
+	if force || s.err != nil || !sameFile(s.seen, now) {
+		var text string
+		text, s.err = readSecretFile(s.path)
 		s.value, s.seen = NewSecret(text), now
 	}
-	return s.value.Reveal(), nil
+	return s.value.Reveal(), s.err
 }
 
 func sameFile(a, b fs.FileInfo) bool {
 	return a != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// readSecretFile refuses what is not a regular file: a pipe would block, and
-// could not be read a second time.
-func readSecretFile(path string, info fs.FileInfo) (string, error) {
-	const most = 64 << 10
-	switch {
-	case !info.Mode().IsRegular():
-		return "", errors.New("not a regular file")
-	case info.Size() > most:
-		return "", errors.New("larger than 64 KiB")
-	}
-	content, err := os.ReadFile(path)
+func readSecretFile(path string) (string, error) {
+	content, err := readSmallFile(path)
 	if err != nil {
-		return "", withoutPath(err)
+		return "", err
 	}
 	text := strings.Trim(string(content), "\r\n")
 	if strings.TrimSpace(text) == "" {
@@ -156,13 +159,4 @@ func checkSecret(text string) error {
 		return errors.New("holds a control character or a line break")
 	}
 	return nil
-}
-
-// withoutPath strips the name from a file error: people paste the secret itself
-// where its file's name belongs.
-func withoutPath(err error) error {
-	if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) {
-		return pathErr.Err
-	}
-	return err
 }

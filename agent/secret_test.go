@@ -94,7 +94,13 @@ func TestSecretFile(t *testing.T) {
 	want("first", source.Get)
 	want("later", source.Reload)
 
+	if source.Changed() {
+		t.Error("changed, though it was just read")
+	}
 	write(t, name, "third\r\n", info.ModTime().Add(time.Second))
+	if !source.Changed() {
+		t.Error("not changed, though it is newer")
+	}
 	want("third", source.Get)
 
 	// As Kubernetes does it: another file under the same name.
@@ -109,15 +115,18 @@ func TestSecretFile(t *testing.T) {
 	if got, err := source.Get(); got != "" || err == nil || err.Error() != "the file is empty" {
 		t.Errorf("an empty file: %q, %v", got, err)
 	}
+	if source.Changed() {
+		t.Error("changed, though it was just found empty: a server would be asked again at once, for ever")
+	}
 	write(t, name, "fifth", info.ModTime().Add(time.Minute))
 	want("fifth", source.Get)
 }
 
 func TestBadSecretFiles(t *testing.T) {
 	for text, want := range map[string]string{
-		"a\nb":                     "holds a control character or a line break",
-		"  \n":                     "the file is empty",
-		strings.Repeat("x", 70000): "larger than 64 KiB",
+		"a\nb":                       "holds a control character or a line break",
+		"  \n":                       "the file is empty",
+		strings.Repeat("x", 1<<20+1): "larger than 1 MiB",
 	} {
 		if got, err := agent.NewSecretFile(secretFile(t, text)).Get(); got != "" || err == nil || err.Error() != want {
 			t.Errorf("%.10q: %q, %v, want %s", text, got, err, want)
@@ -127,7 +136,7 @@ func TestBadSecretFiles(t *testing.T) {
 
 func TestUnsetSecretSource(t *testing.T) {
 	var source *agent.SecretSource
-	if got, err := source.Reload(); got != "" || err != nil || source.IsSet() || source.String() != "" {
+	if got, err := source.Reload(); got != "" || err != nil || source.IsSet() || source.Changed() || source.String() != "" {
 		t.Errorf("nil source: %q, %v, set %v", got, err, source.IsSet())
 	}
 }

@@ -2,7 +2,10 @@ package agent
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect"
 )
 
 // A setting is one variable of the environment struct. envconfig stops at the
@@ -103,12 +106,21 @@ func appendVariables(list []variable, prefix string, group reflect.Value) []vari
 		field := group.Type().Field(i)
 		name := prefix + screamingSnake(field.Name)
 		if s, ok := group.Field(i).Addr().Interface().(setting); ok {
-			list = append(list, variable{name: name, tag: field.Tag, setting: s})
+			list = append(list, variable{name: name, tag: withInherited(name, field.Tag), setting: s})
 			continue
 		}
 		list = appendVariables(list, name+"_", group.Field(i))
 	}
 	return list
+}
+
+// withInherited adds the default that belongs to another package, which no
+// struct tag can name.
+func withInherited(name string, tag reflect.StructTag) reflect.StructTag {
+	if name != "HEKA_FILESYSTEM_TYPES_EXCLUDE" {
+		return tag
+	}
+	return tag + reflect.StructTag(" default:"+strconv.Quote(collect.DefaultFilesystemTypesExclude))
 }
 
 // screamingSnake names a field as envconfig's split_words does, for the names
