@@ -51,7 +51,7 @@ func (s *Store) sweepStep(ctx context.Context, now time.Time) (more bool, err er
 		return false, fmt.Errorf("delete batch ids: %w", err)
 	}
 	if deleted || ids {
-		if _, err := tx.ExecContext(ctx, "PRAGMA incremental_vacuum(1000)"); err != nil {
+		if err := vacuum(ctx, tx); err != nil {
 			return false, fmt.Errorf("return space: %w", err)
 		}
 	}
@@ -110,6 +110,20 @@ func forget(ctx context.Context, tx *sql.Tx, cutoffMS int64) (more bool, err err
 		}
 	}
 	return n == sweepRows, nil
+}
+
+// vacuum gives free pages back to the file system. Each (empty) row that is
+// asked for frees one page, so an Exec would free a single one.
+func vacuum(ctx context.Context, tx *sql.Tx) error {
+	rows, err := tx.QueryContext(ctx, "PRAGMA incremental_vacuum(1000)")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		continue
+	}
+	return rows.Err()
 }
 
 func affected(done sql.Result, err error) (int64, error) {
