@@ -1,0 +1,220 @@
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestEveryBit flips each bit of a sealed segment in turn: at most the record
+// that it is in may be lost, its points are counted, and nothing wrong is read.
+func TestEveryBit(t *testing.T) {
+	const n, size = 5, 40
+	name, sound := image(t, n, size, true)
+	dir := t.TempDir()
+	for bit := range len(sound) * 8 {
+		b := slices.Clone(sound)
+		b[bit/8] ^= 1 << (bit % 8)
+		s := reopen(t, dir, name, b)
+		got := drain(t, s, size)
+		st := checkBalance(t, s)
+		want := upTo(n)
+		if hit := bit / 8 / (headerBytes + size); hit < n {
+			want = slices.Delete(want, hit, hit+1)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("bit %d: read %v, want %v", bit, got, want)
+		}
+		if lost := points(upTo(n)) - points(want); st.Corrupt != lost || st.Appended != points(upTo(n)) {
+			t.Fatalf("bit %d: %d of %d points counted as corrupt, want %d", bit, st.Corrupt, st.Appended, lost)
+		}
+		must(t, s.Close(context.Background()))
+	}
+}
+
+// TestEveryTruncation cuts a segment at each length: every record before the
+// cut survives, and so does what is appended after.
+func TestEveryTruncation(t *testing.T) {
+	const n, size = 4, 40
+	name, sound := image(t, n, size, false)
+	dir := t.TempDir()
+	for length := range len(sound) + 1 {
+		s := reopen(t, dir, name, sound[:length])
+		whole := uint64(length / (headerBytes + size))
+		appendAll(t, s, n+1, n+1, size)
+		if got, want := drain(t, s, size), append(upTo(whole), n+1); !slices.Equal(got, want) {
+			t.Fatalf("cut at %d: read %v, want %v", length, got, want)
+		}
+		// A header that is whole says what was lost with its payload.
+		var lost int64
+		if rest := length % (headerBytes + size); rest >= headerBytes {
+			lost = rec(whole+1, size).Items
+		}
+		if st := checkBalance(t, s); st.Corrupt != lost {
+			t.Fatalf("cut at %d: %d points counted as corrupt, want %d", length, st.Corrupt, lost)
+		}
+		must(t, s.Close(context.Background()))
+	}
+}
+
+// TestSidecarDamage flips each bit and cuts each length of a sidecar: that may
+// bring a record back, never take one.
+func TestSidecarDamage(t *testing.T) {
+	const n, size = 3, 16
+	dir := t.TempDir()
+	s, _ := testSpool(t, dir, Config{})
+	appendAll(t, s, 1, n, size)
+	s.Ack(7, 2)
+	must(t, s.Close(context.Background()))
+	seg, ack := files(t, dir, segmentSuffix)[0], files(t, dir, sidecarSuffix)[0]
+	segment, err := os.ReadFile(seg)
+	must(t, err)
+	sound, err := os.ReadFile(ack)
+	must(t, err)
+
+	try := func(marks []byte, want ...uint64) {
+		t.Helper()
+		_ = os.Remove(filepath.Join(dir, ledgerName)) // knows the segment as gone
+		must(t, os.WriteFile(seg, segment, fileMode))
+		must(t, os.WriteFile(ack, marks, fileMode))
+		s, _ := testSpool(t, dir, Config{})
+		if got := drain(t, s, size); !slices.Equal(got, want) {
+			t.Fatalf("sidecar %x: read %v, want %v", marks, got, want)
+		}
+		checkBalance(t, s)
+		must(t, s.Close(context.Background()))
+	}
+	try(sound, 1, 3)
+	try(append(make([]byte, markBytes), sound...), 1, 3)
+	for bit := range len(sound) * 8 {
+		b := slices.Clone(sound)
+		b[bit/8] ^= 1 << (bit % 8)
+		try(b, 1, 2, 3)
+	}
+	for length := range len(sound) {
+		try(sound[:length], 1, 2, 3)
+	}
+}
+
+// TestLedgerDamage flips each bit of the newer slot: the older one stands in.
+func TestLedgerDamage(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := testSpool(t, dir, Config{})
+	s.Lose("queue_full", 1)
+	must(t, s.Sync(context.Background()))
+	s.Lose("queue_full", 10)
+	must(t, s.Sync(context.Background()))
+	must(t, s.Close(context.Background()))
+	path := filepath.Join(dir, ledgerName)
+	sound, err := os.ReadFile(path)
+	must(t, err)
+	if len(sound) != 2*slotBytes {
+		t.Fatalf("ledger has %d bytes", len(sound))
+	}
+	read := func(b []byte) int64 {
+		t.Helper()
+		must(t, os.WriteFile(path, b, fileMode))
+		l, err := readLedger(osFS(dir))
+		must(t, err)
+		return l.losses["queue_full"]
+	}
+	if got := read(sound); got != 11 {
+		t.Fatalf("sound ledger says %d, want 11", got)
+	}
+	// Generation 2 is in slot 0.
+	for bit := range slotBytes * 8 {
+		if bit%7 != 0 && bit > 1024 {
+			continue // the tail is zeros: a seventh of its bits will do
+		}
+		b := slices.Clone(sound)
+		b[bit/8] ^= 1 << (bit % 8)
+		if got := read(b); got != 1 {
+			t.Fatalf("bit %d flipped: ledger says %d, want 1", bit, got)
+		}
+	}
+	if got := read(nil); got != 0 {
+		t.Fatalf("empty ledger says %d", got)
+	}
+}
+
+// TestForeign leaves records of a newer version and of an unknown type alone.
+func TestForeign(t *testing.T) {
+	const n, size = 3, 40
+	name, sound := image(t, n, size, true)
+	for what, change := range map[string]func(h []byte) []byte{
+		"newer version": func(h []byte) []byte { h[offVersion] = 9; return h },
+		"unknown type":  func(h []byte) []byte { h[offType] = 9; return h },
+		"longer header": func(h []byte) []byte {
+			h[offVersion] = 9
+			binary.LittleEndian.PutUint16(h[offHeaderLen:], headerBytes+16)
+			return append(h, make([]byte, 16)...)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			at := headerBytes + size
+			h := change(slices.Clone(sound[at : at+headerBytes]))
+			binary.LittleEndian.PutUint32(h[len(h)-4:], crc32.Checksum(h[:len(h)-4], castagnoli))
+			b := slices.Concat(sound[:at], h, sound[at+headerBytes:])
+			dir := t.TempDir()
+			s := reopen(t, dir, name, b)
+			if got, want := drain(t, s, size), []uint64{1, 3}; !slices.Equal(got, want) {
+				t.Errorf("read %v, want %v", got, want)
+			}
+			if st := checkBalance(t, s); st.Foreign != 1 || st.Corrupt != 0 {
+				t.Errorf("%d foreign records and %d corrupt points, want 1 and 0", st.Foreign, st.Corrupt)
+			}
+			must(t, s.Close(context.Background()))
+			if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !slices.Equal(got, b) {
+				t.Errorf("the segment was changed (%v)", err)
+			}
+		})
+	}
+}
+
+// TestStaleBytes reads nothing from a segment whose records carry the salt of
+// another, nor from a record inside a payload.
+func TestStaleBytes(t *testing.T) {
+	name, b := image(t, 3, 40, true)
+	id, _, _ := parseName(name)
+	id.salt++
+	s := reopen(t, t.TempDir(), id.name(), b)
+	if got := drain(t, s, 40); len(got) != 0 {
+		t.Errorf("read %v of another segment", got)
+	}
+
+	dir := t.TempDir()
+	s, _ = testSpool(t, dir, Config{})
+	must(t, s.Append(Record{Epoch: 1, Seq: 1, Items: 5, Payload: b}))
+	must(t, s.Close(context.Background()))
+	path := files(t, dir, segmentSuffix)[0]
+	outer, err := os.ReadFile(path)
+	must(t, err)
+	outer[offSeq] ^= 1
+	s = reopen(t, t.TempDir(), filepath.Base(path), outer)
+	if got := drain(t, s, 40); len(got) != 0 {
+		t.Errorf("read %v from inside a payload", got)
+	}
+	if st := checkBalance(t, s); st.Corrupt != 5 {
+		t.Errorf("%d points counted as corrupt, want 5", st.Corrupt)
+	}
+}
+
+// TestGapInTheMiddle loses a run of records, headers and all, and still counts
+// each point.
+func TestGapInTheMiddle(t *testing.T) {
+	const n, size = 100, 3000
+	name, b := image(t, n, size, false)
+	clear(b[10*(headerBytes+size)+7 : 60*(headerBytes+size)+9])
+	s := reopen(t, t.TempDir(), name, b)
+	want := slices.Delete(upTo(n), 10, 61)
+	if got := drain(t, s, size); !slices.Equal(got, want) {
+		t.Errorf("read %v, want %v", got, want)
+	}
+	if st := checkBalance(t, s); st.Corrupt != points(upTo(n))-points(want) {
+		t.Errorf("%d points counted as corrupt, want %d", st.Corrupt, points(upTo(n))-points(want))
+	}
+}

@@ -1,0 +1,123 @@
+package spool
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// fileSystem is all that the spool asks of a disk: one flat directory. Tests
+// put faults underneath it.
+type fileSystem interface {
+	// Mkdir makes the directory and its parents where they are missing.
+	Mkdir() error
+	// Tighten takes the directory's permissions from all but its owner.
+	Tighten() error
+	// Lock takes the directory for this process, or fails at once.
+	Lock() (lock, error)
+	// List returns the names in the directory, sorted.
+	List() ([]string, error)
+	// Open opens a file for reading.
+	Open(name string) (file, error)
+	// Create opens a file for reading and writing and makes it if needed. It
+	// does not truncate.
+	Create(name string) (file, error)
+	// Exists returns nil if the directory has an entry of that name.
+	Exists(name string) error
+	Remove(name string) error
+	// SyncDir makes creations and removals durable.
+	SyncDir() error
+	// Free returns how many bytes this process could still write.
+	Free() (int64, error)
+}
+
+// file is an open file. WriteAt and ReadAt do not move anything else.
+type file interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Size() (int64, error)
+	Truncate(size int64) error
+	Sync() error
+}
+
+// lock is a held lock.
+type lock interface {
+	io.Closer
+	// Held says whether the lock still guards the directory of that path: not
+	// after somebody removed it.
+	Held() bool
+}
+
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// osFS is a directory of the operating system, by its path.
+type osFS string
+
+func (d osFS) path(name string) string { return filepath.Join(string(d), name) }
+
+func (d osFS) Mkdir() error { return os.MkdirAll(string(d), dirMode) }
+
+func (d osFS) Tighten() error {
+	st, err := os.Stat(string(d))
+	if err != nil || st.Mode().Perm()&^dirMode == 0 {
+		return err
+	}
+	return os.Chmod(string(d), dirMode)
+}
+
+func (d osFS) Lock() (lock, error) { return lockFile(d.path(lockName)) }
+
+func (d osFS) List() ([]string, error) {
+	entries, err := os.ReadDir(string(d))
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}
+
+func (d osFS) Open(name string) (file, error) { return openFile(d.path(name), os.O_RDONLY) }
+
+func (d osFS) Create(name string) (file, error) {
+	return openFile(d.path(name), os.O_RDWR|os.O_CREATE)
+}
+
+func (d osFS) Exists(name string) error {
+	_, err := os.Lstat(d.path(name))
+	return err
+}
+
+func (d osFS) Remove(name string) error { return os.Remove(d.path(name)) }
+
+func (d osFS) SyncDir() error { return syncDir(string(d)) }
+
+func (d osFS) Free() (int64, error) { return freeBytes(string(d)) }
+
+// osFile adds Size to an *os.File.
+type osFile struct{ *os.File }
+
+// openFile opens a file that nobody else shall read: one found with wider
+// permissions is tightened, where the process may.
+func openFile(path string, flag int) (file, error) {
+	f, err := os.OpenFile(path, flag, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if st, err := f.Stat(); err == nil && st.Mode().Perm()&^fileMode != 0 {
+		// Refused to all but the owner, who then is not this process.
+		_ = f.Chmod(fileMode)
+	}
+	return osFile{f}, nil
+}
+
+func (f osFile) Size() (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}

@@ -1,0 +1,167 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io/fs"
+	"maps"
+	"slices"
+)
+
+// The ledger file is two slots of slotBytes, written in turn. Both are written
+// in full when the file is made, so that a full disk cannot block the counts of
+// what a full disk costs.
+const (
+	slotBytes    = 4096
+	slotHeader   = 36
+	slotCRC      = slotBytes - 4
+	retiredBytes = 12 // segment number (8), salt (4)
+
+	// maxRetired bounds the segments that one write of the ledger can retire.
+	maxRetired = 128
+	// maxReason bounds a reason's name; longer ones are cut.
+	maxReason = 48
+)
+
+var ledgerMagic = [4]byte{'H', 'K', 'S', 'L'}
+
+// ledger is what must outlive segments: totals of the records of segments that
+// are gone, and the names of the segments that this very write counts as gone,
+// in case the process dies before it has removed them.
+type ledger struct {
+	generation uint64
+	totals     tally            // of segments that are gone
+	losses     map[string]int64 // the owner's own, by reason
+	retired    []segmentID
+}
+
+// encode fills one slot. Reasons beyond its room are added up as "other".
+func (l *ledger) encode(b []byte) {
+	le := binary.LittleEndian
+	clear(b)
+	copy(b, ledgerMagic[:])
+	b[4] = formatVersion
+	le.PutUint64(b[8:], l.generation)
+	le.PutUint64(b[16:], uint64(l.totals.appended))
+	le.PutUint64(b[24:], uint64(l.totals.delivered))
+	le.PutUint16(b[32:], uint16(len(l.retired)))
+	p := b[slotHeader:slotCRC]
+	for _, id := range l.retired {
+		le.PutUint64(p, id.number)
+		le.PutUint32(p[8:], id.salt)
+		p = p[retiredBytes:]
+	}
+	reasons := 0
+	put := func(reason string, points int64) {
+		p[0] = byte(len(reason))
+		copy(p[1:], reason)
+		le.PutUint64(p[1+len(reason):], uint64(points))
+		p = p[9+len(reason):]
+		reasons++
+	}
+	l.totals.losses(put)
+	var rest int64
+	for _, reason := range slices.Sorted(maps.Keys(l.losses)) {
+		if reason == otherReason || len(p) < 2*(9+maxReason) {
+			rest += l.losses[reason]
+			continue
+		}
+		put(reason, l.losses[reason])
+	}
+	if rest != 0 {
+		put(otherReason, rest)
+	}
+	le.PutUint16(b[34:], uint16(reasons))
+	le.PutUint32(b[slotCRC:], crc32.Checksum(b[:slotCRC], castagnoli))
+}
+
+// parseLedger reads one slot.
+func parseLedger(b []byte) (ledger, error) {
+	le := binary.LittleEndian
+	if len(b) != slotBytes || [4]byte(b) != ledgerMagic || b[4] != formatVersion ||
+		le.Uint32(b[slotCRC:]) != crc32.Checksum(b[:slotCRC], castagnoli) {
+		return ledger{}, errDamaged
+	}
+	l := ledger{generation: le.Uint64(b[8:]), losses: map[string]int64{}}
+	l.totals.appended = int64(le.Uint64(b[16:]))
+	l.totals.delivered = int64(le.Uint64(b[24:]))
+	p := b[slotHeader:slotCRC]
+	for range le.Uint16(b[32:]) {
+		if len(p) < retiredBytes {
+			return ledger{}, errDamaged
+		}
+		l.retired = append(l.retired, segmentID{le.Uint64(p), le.Uint32(p[8:])})
+		p = p[retiredBytes:]
+	}
+	for range le.Uint16(b[34:]) {
+		if len(p) < 1 || len(p) < 9+int(p[0]) {
+			return ledger{}, errDamaged
+		}
+		n := int(p[0])
+		reason, points := string(p[1:1+n]), int64(le.Uint64(p[1+n:]))
+		if at := l.totals.loss(reason); at != nil {
+			*at = points
+		} else {
+			l.losses[reason] = points
+		}
+		p = p[9+n:]
+	}
+	return l, nil
+}
+
+// readLedger returns the newer of the two slots. A directory without a ledger,
+// or with none that is sound, starts from nothing.
+func readLedger(disk fileSystem) (ledger, error) {
+	newest := ledger{losses: map[string]int64{}}
+	f, err := disk.Open(ledgerName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newest, nil
+	}
+	if err != nil {
+		return newest, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	b := make([]byte, slotBytes)
+	for slot := range int64(2) {
+		err := readFull(f, b, slot*slotBytes)
+		if err != nil && !errors.Is(err, errDamaged) {
+			return newest, err
+		}
+		if l, err := parseLedger(b); err == nil && l.generation >= newest.generation {
+			newest = l
+		}
+	}
+	return newest, nil
+}
+
+// writeLedger writes l over the older slot and makes it durable. A file that is
+// not there yet is made with both slots. slow is held.
+func (s *Spool) writeLedger(l *ledger) error {
+	f, err := s.disk.Create(ledgerName)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // synced below
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, 2*slotBytes)
+	l.encode(b[:slotBytes])
+	made := size < int64(len(b))
+	at := int64(0)
+	if made {
+		copy(b[slotBytes:], b[:slotBytes])
+	} else {
+		at = int64(l.generation%2) * slotBytes
+		b = b[:slotBytes]
+	}
+	if _, err := f.WriteAt(b, at); err != nil {
+		return err
+	}
+	if err := s.sync(f); err != nil || !made {
+		return err
+	}
+	return s.syncDir()
+}

@@ -1,0 +1,128 @@
+package spool
+
+import (
+	"io"
+	"math"
+	"slices"
+)
+
+// mount takes the directory, reads the ledger and indexes the segments. slow
+// is held.
+func (s *Spool) mount() error {
+	if err := s.disk.Mkdir(); err != nil {
+		return err
+	}
+	l, err := s.disk.Lock()
+	if err != nil {
+		return err
+	}
+	if err := s.index(); err != nil {
+		_ = l.Close()
+		return err
+	}
+	s.lock = l
+	return nil
+}
+
+func (s *Spool) index() error {
+	names, err := s.disk.List()
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(names, strange) {
+		// Never a directory that holds anything else: it may be /tmp.
+		_ = s.disk.Tighten()
+	}
+	led, err := readLedger(s.disk)
+	if err != nil {
+		return err
+	}
+	var segs []*segment
+	for _, name := range names {
+		id, sidecar, ok := parseName(name)
+		switch {
+		case ok && !sidecar:
+			segs = append(segs, openSegment(s.disk, id, slices.Contains(led.retired, id)))
+		case ok && !slices.Contains(names, id.name()), name == probeName:
+			// Left by a crash; in the way of nothing if it stays.
+			_ = s.disk.Remove(name)
+		}
+	}
+	if n := len(segs); n > 0 && !segs[n-1].ended {
+		s.syncAfterCrash(segs[max(0, n-maxUnsynced):])
+	}
+	s.install(led, segs)
+	return nil
+}
+
+// maxUnsynced is how many segments can hold what a process had not synced when
+// it died: they share maxOwed.
+const maxUnsynced = maxOwed/minSegmentBytes + 2
+
+// syncAfterCrash syncs what a process that died left to the kernel. Where that
+// fails there is nothing better to do than to read what is there.
+func (s *Spool) syncAfterCrash(segs []*segment) {
+	for _, seg := range segs {
+		if f, err := s.disk.Open(seg.name()); err == nil {
+			_ = s.sync(f)
+			_ = f.Close()
+		}
+	}
+	_ = s.syncDir()
+}
+
+// strange says that a file is not of the spool's making.
+func strange(name string) bool {
+	_, _, ok := parseName(name)
+	return !ok && name != lockName && name != ledgerName && name != probeName
+}
+
+// openSegment indexes a segment. One that the ledger counts as gone is empty;
+// one that cannot be read keeps what was found and stays in place.
+func openSegment(disk fileSystem, id segmentID, gone bool) *segment {
+	seg := &segment{segmentID: id, sealed: true}
+	f, err := disk.Open(id.name())
+	if err != nil {
+		seg.unreadable = !gone
+		return seg
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	if gone {
+		seg.size, _ = f.Size()
+		return seg
+	}
+	if err := seg.load(f); err != nil {
+		seg.unreadable = true
+	}
+	seg.entries = slices.Clip(seg.entries)
+	if a, err := disk.Open(id.sidecar()); err == nil {
+		if b, err := io.ReadAll(io.NewSectionReader(a, 0, math.MaxInt64)); err == nil {
+			seg.mark(b)
+		}
+		_ = a.Close()
+	}
+	return seg
+}
+
+// install makes what was found the spool's own.
+func (s *Spool) install(led ledger, segs []*segment) {
+	s.mu.Lock()
+	defer s.unlock()
+	for reason, points := range s.ledger.losses {
+		led.losses[reason] += points
+	}
+	s.ledger = led
+	s.next = 1
+	for _, id := range led.retired {
+		s.next = max(s.next, id.number+1)
+	}
+	for _, seg := range segs {
+		s.used += seg.size
+		s.next = max(s.next, seg.number+1)
+		s.segs = append(s.segs, seg)
+		if seg.done() || slices.Contains(led.retired, seg.segmentID) {
+			s.retire(seg)
+		}
+	}
+	s.cause, s.mounted = nil, true
+}

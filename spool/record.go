@@ -1,0 +1,148 @@
+package spool
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+)
+
+// The record header, little-endian; docs/spool-format.md has the same table.
+// Magic, version, type, lengths and salt stay where they are in every version,
+// and the last four bytes of a header are its CRC, so that an older reader can
+// step over what it does not know.
+const (
+	headerBytes = 64
+
+	offVersion    = 4
+	offType       = 5
+	offHeaderLen  = 6
+	offPayloadLen = 8
+	offSalt       = 12
+	offEpoch      = 16
+	offSeq        = 24
+	offItems      = 32
+	offFlags      = 36
+	offBefore     = 40
+	offTime       = 48
+	offPayloadCRC = 56
+	offHeaderCRC  = 60
+)
+
+const (
+	formatVersion = 1
+
+	typeData = 1 // carries a payload
+	typeEnd  = 2 // seals a segment: "before" is all that it ever held
+)
+
+var (
+	magic = [4]byte{'H', 'K', 'S', 'R'}
+
+	// castagnoli is never written to after this line.
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+	// errDamaged says that bytes are not the record that should be there.
+	errDamaged = errors.New("damaged record")
+)
+
+// header is a record's header in memory.
+type header struct {
+	kind       byte // typeData or typeEnd
+	payloadLen uint32
+	salt       uint32
+	epoch, seq uint64
+	items      uint32
+	before     uint64 // items in the segment before this record
+	timeMS     int64
+	payloadCRC uint32
+
+	// foreign marks a header that checks out but is of an unknown version or
+	// type; only length is meaningful then.
+	foreign bool
+	// length is that of the whole record, header and payload.
+	length int64
+}
+
+// encode writes h to the first headerBytes of b.
+func (h *header) encode(b []byte) {
+	le := binary.LittleEndian
+	copy(b, magic[:])
+	b[offVersion] = formatVersion
+	b[offType] = h.kind
+	le.PutUint16(b[offHeaderLen:], headerBytes)
+	le.PutUint32(b[offPayloadLen:], h.payloadLen)
+	le.PutUint32(b[offSalt:], h.salt)
+	le.PutUint64(b[offEpoch:], h.epoch)
+	le.PutUint64(b[offSeq:], h.seq)
+	le.PutUint32(b[offItems:], h.items)
+	le.PutUint32(b[offFlags:], 0)
+	le.PutUint64(b[offBefore:], h.before)
+	le.PutUint64(b[offTime:], uint64(h.timeMS))
+	le.PutUint32(b[offPayloadCRC:], h.payloadCRC)
+	le.PutUint32(b[offHeaderCRC:], crc32.Checksum(b[:offHeaderCRC], castagnoli))
+}
+
+// parseHeader reads the header at the start of b, which holds the whole of it.
+// Anything but a header that belongs to the segment with this salt is
+// errDamaged.
+func parseHeader(b []byte, salt uint32) (header, error) {
+	le := binary.LittleEndian
+	n := headerLen(b)
+	if n < headerBytes || n > len(b) || !bytes.Equal(b[:4], magic[:]) || le.Uint32(b[offSalt:]) != salt ||
+		le.Uint32(b[n-4:]) != crc32.Checksum(b[:n-4], castagnoli) {
+		return header{}, errDamaged
+	}
+	h := header{payloadLen: le.Uint32(b[offPayloadLen:]), salt: salt}
+	h.length = int64(n) + int64(h.payloadLen)
+	h.kind = b[offType]
+	if b[offVersion] != formatVersion || h.kind != typeData && h.kind != typeEnd {
+		h.foreign = true
+		return h, nil
+	}
+	h.epoch = le.Uint64(b[offEpoch:])
+	h.seq = le.Uint64(b[offSeq:])
+	h.items = le.Uint32(b[offItems:])
+	h.before = le.Uint64(b[offBefore:])
+	h.timeMS = int64(le.Uint64(b[offTime:]))
+	h.payloadCRC = le.Uint32(b[offPayloadCRC:])
+	return h, nil
+}
+
+// headerLen is the length that the header at the start of b claims.
+func headerLen(b []byte) int {
+	if len(b) < headerBytes {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint16(b[offHeaderLen:]))
+}
+
+// readHeader reads and checks the header at off. It returns errDamaged for
+// bytes that are none, and other errors when the disk cannot be read.
+func readHeader(f file, off int64, salt uint32) (header, error) {
+	var buf [headerBytes]byte
+	b := buf[:]
+	if err := readFull(f, b, off); err != nil {
+		return header{}, err
+	}
+	if n := headerLen(b); n > headerBytes && bytes.Equal(b[:4], magic[:]) {
+		b = make([]byte, n)
+		if err := readFull(f, b, off); err != nil {
+			return header{}, err
+		}
+	}
+	return parseHeader(b, salt)
+}
+
+// readFull fills b from off; a file that ends before is errDamaged.
+func readFull(f file, b []byte, off int64) error {
+	n, err := f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return errDamaged
+	}
+	return err
+}

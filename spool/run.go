@@ -1,0 +1,146 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// syncEvery is how long a record waits for its fsync in interval mode.
+const syncEvery = time.Second
+
+// Run makes records durable on time, expires them, writes the ledger and
+// probes an unusable disk, until ctx ends. It then returns nil as soon as the
+// disk call that it is in returns. It does not touch a disk on which nothing
+// waits.
+func (s *Spool) Run(ctx context.Context) error {
+	t := time.NewTicker(syncEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			s.tick()
+		}
+	}
+}
+
+func (s *Spool) tick() {
+	s.mu.Lock()
+	s.expire()
+	usable := s.cause == nil
+	due := !usable && !time.Now().Before(s.probeAt)
+	s.unlock()
+	switch {
+	case usable:
+		_ = s.settle() // Notify has the cause
+	case due:
+		s.retry()
+	default:
+		s.slow.Lock()
+		defer s.slow.Unlock()
+		// Records written before the disk became full are still to be synced.
+		_ = s.flush()
+	}
+}
+
+// expire retires the segments that hold nothing young enough. Single records
+// go when they come up in Oldest. mu is held.
+func (s *Spool) expire() {
+	for _, seg := range slices.Clone(s.segs) {
+		if seg.records > 0 && seg.foreign == 0 && !seg.unreadable && s.tooOld(seg.newestMS) {
+			seg.settleAll(expired, true)
+			s.retire(seg)
+		}
+	}
+}
+
+// Sync makes everything appended durable, in every mode but FsyncNever, and
+// writes the ledger. It waits for the device, but not longer than ctx; the
+// system call that it then leaves behind ends when the kernel lets it.
+func (s *Spool) Sync(ctx context.Context) error {
+	return bounded(ctx, func() error {
+		if err := s.settle(); err != nil {
+			return err
+		}
+		return s.unwritten()
+	})
+}
+
+// Close does what Sync does, then gives the directory free. Later calls find
+// the spool unavailable. It may be called while Run runs, and more than once.
+// The error says what could not be made durable.
+func (s *Spool) Close(ctx context.Context) error { return bounded(ctx, s.close) }
+
+func (s *Spool) close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	down := s.cause != nil
+	s.seal()
+	s.unlock()
+	if down {
+		s.retry() // the last chance of what is only in memory
+	}
+	err := s.settle()
+	if err == nil {
+		err = s.unwritten()
+	}
+	s.slow.Lock()
+	defer s.slow.Unlock()
+	s.mu.Lock()
+	defer s.unlock()
+	s.closed, s.mounted, s.cause = true, false, errClosed
+	s.closeRead()
+	for _, seg := range slices.Concat(s.segs, s.retired) {
+		for _, f := range []file{seg.f, seg.acks} {
+			if f != nil {
+				err = errors.Join(err, f.Close())
+			}
+		}
+		seg.f, seg.acks = nil, nil
+	}
+	s.segs, s.retired, s.active = nil, nil, nil
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+		s.lock = nil
+	}
+	return err
+}
+
+// unwritten is an error if records are in memory alone.
+func (s *Spool) unwritten() error {
+	s.mu.Lock()
+	defer s.unlock()
+	var points int64
+	for _, seg := range s.segs {
+		if seg.bad {
+			for k := range seg.copies {
+				if e := &seg.entries[seg.covered+k]; e.fate == pending {
+					points += int64(e.items)
+				}
+			}
+		}
+	}
+	if points == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d points are in memory alone: %w", points, s.unavailable())
+}
+
+// bounded waits for f, but not longer than ctx.
+func bounded(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the disk: %w", ctx.Err())
+	}
+}

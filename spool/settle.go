@@ -1,0 +1,345 @@
+package spool
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	// maxOwed bounds the copies in memory that wait for an fsync.
+	maxOwed = 1 << 20
+
+	probeMin   = 5 * time.Second
+	probeMax   = 60 * time.Second
+	probeBytes = 4096
+)
+
+// Everything in this file may wait for the device. It runs with slow held and
+// takes mu only around what it reads and changes. Segment files are closed,
+// cut and removed here alone, so that a file in use here stays open.
+
+// settle makes what was appended durable and removes what is no longer needed.
+// If an fsync fails, the file is given up and its records are rewritten at once.
+func (s *Spool) settle() error {
+	s.slow.Lock()
+	defer s.slow.Unlock()
+	if s.lock == nil {
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return s.repair()
+	}
+	return s.sweep()
+}
+
+// retry tries an unusable disk again.
+func (s *Spool) retry() {
+	s.slow.Lock()
+	defer s.slow.Unlock()
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return
+	}
+	var err error
+	if s.lock == nil {
+		err = s.mount()
+	} else {
+		// Removing files first may be what makes the disk usable; if it fails,
+		// so will the probe.
+		_ = s.sweep()
+		err = s.repair()
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	if err != nil {
+		s.down(err)
+		s.cause = err
+		s.probeAt = time.Now().Add(s.backoff)
+		s.backoff = min(2*s.backoff, probeMax)
+	}
+}
+
+// sync makes a file durable, as far as the mode wants that.
+func (s *Spool) sync(f file) error {
+	if s.cfg.Fsync == FsyncNever {
+		return nil
+	}
+	s.fsyncs.Add(1)
+	return f.Sync()
+}
+
+func (s *Spool) syncDir() error {
+	if s.cfg.Fsync == FsyncNever {
+		return nil
+	}
+	s.fsyncs.Add(1)
+	return s.disk.SyncDir()
+}
+
+// unsynced is a segment and how much of it an fsync that starts now covers.
+type unsynced struct {
+	seg  *segment
+	f    file
+	size int64
+	err  error
+}
+
+// flush fsyncs what was written, then the directory if it has new names. Where
+// that fails the segment becomes bad and its copies stay.
+func (s *Spool) flush() error {
+	s.mu.Lock()
+	var todo []unsynced
+	for _, seg := range s.segs {
+		if seg.f != nil && !seg.bad && seg.synced < seg.size {
+			todo = append(todo, unsynced{seg: seg, f: seg.f, size: seg.size})
+		}
+	}
+	s.mu.Unlock()
+	var dirErr error
+	for i := range todo {
+		t := &todo[i]
+		if t.err = s.sync(t.f); t.err == nil {
+			// An fsync of a file that was removed succeeds too.
+			t.err = s.disk.Exists(t.seg.name())
+		}
+	}
+	// One call serves all new names: most often there is one at most.
+	if slices.ContainsFunc(todo, func(t unsynced) bool { return !t.seg.named }) {
+		dirErr = s.syncDir()
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	var first error
+	for _, t := range todo {
+		if err := errors.Join(t.err, dirErr); err != nil {
+			first = cmp.Or(first, err)
+			s.giveUp(t.seg)
+			continue
+		}
+		t.seg.named = true
+		s.cover(t.seg, t.size)
+	}
+	if first != nil {
+		s.down(first)
+	}
+	return first
+}
+
+// cover drops the copies of what an fsync up to size covers; mu is held.
+func (s *Spool) cover(seg *segment, size int64) {
+	seg.synced = size
+	for len(seg.copies) > 0 && int64(seg.entries[seg.covered].off)+int64(seg.entries[seg.covered].length) <= size {
+		s.owed -= int64(len(seg.copies[0]))
+		seg.copies[0] = nil
+		seg.copies = seg.copies[1:]
+		seg.covered++
+	}
+	if seg.sealed && seg.synced == seg.size {
+		_ = seg.f.Close()
+		seg.f = nil
+	}
+}
+
+// giveUp stops trusting a segment beyond what earlier fsyncs covered; mu is
+// held.
+func (s *Spool) giveUp(seg *segment) {
+	seg.bad, seg.sealed = true, true
+	if s.active == seg {
+		s.active = nil
+	}
+}
+
+// repair probes the disk, rewrites the records of bad segments to a new one
+// and makes them durable; then the spool is usable.
+func (s *Spool) repair() error {
+	err := s.probe()
+	if err == nil {
+		err = s.rehome()
+	}
+	if err == nil {
+		err = s.flush()
+	}
+	if err == nil {
+		err = s.sweep()
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	if err != nil {
+		s.down(err)
+		return err
+	}
+	for _, seg := range s.segs {
+		if seg.bad {
+			s.cut(seg)
+		}
+	}
+	s.cause, s.blind = nil, false
+	return nil
+}
+
+// probe finds out whether the disk takes writes and the directory is ours.
+func (s *Spool) probe() error {
+	if !s.lock.Held() {
+		// Somebody removed the directory; another process may have made it anew.
+		if err := s.disk.Mkdir(); err != nil {
+			return err
+		}
+		l, err := s.disk.Lock()
+		if err != nil {
+			return err
+		}
+		_ = s.lock.Close()
+		s.lock = l
+		s.mu.Lock()
+		s.ledgerEdits++
+		s.mu.Unlock()
+	}
+	if err := s.checkFree(probeBytes); err != nil {
+		return err
+	}
+	f, err := s.disk.Create(probeName)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(make([]byte, probeBytes), 0)
+	if err == nil {
+		err = s.sync(f)
+	}
+	return errors.Join(err, f.Close(), s.disk.Remove(probeName))
+}
+
+// rehome writes the copies of bad segments to good ones.
+func (s *Spool) rehome() error {
+	s.mu.Lock()
+	defer s.unlock()
+	for _, seg := range slices.Clone(s.segs) {
+		if !seg.bad {
+			continue
+		}
+		for k, b := range seg.copies {
+			i := seg.covered + k
+			if seg.entries[i].fate != pending {
+				continue
+			}
+			e := &seg.entries[i]
+			h := header{
+				kind: typeData, payloadLen: uint32(len(b) - headerBytes), epoch: e.epoch, seq: e.seq,
+				items: e.items, timeMS: e.timeMS, payloadCRC: binary.LittleEndian.Uint32(b[offPayloadCRC:]),
+			}
+			if err := s.put(&h, b); err != nil {
+				return err
+			}
+			seg.settle(i, moved)
+		}
+	}
+	return nil
+}
+
+// cut takes from a bad segment what was rewritten; mu is held.
+func (s *Spool) cut(seg *segment) {
+	for i := range seg.copies {
+		e := &seg.entries[seg.covered+i]
+		s.owed -= int64(len(seg.copies[i]))
+		if e.fate == moved {
+			continue
+		}
+		// Settled here, but not in the file any more: it counts as gone.
+		var t tally
+		t.appended = int64(e.items)
+		t.settle(e.fate, t.appended)
+		seg.tally.add(t, -1)
+		s.ledger.totals.add(t, 1)
+		s.ledgerEdits++
+	}
+	seg.entries, seg.copies = seg.entries[:seg.covered], nil
+	seg.head = min(seg.head, seg.covered)
+	// If this fails, opening again finds the records twice: a re-send.
+	if err := seg.f.Truncate(seg.synced); err == nil {
+		s.used -= seg.size - seg.synced
+		seg.size = seg.synced
+	}
+	_ = seg.f.Close()
+	seg.f, seg.bad = nil, false
+}
+
+// sweep writes the ledger if it changed and then removes the segments that it
+// counts as gone: in this order, so that no crash can lose the count.
+func (s *Spool) sweep() error {
+	for {
+		more, err := s.sweepSome()
+		if err != nil {
+			s.mu.Lock()
+			s.down(err)
+			s.unlock()
+		}
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+func (s *Spool) sweepSome() (more bool, err error) {
+	s.mu.Lock()
+	for _, seg := range slices.Clone(s.segs) {
+		if seg.done() {
+			s.retire(seg)
+		}
+	}
+	gone := slices.Clone(s.retired[:min(len(s.retired), maxRetired)])
+	edits := s.ledgerEdits
+	if len(gone) == 0 && edits == s.ledgerSaved {
+		s.mu.Unlock()
+		return false, nil
+	}
+	l := ledger{generation: s.ledger.generation + 1, totals: s.ledger.totals, losses: maps.Clone(s.ledger.losses)}
+	for _, seg := range gone {
+		l.totals.add(seg.tally, 1)
+		l.retired = append(l.retired, seg.segmentID)
+	}
+	s.mu.Unlock()
+
+	if err := s.writeLedger(&l); err != nil {
+		return false, fmt.Errorf("write ledger: %w", err)
+	}
+	if err := s.remove(gone); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	for _, seg := range gone {
+		s.ledger.totals.add(seg.tally, 1)
+		s.used -= seg.size
+	}
+	s.retired = slices.Delete(s.retired, 0, len(gone))
+	s.ledger.generation, s.ledgerSaved = l.generation, edits
+	return len(s.retired) > 0, nil
+}
+
+// remove removes segments and their sidecars, durably.
+func (s *Spool) remove(gone []*segment) error {
+	for _, seg := range gone {
+		for _, f := range []file{seg.f, seg.acks} {
+			if f != nil {
+				_ = f.Close()
+			}
+		}
+		seg.f, seg.acks = nil, nil
+		for _, name := range []string{seg.sidecar(), seg.name()} {
+			if err := s.disk.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	return s.syncDir()
+}

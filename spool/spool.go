@@ -1,0 +1,144 @@
+package spool
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrEmpty says that no record waits.
+	ErrEmpty = errors.New("spool is empty")
+	// ErrUnavailable says that the disk cannot be used now; it wraps the cause.
+	// The spool tries again by itself.
+	ErrUnavailable = errors.New("spool unavailable")
+	// ErrTooLarge says that a record can never be spooled.
+	ErrTooLarge = errors.New("record too large for the spool")
+
+	errLocked   = errors.New("another process holds the lock")
+	errLowSpace = errors.New("free space is below the minimum")
+	errClosed   = errors.New("closed")
+)
+
+// Record is one opaque payload and what the spool needs to know of it.
+type Record struct {
+	// Epoch and Seq name the record; Ack takes them.
+	Epoch, Seq uint64
+	// Items counts the points in the payload, 0 to 2^32-1.
+	Items int64
+	// TimeMS is the time of the newest sample in Unix ms. Age is judged by it.
+	TimeMS int64
+	// Payload is any bytes.
+	Payload []byte
+}
+
+// Config says where and how. The zero value of each field but Dir and MaxBytes
+// is usable.
+type Config struct {
+	// Dir is made with mode 0700 if it is missing.
+	Dir string
+	// MaxBytes bounds the segments on disk; the oldest segment goes first.
+	// Sidecars (12 bytes a record) and the ledger (8 KiB) come on top.
+	MaxBytes int64
+	// MaxAge is how old a record may get; 0 means any age.
+	MaxAge time.Duration
+	// MinFree is how much of the disk stays free: below it nothing is appended
+	// and nothing is evicted. 0 turns the guard off.
+	MinFree int64
+	// Fsync says when records reach the device.
+	Fsync Fsync
+	// Notify is told when the disk becomes unusable, with the cause, and usable
+	// again, with nil. It may be called from any goroutine inside a method of
+	// the spool, and must not call back. It may be nil.
+	Notify func(cause error)
+}
+
+// Spool is a durable queue. Its methods are safe for concurrent use. There is
+// one of it to a directory, in all processes: a second one keeps nothing until
+// the first is gone.
+type Spool struct {
+	cfg          Config
+	disk         fileSystem
+	segmentBytes int64
+	fsyncs       atomic.Int64
+
+	// slow is held across calls that may take long: fsync, directory changes,
+	// the ledger, probes. It is taken before mu, never while mu is held.
+	slow sync.Mutex
+	// lock is guarded by slow; nil until this process owns the directory.
+	lock lock
+
+	mu sync.Mutex
+	// All below is guarded by mu.
+	cause   error // why the disk is unusable
+	told    bool  // Notify knows of it
+	mounted bool  // the directory is ours and indexed
+	closed  bool
+	probeAt time.Time
+	backoff time.Duration // until the probe after the next
+
+	segs    []*segment // by age; the last one may be active
+	active  *segment   // takes appends; nil until there are any
+	retired []*segment // no longer needed, still on disk
+	next    uint64     // number of the next segment
+	used    int64      // bytes of segs and retired
+	owed    int64      // bytes of copies in memory
+
+	ledger      ledger
+	ledgerEdits uint64 // counts changes
+	ledgerSaved uint64 // ledgerEdits when last written
+
+	readSeg  *segment // what readFile is
+	readFile file
+	readBuf  []byte // lent out by Oldest
+	writeBuf []byte // reused when no copies are kept
+	suspect  suspect
+	blind    bool // the cause is a read
+}
+
+// suspect is an entry that the disk would not read.
+type suspect struct {
+	seg   *segment
+	entry int
+}
+
+// A segment takes a 64th of the cap within these bounds, but at most a quarter.
+const (
+	minSegmentBytes = 256 << 10
+	maxSegmentBytes = 8 << 20
+)
+
+// Open takes the directory and indexes what it holds. It does not fail: as
+// long as the directory is unusable or another process has it, the spool keeps
+// nothing, says so through Notify and Append, and Run keeps trying.
+//
+// It creates the directory and a lock file; nothing else is written to disk
+// before the first Append or Lose.
+func Open(cfg Config) *Spool { return open(cfg, osFS(cfg.Dir)) }
+
+func open(cfg Config, disk fileSystem) *Spool {
+	s := &Spool{cfg: cfg, disk: disk, ledger: ledger{losses: map[string]int64{}}}
+	s.segmentBytes = min(max(cfg.MaxBytes/64, minSegmentBytes), maxSegmentBytes, cfg.MaxBytes/4)
+	s.retry()
+	return s
+}
+
+// down makes the spool unusable until a probe passes; mu is held.
+func (s *Spool) down(cause error) {
+	if s.cause == nil {
+		s.cause, s.backoff = cause, probeMin
+		s.probeAt = time.Now().Add(s.backoff)
+	}
+}
+
+// unlock releases mu and tells Notify what changed.
+func (s *Spool) unlock() {
+	cause := s.cause
+	changed := s.told != (cause != nil) && !s.closed
+	s.told = cause != nil
+	s.mu.Unlock()
+	if changed && s.cfg.Notify != nil {
+		s.cfg.Notify(cause)
+	}
+}

@@ -1,0 +1,156 @@
+package spool
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// The spool's own reasons for loss.
+const (
+	reasonEvicted = "spool_evicted"
+	reasonExpired = "spool_expired"
+	reasonCorrupt = "spool_corrupt"
+	otherReason   = "other"
+)
+
+// Loss counts the points given up for one reason over the directory's life.
+type Loss struct {
+	Reason string
+	Points int64
+}
+
+// Stats is a snapshot. Totals count points over the directory's life and obey
+//
+//	Appended = Delivered + Evicted + Expired + Corrupt + Points
+type Stats struct {
+	// Records, Points and Bytes are what waits to be delivered; Bytes counts
+	// payloads.
+	Records, Points, Bytes int64
+	// DiskBytes is what the segments occupy, delivered records included.
+	DiskBytes int64
+	// OldestMS is the TimeMS of the record that Oldest would return, 0 if none.
+	OldestMS int64
+	// Cause says why the disk is unusable, nil while it is usable.
+	Cause error
+	// Appended and Delivered are totals of points, as are the losses.
+	Appended, Delivered, Evicted, Expired, Corrupt int64
+	// Foreign counts records of another version that are left in place.
+	Foreign int64
+	// Fsyncs counts calls since Open.
+	Fsyncs int64
+}
+
+// Stats returns the current figures. It does not touch the disk.
+func (s *Spool) Stats() Stats {
+	s.mu.Lock()
+	defer s.unlock()
+	st := Stats{Cause: s.cause, DiskBytes: s.used, Fsyncs: s.fsyncs.Load()}
+	for _, seg := range s.segs {
+		st.Records += int64(seg.records)
+		st.Points += seg.points
+		st.Bytes += seg.bytes
+		st.Foreign += int64(seg.foreign)
+	}
+	if seg, i := s.head(); seg != nil {
+		st.OldestMS = seg.entries[i].timeMS
+	}
+	t := s.totals()
+	st.Appended, st.Delivered = t.appended, t.delivered
+	st.Evicted, st.Expired, st.Corrupt = t.evicted, t.expired, t.corrupt
+	return st
+}
+
+// Losses returns the cumulative loss by reason, sorted by reason, including
+// what was reported to Lose. Reasons without loss are left out.
+func (s *Spool) Losses() []Loss {
+	s.mu.Lock()
+	defer s.unlock()
+	all := maps.Clone(s.ledger.losses)
+	t := s.totals()
+	t.losses(func(reason string, points int64) { all[reason] = points })
+	maps.DeleteFunc(all, func(_ string, points int64) bool { return points == 0 })
+	out := make([]Loss, 0, len(all))
+	for reason, points := range all {
+		out = append(out, Loss{reason, points})
+	}
+	slices.SortFunc(out, func(a, b Loss) int { return strings.Compare(a.Reason, b.Reason) })
+	return out
+}
+
+// Lose adds points that the owner gave up for a reason of its own, so that one
+// durable ledger holds every loss. It never blocks on the disk: Run writes the
+// ledger within a second, or when the disk is usable again. Reasons are short
+// snake_case words; those that start with "spool_" belong to the spool.
+func (s *Spool) Lose(reason string, points int64) {
+	if points <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	s.ledger.losses[reason[:min(len(reason), maxReason)]] += points
+	s.ledgerEdits++
+}
+
+// tally counts points by what became of them.
+type tally struct {
+	appended, delivered, evicted, expired, corrupt int64
+}
+
+// add adds sign times o.
+func (t *tally) add(o tally, sign int64) {
+	t.appended += sign * o.appended
+	t.delivered += sign * o.delivered
+	t.evicted += sign * o.evicted
+	t.expired += sign * o.expired
+	t.corrupt += sign * o.corrupt
+}
+
+// settle counts points under their fate.
+func (t *tally) settle(f fate, points int64) {
+	switch f {
+	case delivered:
+		t.delivered += points
+	case evicted:
+		t.evicted += points
+	case expired:
+		t.expired += points
+	case corrupt:
+		t.corrupt += points
+	case moved:
+		t.appended -= points
+	case pending:
+	}
+}
+
+// losses calls put for each reason of the spool's own, in order.
+func (t *tally) losses(put func(reason string, points int64)) {
+	put(reasonCorrupt, t.corrupt)
+	put(reasonEvicted, t.evicted)
+	put(reasonExpired, t.expired)
+}
+
+// loss returns where a reason of the spool's own is counted, else nil.
+func (t *tally) loss(reason string) *int64 {
+	switch reason {
+	case reasonCorrupt:
+		return &t.corrupt
+	case reasonEvicted:
+		return &t.evicted
+	case reasonExpired:
+		return &t.expired
+	}
+	return nil
+}
+
+// totals adds up what is gone and what is there; mu is held.
+func (s *Spool) totals() tally {
+	t := s.ledger.totals
+	for _, seg := range s.retired {
+		t.add(seg.tally, 1)
+	}
+	for _, seg := range s.segs {
+		t.add(seg.tally, 1)
+	}
+	return t
+}

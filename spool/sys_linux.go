@@ -1,0 +1,58 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// flock holds an advisory lock for as long as its file is open.
+type flock struct{ *os.File }
+
+func lockFile(path string) (lock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errLocked
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	l := flock{f}
+	if !l.Held() {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, os.ErrNotExist)
+	}
+	return l, nil
+}
+
+func (l flock) Held() bool {
+	mine, err := l.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(l.Name())
+	return err == nil && os.SameFile(mine, there)
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close() //nolint:errcheck // opened for reading
+	return d.Sync()
+}
+
+func freeBytes(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", path, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is 32 bits wide on some machines
+}

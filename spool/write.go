@@ -1,0 +1,240 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+)
+
+// Append adds a record. When it returns nil the record outlives the process
+// and, with FsyncAlways, the machine; the payload is the caller's again. A
+// record that would take the spool over MaxBytes evicts the oldest segment.
+//
+// ErrUnavailable and ErrTooLarge mean that the caller still has the only copy.
+// Append waits for the device with FsyncAlways, when it evicts, and when more
+// than 1 MiB waits for an fsync; otherwise only for the page cache.
+func (s *Spool) Append(r Record) error {
+	need := headerBytes + int64(len(r.Payload))
+	if need+headerBytes > min(s.cfg.MaxBytes, math.MaxUint32-s.segmentBytes) || r.Items < 0 || r.Items > math.MaxUint32 {
+		return fmt.Errorf("%w: %d bytes, %d points", ErrTooLarge, len(r.Payload), r.Items)
+	}
+	for {
+		s.mu.Lock()
+		if err := s.admit(need); err != nil {
+			s.unlock()
+			return err
+		}
+		if s.used+need+headerBytes <= s.cfg.MaxBytes {
+			break
+		}
+		if len(s.retired) == 0 {
+			s.evict()
+		}
+		s.unlock()
+		// What settle could not do shows in admit.
+		_ = s.settle()
+	}
+	h := header{
+		kind: typeData, payloadLen: uint32(len(r.Payload)), epoch: r.Epoch, seq: r.Seq,
+		items: uint32(r.Items), timeMS: r.TimeMS, payloadCRC: crc32.Checksum(r.Payload, castagnoli),
+	}
+	b := s.buffer(int(need))
+	copy(b[headerBytes:], r.Payload)
+	if err := s.put(&h, b); err != nil {
+		s.down(err)
+		defer s.unlock()
+		return s.unavailable()
+	}
+	owed := s.owed
+	s.unlock()
+	if s.cfg.Fsync == FsyncAlways {
+		return s.commit(r)
+	}
+	if owed > maxOwed {
+		// A failed fsync loses nothing here: the copies stay.
+		_ = s.settle()
+	}
+	return nil
+}
+
+// commit syncs what Append just wrote; if that cannot be done the record is
+// the caller's again.
+func (s *Spool) commit(r Record) error {
+	err := s.settle()
+	s.mu.Lock()
+	defer s.unlock()
+	seg, i := s.find(r.Epoch, r.Seq)
+	if err == nil || seg == nil || seg.copyOf(i) == nil {
+		return nil
+	}
+	s.owed -= int64(len(seg.copyOf(i)))
+	seg.withdraw(i)
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// admit says whether need bytes may be written now; mu is held.
+func (s *Spool) admit(need int64) error {
+	if s.cause == nil && s.cfg.MinFree > 0 {
+		if err := s.checkFree(need); err != nil {
+			s.down(err)
+		}
+	}
+	return s.unavailable()
+}
+
+func (s *Spool) checkFree(need int64) error {
+	free, err := s.disk.Free()
+	if err != nil {
+		return err
+	}
+	if free-need < s.cfg.MinFree {
+		return fmt.Errorf("%w: %d of %d bytes", errLowSpace, free, s.cfg.MinFree)
+	}
+	return nil
+}
+
+// unavailable is the cause as callers see it; mu is held.
+func (s *Spool) unavailable() error {
+	if s.cause == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, s.cause)
+}
+
+// buffer returns n bytes for a record; mu is held.
+func (s *Spool) buffer(n int) []byte {
+	if s.cfg.Fsync != FsyncNever || n > 64<<10 {
+		return make([]byte, n)
+	}
+	s.writeBuf = slices.Grow(s.writeBuf[:0], n)[:n]
+	return s.writeBuf
+}
+
+// put writes the record in b, whose header it fills in, to the active segment
+// and keeps b until an fsync covers it; mu is held.
+func (s *Spool) put(h *header, b []byte) error {
+	if s.active != nil && s.active.size+int64(len(b))+headerBytes > s.segmentBytes {
+		s.seal()
+	}
+	if s.active == nil {
+		if err := s.newSegment(); err != nil {
+			return err
+		}
+	}
+	seg := s.active
+	h.salt, h.before, h.length = seg.salt, seg.items, int64(len(b))
+	h.encode(b)
+	if _, err := seg.f.WriteAt(b, seg.size); err != nil {
+		// What did get written must not be taken for a record; should this
+		// fail as well, its header shows that it is torn.
+		_ = seg.f.Truncate(seg.size)
+		seg.sealed, s.active = true, nil
+		return err
+	}
+	seg.add(h, seg.size)
+	seg.items += uint64(h.items)
+	s.grow(seg, int64(len(b)))
+	if s.cfg.Fsync == FsyncNever {
+		seg.covered = len(seg.entries)
+		return nil
+	}
+	seg.copies = append(seg.copies, b)
+	s.owed += int64(len(b))
+	return nil
+}
+
+func (s *Spool) grow(seg *segment, n int64) {
+	seg.size += n
+	s.used += n
+	if s.cfg.Fsync == FsyncNever {
+		seg.synced = seg.size
+	}
+}
+
+func (s *Spool) newSegment() error {
+	seg := &segment{segmentID: segmentID{s.next, rand.Uint32()}}
+	f, err := s.disk.Create(seg.name())
+	if err != nil {
+		return err
+	}
+	s.next++
+	seg.f = f
+	s.segs = append(s.segs, seg)
+	s.active = seg
+	// The ledger is made together with the first segment, while there is room.
+	if s.ledger.generation == 0 {
+		s.ledgerEdits++
+	}
+	return nil
+}
+
+// seal ends the active segment with a record that says what it held, so that
+// a loss at its end can be counted; mu is held.
+func (s *Spool) seal() {
+	seg := s.active
+	if seg == nil {
+		return
+	}
+	s.active, seg.sealed = nil, true
+	var b [headerBytes]byte
+	h := header{kind: typeEnd, salt: seg.salt, before: seg.items}
+	h.encode(b[:])
+	if _, err := seg.f.WriteAt(b[:], seg.size); err == nil {
+		s.grow(seg, headerBytes)
+	} else {
+		// A segment is whole without it.
+		_ = seg.f.Truncate(seg.size)
+	}
+	if s.cfg.Fsync == FsyncNever {
+		_ = seg.f.Close()
+		seg.f = nil
+	}
+}
+
+// retire takes a segment out of use; sweep removes its file. mu is held.
+func (s *Spool) retire(seg *segment) {
+	if seg == s.active {
+		s.active = nil
+	}
+	if seg == s.readSeg {
+		s.closeRead()
+	}
+	for _, c := range seg.copies {
+		s.owed -= int64(len(c))
+	}
+	seg.copies, seg.entries, seg.head, seg.sealed = nil, nil, 0, true
+	s.segs = slices.DeleteFunc(s.segs, func(o *segment) bool { return o == seg })
+	s.retired = append(s.retired, seg)
+}
+
+// evict gives up the oldest segment; mu is held.
+func (s *Spool) evict() {
+	if len(s.segs) > 0 {
+		seg := s.segs[0]
+		seg.settleAll(evicted, true)
+		s.retire(seg)
+	}
+}
+
+// MakeRoom gives up the oldest segment if a full disk is why the spool is
+// unusable, and tries the disk at once. It is for an owner whose memory is full
+// too: the newer data is worth more. It returns nil if the spool is usable.
+func (s *Spool) MakeRoom() error {
+	s.mu.Lock()
+	full := errors.Is(s.cause, syscall.ENOSPC) || errors.Is(s.cause, syscall.EDQUOT) || errors.Is(s.cause, errLowSpace)
+	down := s.cause != nil
+	if full && len(s.retired) == 0 {
+		s.evict()
+	}
+	s.unlock()
+	if down {
+		s.retry()
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	return s.unavailable()
+}
