@@ -199,11 +199,15 @@ func (r *cpuRow) advance(raw cpuTicks) cpuTicks {
 }
 
 // shares returns the share of each state in the time since the last call that
-// returned any. A count that fell counts as not moved, so each is in 0 to 1.
+// returned any. A count that stepped back a little counts as not moved, so each
+// share is in 0 to 1; one that lost its history says nothing about this tick.
 func (r *cpuRow) shares(raw cpuTicks) (shares [len(cpuStates)]float64, ok bool) {
 	var total int64
 	var delta cpuTicks
 	for i := range raw {
+		if r.base[i]-raw[i] > holdTicks {
+			r.warm = false
+		}
 		delta[i] = max(0, raw[i]-r.base[i])
 		total += delta[i]
 	}

@@ -92,7 +92,10 @@ func (c *diskCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	if len(c.names) == 0 {
 		return listErr // gopsutil takes no name to mean every name
 	}
-	counters, err := disk.IOCountersWithContext(withoutUdev(ctx), slices.Clone(c.names)...)
+	// For each disk and tick gopsutil looks up a serial number and a label in
+	// udev's database. Without these trees that ends at the first stat.
+	noUdev := hideHost(ctx, common.HostDevEnvKey, common.HostSysEnvKey)
+	counters, err := disk.IOCountersWithContext(noUdev, slices.Clone(c.names)...)
 	if err != nil {
 		err = fmt.Errorf("read disks: %w", err)
 	}
@@ -124,7 +127,8 @@ func (c *diskCollector) refresh(ctx context.Context) error {
 }
 
 // selectNames returns the devices to read, sorted. An include pattern can name
-// any device of /proc/diskstats, partitions too; /sys/block has only whole ones.
+// any device of /proc/diskstats, partitions too; /sys/block has only whole ones,
+// so a partition that comes to a disk already there is seen a minute late.
 func (c *diskCollector) selectNames(ctx context.Context, blocks map[string]bool) ([]string, error) {
 	var names []string
 	if c.cfg.Disk.Include == nil {
@@ -182,19 +186,6 @@ func (c *diskCollector) emit(s *metric.Snapshot, d *disk.IOCountersStat) {
 
 // milliseconds returns a count of ms in seconds.
 func milliseconds(ms uint64) float64 { return float64(ms) / 1000 }
-
-// withoutUdev keeps gopsutil from looking up, for every disk and every tick,
-// a serial number and a label in udev's database: below a path that cannot be
-// a directory, the look-up ends at its first stat.
-func withoutUdev(ctx context.Context) context.Context {
-	env := common.EnvMap{}
-	if given, ok := ctx.Value(common.EnvKey).(common.EnvMap); ok {
-		maps.Copy(env, given)
-	}
-	env[common.HostDevEnvKey] = "/dev/null"
-	env[common.HostSysEnvKey] = "/dev/null"
-	return context.WithValue(ctx, common.EnvKey, env)
-}
 
 // readNames returns the names in a directory.
 func readNames(dir string) (map[string]bool, error) {

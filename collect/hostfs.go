@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -29,6 +30,19 @@ func hostEnv(ctx context.Context, key common.EnvKeyType) string {
 		return env[key]
 	}
 	return os.Getenv(string(key))
+}
+
+// hideHost returns a context in which gopsutil finds nothing in the trees of
+// keys: below a path that is no directory.
+func hideHost(ctx context.Context, keys ...common.EnvKeyType) context.Context {
+	env := common.EnvMap{}
+	if given, ok := ctx.Value(common.EnvKey).(common.EnvMap); ok {
+		maps.Copy(env, given)
+	}
+	for _, key := range keys {
+		env[key] = "/dev/null"
+	}
+	return context.WithValue(ctx, common.EnvKey, env)
 }
 
 func procPath(ctx context.Context, elem ...string) string {

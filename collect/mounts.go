@@ -46,7 +46,9 @@ func (l *mountList) current(ctx context.Context) ([]mount, error) {
 	if !l.changed(ctx) && !l.age.IsZero() && now.Sub(l.age) < listAge {
 		return l.mounts, nil
 	}
-	partitions, err := disk.PartitionsWithContext(ctx, true)
+	// gopsutil would turn /dev/mapper/vg-root into /dev/dm-0, which may be
+	// another volume after the next boot.
+	partitions, err := disk.PartitionsWithContext(hideHost(ctx, common.HostDevEnvKey), true)
 	if err != nil {
 		l.age = time.Time{}
 		return l.mounts, fmt.Errorf("list mounts: %w", err)

@@ -139,8 +139,8 @@ func sockstatField(text []byte, prefix, field string) (int64, bool) {
 		}
 		for i := 1; i+1 < len(words); i += 2 {
 			if string(words[i]) == field {
-				v, err := strconv.ParseInt(string(words[i+1]), 10, 64)
-				return v, err == nil
+				v, err := strconv.ParseUint(string(words[i+1]), 10, 63)
+				return int64(v), err == nil
 			}
 		}
 	}
@@ -160,8 +160,8 @@ func snmpField(text []byte, prefix, field string) (int64, bool) {
 		default:
 			for i := range min(len(names), len(words)) {
 				if string(names[i]) == field {
-					v, err := strconv.ParseInt(string(words[i]), 10, 64)
-					return v, err == nil
+					v, err := strconv.ParseUint(string(words[i]), 10, 63)
+					return int64(v), err == nil
 				}
 			}
 			return 0, false

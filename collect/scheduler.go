@@ -25,6 +25,7 @@ type Scheduler struct {
 	// Owned by Run or Take.
 	guards   []*guard
 	snapshot *metric.Snapshot
+	self     *metric.Snapshot // the scheduler's own metrics
 	resets   resets
 	lastWall time.Time
 	lastTick time.Time
@@ -38,7 +39,7 @@ type Scheduler struct {
 func NewScheduler(cfg Config, collectors []Collector, sink Sink, log zerolog.Logger) *Scheduler {
 	s := &Scheduler{
 		cfg: cfg, sink: sink, log: log, startMS: time.Now().UnixMilli(), wall: time.Now,
-		snapshot: metric.NewSnapshot(cfg.MaxSeries), resets: newResets(),
+		snapshot: metric.NewSnapshot(cfg.MaxSeries), self: metric.NewSnapshot(0), resets: newResets(),
 	}
 	for _, c := range collectors {
 		s.guards = append(s.guards, &guard{
@@ -134,7 +135,10 @@ func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 	}
 	s.resets.apply(s.snapshot)
 	stats := s.updateStats(now)
-	stats.emit(s.snapshot, s.startMS)
+	s.self.Reset(s.snapshot.TimeMS)
+	stats.emit(s.self, s.startMS)
+	// Past the bound on series: what tells of the loss must not be lost to it.
+	s.snapshot.Points = append(s.snapshot.Points, s.self.Points...)
 	s.sink.Put(s.snapshot)
 }
 

@@ -83,5 +83,4 @@ func (st *Stats) emit(s *metric.Snapshot, startMS int64) {
 	s.Int(&selfSkipped, st.SkippedTicks)
 	s.Int(&selfJumps, st.ClockJumps)
 	s.Int(&selfDropped, st.DroppedPoints)
-	s.Since(0)
 }

@@ -85,8 +85,8 @@ func statField(stat []byte, name string) (int64, bool) {
 		if !found {
 			continue
 		}
-		v, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64)
-		return v, err == nil
+		v, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 63)
+		return int64(v), err == nil
 	}
 	return 0, false
 }
