@@ -188,8 +188,12 @@ func TestCountersThatFall(t *testing.T) {
 	const series = "system.network.io{device=eth0,direction=receive}"
 	first := ticks[0][series].timeMS
 	for i, want := range []point{
-		{startMS: 0}, {startMS: 0}, {startMS: 0}, {startMS: 0},
-		{startMS: first + 15000}, {startMS: first + 15000},
+		{startMS: 0},
+		{startMS: 0},
+		{startMS: 0},
+		{startMS: 0},
+		{startMS: first + 15000},
+		{startMS: first + 15000},
 	} {
 		if got := ticks[i][series]; got.startMS != want.startMS {
 			t.Errorf("tick %d starts at %d, want %d", i, got.startMS, want.startMS)
