@@ -62,6 +62,7 @@ func newCPU(cfg Config) Collector {
 	return &cpuCollector{cfg: cfg, cores: make(map[string]*cpuRow)}
 }
 
+// Name implements Collector.
 func (*cpuCollector) Name() string { return "cpu" }
 
 // Collect reads the CPU times once: utilization and time of one tick agree.

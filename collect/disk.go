@@ -83,6 +83,7 @@ func newDisk(cfg Config) Collector {
 	return &diskCollector{cfg: cfg, virtual: regexp.MustCompile(DefaultDiskExclude)}
 }
 
+// Name implements Collector.
 func (*diskCollector) Name() string { return "disk" }
 
 // Collect leaves out a disk that has never read or written anything, such as

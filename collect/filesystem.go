@@ -55,8 +55,10 @@ func newFilesystem(cfg Config) Collector {
 	}
 }
 
+// Name implements Collector.
 func (*filesystemCollector) Name() string { return "filesystem" }
 
+// Collect asks every mount at once and leaves out those that do not answer.
 func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	mounts, err := c.mounts.current(ctx)
 	errs := []error{err}

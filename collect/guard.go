@@ -53,7 +53,7 @@ func (g *guard) collect(ctx context.Context, s *metric.Snapshot, budget time.Dur
 func (g *guard) run(ctx context.Context, s *metric.Snapshot, budget time.Duration) error {
 	if g.stuck != nil {
 		select {
-		case <-g.stuck:
+		case _ = <-g.stuck: // too old to be used
 			g.stuck = nil
 		default:
 			return errStuck

@@ -28,8 +28,10 @@ type loadCollector struct{}
 
 func newLoad(Config) Collector { return loadCollector{} }
 
+// Name implements Collector.
 func (loadCollector) Name() string { return "load" }
 
+// Collect adds the three averages.
 func (loadCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	avg, err := load.AvgWithContext(ctx)
 	if err != nil {

@@ -85,8 +85,10 @@ type memoryCollector struct{ detailed bool }
 
 func newMemory(cfg Config) Collector { return memoryCollector{detailed: cfg.Detailed} }
 
+// Name implements Collector.
 func (memoryCollector) Name() string { return "memory" }
 
+// Collect reads /proc/meminfo once.
 func (c memoryCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	m, err := mem.VirtualMemoryWithContext(ctx)
 	if err == nil && m.Total == 0 {

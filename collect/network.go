@@ -58,8 +58,10 @@ func newNetwork(cfg Config) Collector {
 	return &networkCollector{cfg: cfg, virtual: regexp.MustCompile(DefaultNetworkExclude)}
 }
 
+// Name implements Collector.
 func (*networkCollector) Name() string { return "network" }
 
+// Collect adds the selected interfaces and, in detailed, the socket counts.
 func (c *networkCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	nics, err := net.IOCountersByFileWithContext(ctx, true, netProcPath(ctx, "dev"))
 	if err != nil {

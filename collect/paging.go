@@ -34,8 +34,10 @@ type pagingCollector struct{ detailed bool }
 
 func newPaging(cfg Config) Collector { return pagingCollector{detailed: cfg.Detailed} }
 
+// Name implements Collector.
 func (pagingCollector) Name() string { return "paging" }
 
+// Collect adds swap space and, in detailed, the pages moved.
 func (c pagingCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	err := c.usage(ctx, s)
 	if c.detailed {

@@ -87,7 +87,7 @@ func (s *Scheduler) Stats() Stats {
 // key's hash modulo interval.
 func untilPhase(now time.Time, interval time.Duration, key string) time.Duration {
 	h := fnv.New64a()
-	h.Write([]byte(key))
+	_, _ = h.Write([]byte(key)) // a hash.Hash never fails
 	phase := time.Duration(h.Sum64() % uint64(interval))
 	return (phase - time.Duration(now.UnixNano())%interval + interval) % interval
 }
@@ -165,9 +165,9 @@ func (s *Scheduler) stamp(now time.Time) int64 {
 // report logs what a collector could not read when that has changed, not at
 // every tick.
 func (s *Scheduler) report(g *guard, before string) {
-	switch {
-	case g.stats.LastError == before:
-	case g.stats.LastError == "":
+	switch g.stats.LastError {
+	case before:
+	case "":
 		s.log.Info().Str("collector", g.stats.Name).Msg("everything can be read again")
 	default:
 		event := s.log.Warn().Str("collector", g.stats.Name).Err(g.stats.last)

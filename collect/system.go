@@ -37,8 +37,10 @@ type systemCollector struct {
 
 func newSystem(cfg Config) Collector { return &systemCollector{detailed: cfg.Detailed} }
 
+// Name implements Collector.
 func (*systemCollector) Name() string { return "system" }
 
+// Collect adds the uptime and, in detailed, the counts of processes.
 func (c *systemCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	err := c.uptime(ctx, s)
 	if c.detailed {
