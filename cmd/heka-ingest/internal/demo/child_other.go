@@ -1,0 +1,10 @@
+//go:build !linux
+
+package demo
+
+import "syscall"
+
+// processAttributes put a child in a process group of its own.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

@@ -1,0 +1,87 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// Keys are the API keys in a file, one a line; empty lines and lines that
+// begin with # do not count. Several keys let agents change over one by one.
+// It is safe for concurrent use.
+type Keys struct {
+	path string
+
+	mu       sync.Mutex
+	hashes   [][sha256.Size]byte // guarded by mu, as is modified
+	modified time.Time
+}
+
+// OpenKeys reads the keys; a file without any is an error.
+func OpenKeys(path string) (*Keys, error) {
+	k := &Keys{path: path}
+	return k, k.reload()
+}
+
+// Admit reports whether key is one of the keys. It reads the file again when
+// that has changed, and keeps the keys it knows while the file is of no use.
+func (k *Keys) Admit(key string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_ = k.reload() // the old keys stay
+	// Hashes have one length and every key is compared, so that the time it
+	// takes says nothing about the keys.
+	given := sha256.Sum256([]byte(key))
+	found := 0
+	for _, hash := range k.hashes {
+		found |= subtle.ConstantTimeCompare(given[:], hash[:])
+	}
+	return found == 1
+}
+
+// reload reads the file if it has changed; k.mu is held or k not shared yet.
+func (k *Keys) reload() error {
+	info, err := os.Stat(k.path)
+	if err != nil {
+		return fmt.Errorf("read API keys: %w", err)
+	}
+	if info.ModTime().Equal(k.modified) {
+		return nil
+	}
+	text, err := os.ReadFile(k.path)
+	if err != nil {
+		return fmt.Errorf("read API keys: %w", err)
+	}
+	var hashes [][sha256.Size]byte
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		if key := bytes.TrimSpace(lines.Bytes()); len(key) > 0 && key[0] != '#' {
+			hashes = append(hashes, sha256.Sum256(key))
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read API keys: %w", err)
+	}
+	if len(hashes) == 0 {
+		return fmt.Errorf("read API keys: no key in %s", k.path)
+	}
+	k.hashes, k.modified = hashes, info.ModTime()
+	return nil
+}
+
+// authorized admits requests that carry a known key.
+func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.cfg.Keys != nil && !s.cfg.Keys.Admit(r.Header.Get("X-Api-Key")) {
+			s.refuse(w, r, &refusal{status: http.StatusUnauthorized, reason: "x-api-key is missing or wrong"})
+			return
+		}
+		next(w, r)
+	}
+}
