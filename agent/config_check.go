@@ -125,7 +125,7 @@ func (l *loader) hasCredentials() bool {
 
 func isLoopback(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
+		return ip.IsLoopback()
 	}
 	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }

@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -22,11 +21,12 @@ func FuzzAnyValue(f *testing.F) {
 		}
 		f.Add(uint(i), samples[names[i]])
 	}
+	state := f.TempDir()
 	f.Fuzz(func(t *testing.T, i uint, text string) {
 		if strings.ContainsRune(text, 0) {
 			return // no environment can hold it
 		}
-		cleanEnvironment(t, map[string]string{names[i%uint(len(names))]: text})
+		cleanEnvironment(t, map[string]string{"STATE_DIRECTORY": state, names[i%uint(len(names))]: text})
 		_, warnings, err := agent.LoadConfig("")
 		lines := warnings
 		if err != nil {
@@ -49,7 +49,7 @@ func FuzzEnvFile(f *testing.F) {
 	}
 	state := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
-		if strings.Contains(text, "HEKA") || strings.Contains(text, "H") {
+		if strings.Contains(text, "H") {
 			return // variables that mean something have their own test
 		}
 		cleanEnvironment(t, map[string]string{"STATE_DIRECTORY": state})
@@ -57,6 +57,5 @@ func FuzzEnvFile(f *testing.F) {
 		if err != nil && (!strings.HasPrefix(err.Error(), "--env-file: line ") || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%q: %v", text, err)
 		}
-		os.Clearenv()
 	})
 }

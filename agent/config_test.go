@@ -13,8 +13,8 @@ import (
 	"github.com/heka-insights/heka-insights-agent/agent"
 )
 
-// cleanEnvironment gives the test an environment of its own, with a home that
-// is a new directory and vars. LoadConfig may add to it; all is put back.
+// cleanEnvironment gives the test an environment of its own: vars, and a state
+// directory that does not exist yet. LoadConfig may add to it; all is put back.
 func cleanEnvironment(t *testing.T, vars map[string]string) {
 	t.Helper()
 	before := os.Environ()
@@ -26,7 +26,9 @@ func cleanEnvironment(t *testing.T, vars map[string]string) {
 		}
 	})
 	os.Clearenv()
-	os.Setenv("STATE_DIRECTORY", filepath.Join(t.TempDir(), "state"))
+	if _, given := vars["STATE_DIRECTORY"]; !given {
+		os.Setenv("STATE_DIRECTORY", filepath.Join(t.TempDir(), "state"))
+	}
 	for name, text := range vars {
 		os.Setenv(name, text)
 	}

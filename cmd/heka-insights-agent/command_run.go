@@ -24,6 +24,8 @@ func setupRun(*flag.FlagSet) action {
 		}
 		defer closer.Close()
 		logWarnings(log, warnings)
+		ctx, cancel, stdout := untilReaderLeaves(ctx, stdout)
+		defer cancel()
 		return agent.Run(ctx, cfg, build(), stdout, log)
 	}
 }

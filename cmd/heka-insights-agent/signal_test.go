@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -40,7 +41,7 @@ func play(t *testing.T, role string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = []string{"PLAY=" + role, "STATE_DIRECTORY=" + t.TempDir()}
+	cmd.Env = playEnvironment(t, role)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +54,14 @@ func play(t *testing.T, role string) (*exec.Cmd, *bufio.Reader) {
 		_ = cmd.Wait() // a second Wait only says so
 	})
 	return cmd, bufio.NewReader(stdout)
+}
+
+func playEnvironment(t *testing.T, role string) []string {
+	t.Helper()
+	return []string{
+		"PLAY=" + role, "STATE_DIRECTORY=" + t.TempDir(),
+		"HEKA_INTERVAL=100ms", "HEKA_BATCH_INTERVAL=100ms", "HEKA_SHUTDOWN_TIMEOUT=100ms",
+	}
 }
 
 func expect(t *testing.T, out *bufio.Reader, want string) {
@@ -87,6 +96,24 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+func TestSignalStopsARunningAgentCleanly(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		cmd, out := play(t, "main")
+		if _, err := out.ReadByte(); err != nil { // its first batch, on the console
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, out); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitCodeOf(cmd.Wait()); code != exitOK {
+			t.Errorf("%v: exit code %d, want %d", sig, code, exitOK)
+		}
+	}
+}
+
 func TestClosedStdoutDoesNotKill(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -99,6 +126,29 @@ func TestClosedStdoutDoesNotKill(t *testing.T) {
 	cmd.Stdout = writer
 	if code := exitCodeOf(cmd.Run()); code != exitOK {
 		t.Errorf("with nobody to read: exit code %d, want %d", code, exitOK)
+	}
+}
+
+func TestReaderThatLeavesStopsTheAgent(t *testing.T) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = playEnvironment(t, "main")
+	cmd.Stdout = writer
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	if _, err := reader.Read(make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	reader.Close()
+	if code := exitCodeOf(cmd.Wait()); code != exitOK {
+		t.Errorf("exit code %d, want %d", code, exitOK)
 	}
 }
 
