@@ -162,9 +162,12 @@ func (a answer) wantAck(t *testing.T, id, status string, points int64) {
 
 func id(seq int) string { return fmt.Sprintf("%016x%016x", 255, seq) }
 
-// body is a batch of one series with two ticks.
+// base is in the past for as long as a test runs.
+var base = time.Now().Add(-time.Minute).UnixMilli()
+
+// body is a batch of one series with two ticks, right after that of seq-1.
 func body(seq int) []byte {
-	at := time.Now().UnixMilli() - 60_000 + int64(seq)*100
+	at := base + int64(seq)*100
 	return fmt.Appendf(nil, `{"schema":"heka.batch/1","batch_id":"%s","agent":{"id":"a","version":"1","epoch":"00000000000000ff","seq":%d},`+
 		`"resource":{"host.name":"web-1"},"start_ms":1,"interval_ms":50,"times":[%d,%d],`+
 		`"series":[{"name":"system.cpu.utilization","unit":"1","kind":"gauge","labels":{},"values":[0.25,0.5]}],"loss":{}}`, id(seq), seq, at, at+50)
