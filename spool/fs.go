@@ -107,11 +107,14 @@ func openFile(path string, flag int) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st, err := f.Stat(); err == nil && st.Mode().Perm()&^fileMode != 0 {
-		// Refused to all but the owner, who then is not this process.
-		_ = f.Chmod(fileMode)
-	}
+	tighten(f)
 	return osFile{f}, nil
+}
+
+func tighten(f *os.File) {
+	if st, err := f.Stat(); err == nil && st.Mode().Perm()&^fileMode != 0 {
+		_ = f.Chmod(fileMode) // refused to all but the owner
+	}
 }
 
 func (f osFile) Size() (int64, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -16,6 +17,8 @@ import (
 // once, since no test here cuts the power.
 type faultFS struct {
 	osFS
+	mu sync.Mutex // for tests in which Run runs
+
 	writeErr, syncErr, dirErr, createErr, readErr, removeErr error
 
 	room     int64 // bytes that may still be written; counts only if limited
@@ -25,7 +28,16 @@ type faultFS struct {
 	writes   []string // names written to, in order
 }
 
+// set changes faults while Run runs.
+func (d *faultFS) set(change func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	change()
+}
+
 func (d *faultFS) Free() (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.free != 0 {
 		return d.free, nil
 	}
@@ -61,6 +73,8 @@ type faultFile struct {
 }
 
 func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
 	f.fs.writes = append(f.fs.writes, f.name)
 	if f.fs.writeErr != nil {
 		return 0, f.fs.writeErr

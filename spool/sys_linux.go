@@ -16,6 +16,7 @@ func lockFile(path string) (lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	tighten(f)
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {

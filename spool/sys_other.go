@@ -18,6 +18,7 @@ func lockFile(path string) (lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	tighten(f)
 	return openLock{f}, nil
 }
 

@@ -220,21 +220,26 @@ func (s *Spool) evict() {
 	}
 }
 
-// MakeRoom gives up the oldest segment if a full disk is why the spool is
-// unusable, and tries the disk at once. It is for an owner whose memory is full
-// too: the newer data is worth more. It returns nil if the spool is usable.
+// MakeRoom tries an unusable disk at once and, if it is still full, gives up
+// the oldest segment and tries again. It is for an owner whose memory is full
+// too: newer data is worth more. It returns nil if the spool is usable.
 func (s *Spool) MakeRoom() error {
-	s.mu.Lock()
-	full := errors.Is(s.cause, syscall.ENOSPC) || errors.Is(s.cause, syscall.EDQUOT) || errors.Is(s.cause, errLowSpace)
-	down := s.cause != nil
-	if full && len(s.retired) == 0 {
-		s.evict()
-	}
-	s.unlock()
-	if down {
+	for evicted := false; ; evicted = true {
+		s.mu.Lock()
+		err := s.unavailable()
+		s.unlock()
+		if err == nil {
+			return nil
+		}
 		s.retry()
+		s.mu.Lock()
+		err = s.unavailable()
+		full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errLowSpace)
+		if !full || evicted {
+			s.unlock()
+			return err
+		}
+		s.evict()
+		s.unlock()
 	}
-	s.mu.Lock()
-	defer s.unlock()
-	return s.unavailable()
 }

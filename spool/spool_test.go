@@ -1,0 +1,483 @@
+package spool_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/spool"
+)
+
+var background = context.Background()
+
+// childDir, if set, makes this binary the process that TestKill kills.
+const childDir = "HEKA_SPOOL_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openSpool(t testing.TB, cfg spool.Config) *spool.Spool {
+	t.Helper()
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 64 << 20
+	}
+	s := spool.Open(cfg)
+	t.Cleanup(func() { _ = s.Close(background) })
+	return s
+}
+
+func record(seq uint64, size int) spool.Record {
+	p := bytes.Repeat([]byte{byte(seq)}, max(8, size))
+	binary.LittleEndian.PutUint64(p, seq)
+	return spool.Record{Epoch: 3, Seq: seq, Items: 10, TimeMS: time.Now().UnixMilli(), Payload: p}
+}
+
+// drain acks everything and returns what it read.
+func drain(t testing.TB, s *spool.Spool) (seqs []uint64) {
+	t.Helper()
+	for {
+		r, err := s.Oldest()
+		if errors.Is(err, spool.ErrEmpty) {
+			return seqs
+		}
+		must(t, err)
+		if got := binary.LittleEndian.Uint64(r.Payload); got != r.Seq {
+			t.Fatalf("record %d carries the payload of %d", r.Seq, got)
+		}
+		seqs = append(seqs, r.Seq)
+		s.Ack(r.Epoch, r.Seq)
+	}
+}
+
+func balanced(t testing.TB, s *spool.Spool) spool.Stats {
+	t.Helper()
+	st := s.Stats()
+	if st.Appended != st.Delivered+st.Evicted+st.Expired+st.Corrupt+st.Points {
+		t.Fatalf("totals do not add up: %+v", st)
+	}
+	return st
+}
+
+func TestAppendReadAck(t *testing.T) {
+	for _, mode := range []spool.Fsync{spool.FsyncInterval, spool.FsyncAlways, spool.FsyncNever} {
+		t.Run(mode.String(), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "not", "there", "yet")
+			s := openSpool(t, spool.Config{Dir: dir, Fsync: mode})
+			if _, err := s.Oldest(); !errors.Is(err, spool.ErrEmpty) {
+				t.Fatalf("Oldest of a new spool: %v", err)
+			}
+			for seq := range uint64(10) {
+				must(t, s.Append(record(seq, int(seq)*1000)))
+			}
+			s.Ack(3, 4)
+			s.Ack(3, 0)
+			s.Ack(3, 99)
+			s.Ack(9, 5)
+			must(t, s.Close(background))
+			must(t, s.Close(background))
+			if err := s.Append(record(10, 1)); !errors.Is(err, spool.ErrUnavailable) {
+				t.Errorf("Append after Close: %v", err)
+			}
+			if _, err := s.Oldest(); !errors.Is(err, spool.ErrUnavailable) {
+				t.Errorf("Oldest after Close: %v", err)
+			}
+
+			s = openSpool(t, spool.Config{Dir: dir, Fsync: mode})
+			must(t, s.Append(record(10, 1)))
+			st := balanced(t, s)
+			if st.Records != 9 || st.Points != 90 || st.Delivered != 20 || st.Appended != 110 || st.OldestMS == 0 {
+				t.Errorf("after opening again: %+v", st)
+			}
+			if got := drain(t, s); !slices.Equal(got, []uint64{1, 2, 3, 5, 6, 7, 8, 9, 10}) {
+				t.Errorf("read %v", got)
+			}
+			must(t, s.Close(background))
+			s = openSpool(t, spool.Config{Dir: dir, Fsync: mode})
+			if st := balanced(t, s); st.Delivered != 110 || st.DiskBytes != 0 {
+				t.Errorf("after everything was delivered: %+v", st)
+			}
+		})
+	}
+}
+
+// TestAnySize takes payloads around every size that matters, and gives them
+// back after opening again.
+func TestAnySize(t *testing.T) {
+	dir := t.TempDir()
+	const cap = 4 << 20
+	s := openSpool(t, spool.Config{Dir: dir, MaxBytes: cap})
+	sizes := []int{0, 1, 255<<10 - 128, 256<<10 - 128, 256<<10 - 127, 1 << 20}
+	for i, size := range sizes {
+		must(t, s.Append(spool.Record{Epoch: 1, Seq: uint64(i), Payload: bytes.Repeat([]byte{byte(i)}, size)}))
+	}
+	for _, r := range []spool.Record{
+		{Payload: make([]byte, cap)},
+		{Items: -1},
+		{Items: math.MaxUint32 + 1},
+	} {
+		if err := s.Append(r); !errors.Is(err, spool.ErrTooLarge) {
+			t.Errorf("Append of %d bytes and %d points: %v", len(r.Payload), r.Items, err)
+		}
+	}
+	must(t, s.Close(background))
+	s = openSpool(t, spool.Config{Dir: dir, MaxBytes: cap})
+	for i, size := range sizes {
+		r, err := s.Oldest()
+		must(t, err)
+		if r.Seq != uint64(i) || !bytes.Equal(r.Payload, bytes.Repeat([]byte{byte(i)}, size)) {
+			t.Errorf("record %d of %d bytes came back as %d of %d", i, size, r.Seq, len(r.Payload))
+		}
+		s.Ack(r.Epoch, r.Seq)
+	}
+}
+
+// TestEviction stays under the cap at every moment and gives up the oldest.
+func TestEviction(t *testing.T) {
+	dir := t.TempDir()
+	const cap, n = 1 << 20, 3000
+	s := openSpool(t, spool.Config{Dir: dir, MaxBytes: cap})
+	for seq := range uint64(n) {
+		must(t, s.Append(record(seq, 1000)))
+		if st := balanced(t, s); st.DiskBytes > cap {
+			t.Fatalf("%d bytes on disk", st.DiskBytes)
+		}
+	}
+	var onDisk int64
+	found, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	must(t, err)
+	for _, name := range found {
+		st, err := os.Stat(name)
+		must(t, err)
+		onDisk += st.Size()
+	}
+	st := balanced(t, s)
+	if onDisk != st.DiskBytes || onDisk > cap || onDisk < cap/2 {
+		t.Errorf("%d bytes on disk, %d by Stats, cap %d", onDisk, st.DiskBytes, cap)
+	}
+	if want := []spool.Loss{{Reason: "spool_evicted", Points: st.Evicted}}; !slices.Equal(s.Losses(), want) {
+		t.Errorf("losses are %v, want %v", s.Losses(), want)
+	}
+	got := drain(t, s)
+	if len(got) == 0 || got[len(got)-1] != n-1 || int64(n-len(got))*10 != st.Evicted {
+		t.Errorf("%d records left, %d points evicted", len(got), st.Evicted)
+	}
+	for i, seq := range got {
+		if seq != got[0]+uint64(i) {
+			t.Fatalf("record %d follows %d", seq, got[i-1])
+		}
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		cfg := spool.Config{Dir: dir, MaxAge: time.Hour}
+		s := openSpool(t, cfg)
+		must(t, s.Append(record(1, 10)))
+		time.Sleep(40 * time.Minute)
+		must(t, s.Append(record(2, 10)))
+		must(t, s.Append(record(3, 10)))
+		time.Sleep(30 * time.Minute)
+		if r, err := s.Oldest(); err != nil || r.Seq != 2 {
+			t.Errorf("oldest young enough is %d (%v), want 2", r.Seq, err)
+		}
+		if st := balanced(t, s); st.Expired != 10 {
+			t.Errorf("%d points expired, want 10", st.Expired)
+		}
+		ctx, stop := context.WithCancel(background)
+		go func() { _ = s.Run(ctx) }()
+		time.Sleep(time.Hour)
+		if st := balanced(t, s); st.Expired != 30 || st.Records != 0 || st.DiskBytes != 0 {
+			t.Errorf("long after: %+v", st)
+		}
+		stop()
+		synctest.Wait()
+		must(t, s.Close(background))
+		if st := balanced(t, openSpool(t, cfg)); st.Expired != 30 || st.Appended != 30 {
+			t.Errorf("after opening again: %+v", st)
+		}
+	})
+}
+
+func TestLose(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, spool.Config{Dir: dir})
+	s.Lose("queue_full", 5)
+	s.Lose("rejected", 0)
+	must(t, s.Close(background))
+	// Losses from before the directory was ours are added when it is.
+	first := openSpool(t, spool.Config{Dir: dir})
+	second := openSpool(t, spool.Config{Dir: dir})
+	second.Lose("queue_full", 2)
+	second.Lose("bad", 1)
+	must(t, first.Close(background))
+	must(t, second.MakeRoom())
+	must(t, second.Close(background))
+	s = openSpool(t, spool.Config{Dir: dir})
+	if want := []spool.Loss{{Reason: "bad", Points: 1}, {Reason: "queue_full", Points: 7}}; !slices.Equal(s.Losses(), want) {
+		t.Errorf("losses are %v, want %v", s.Losses(), want)
+	}
+}
+
+// TestTakeOver has a second spool keep nothing until the first is gone.
+func TestTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		first := openSpool(t, spool.Config{Dir: dir})
+		must(t, first.Append(record(1, 10)))
+		var told []error
+		second := openSpool(t, spool.Config{Dir: dir, Notify: func(err error) { told = append(told, err) }})
+		ctx, stop := context.WithCancel(background)
+		go func() { _ = second.Run(ctx) }()
+		for range 100 {
+			time.Sleep(time.Second)
+			if err := second.Append(record(2, 10)); !errors.Is(err, spool.ErrUnavailable) {
+				t.Fatalf("Append beside another process: %v", err)
+			}
+			if _, err := second.Oldest(); !errors.Is(err, spool.ErrUnavailable) {
+				t.Fatalf("Oldest beside another process: %v", err)
+			}
+		}
+		must(t, first.Append(record(3, 10)))
+		must(t, first.Close(background))
+		time.Sleep(61 * time.Second)
+		must(t, second.Append(record(4, 10)))
+		if got := drain(t, second); !slices.Equal(got, []uint64{1, 3, 4}) {
+			t.Errorf("read %v", got)
+		}
+		stop()
+		synctest.Wait()
+		if len(told) != 2 || told[0] == nil || told[1] != nil {
+			t.Errorf("Notify was told %v", told)
+		}
+	})
+}
+
+// TestUnusableDirectory starts anyway, says why, and goes on by itself.
+func TestUnusableDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	must(t, os.WriteFile(dir, nil, 0o600))
+	s := openSpool(t, spool.Config{Dir: dir})
+	if err := s.Append(record(1, 10)); !errors.Is(err, spool.ErrUnavailable) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("Append to a directory that is a file: %v", err)
+	}
+	if st := balanced(t, s); st.Cause == nil {
+		t.Error("no cause for an unusable directory")
+	}
+	must(t, os.Remove(dir))
+	must(t, s.MakeRoom())
+	must(t, s.Append(record(1, 10)))
+}
+
+func TestPermissions(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "spool")
+	mode := func(name string) os.FileMode {
+		st, err := os.Stat(name)
+		must(t, err)
+		return st.Mode().Perm()
+	}
+	fill := func() {
+		s := openSpool(t, spool.Config{Dir: dir})
+		must(t, s.Append(record(1, 10)))
+		must(t, s.Append(record(2, 10)))
+		s.Ack(3, 1)
+		must(t, s.Close(background))
+	}
+	check := func(wantDir os.FileMode) {
+		t.Helper()
+		if got := mode(dir); got != wantDir {
+			t.Errorf("directory has mode %o, want %o", got, wantDir)
+		}
+		found, err := filepath.Glob(filepath.Join(dir, "*"))
+		must(t, err)
+		if len(found) < 4 {
+			t.Errorf("only %v", found)
+		}
+		for _, name := range found {
+			if got := mode(name); filepath.Ext(name) != ".txt" && got != 0o600 {
+				t.Errorf("%s has mode %o", name, got)
+			}
+		}
+	}
+	fill()
+	check(0o700)
+	found, err := filepath.Glob(filepath.Join(dir, "*"))
+	must(t, err)
+	for _, name := range found {
+		must(t, os.Chmod(name, 0o644))
+	}
+	must(t, os.Chmod(dir, 0o755))
+	fill()
+	check(0o700)
+	// A directory that holds more than a spool may be anybody's.
+	must(t, os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o644))
+	must(t, os.Chmod(dir, 0o755))
+	fill()
+	check(0o755)
+}
+
+// TestConcurrent has every method called at once, for the race detector.
+func TestConcurrent(t *testing.T) {
+	s := openSpool(t, spool.Config{Dir: t.TempDir(), MaxBytes: 1 << 20})
+	ctx, stop := context.WithCancel(background)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = s.Run(ctx) })
+	for g := range uint64(3) {
+		wg.Go(func() {
+			for i := range uint64(300) {
+				if err := s.Append(record(1000*g+i, 2000)); err != nil {
+					t.Error(err)
+				}
+				s.Stats()
+				s.Losses()
+				s.Lose("queue_full", 1)
+				if i%50 == 0 {
+					_ = s.Sync(background)
+				}
+				if i%2 == 0 {
+					s.Ack(3, 1000*g+i)
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 100 {
+			if r, err := s.Oldest(); err == nil {
+				s.Ack(r.Epoch, r.Seq)
+			}
+		}
+	})
+	defer wg.Wait()
+	defer stop()
+	balanced(t, s)
+}
+
+// TestKill kills a process that appends, with SIGKILL, twenty times. What it
+// said it had appended must be there; what it said it had acked before the
+// record after was appended must not come back.
+func TestKill(t *testing.T) {
+	exe, err := os.Executable()
+	must(t, err)
+	for _, mode := range []spool.Fsync{spool.FsyncInterval, spool.FsyncAlways, spool.FsyncNever} {
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			waiting, maybe := map[uint64]bool{}, map[uint64]bool{}
+			var seq uint64
+			var died int
+			for round := range 20 {
+				cmd := exec.CommandContext(background, exe)
+				cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d", childDir, mode, seq, round)+" "+dir)
+				out, err := cmd.StdoutPipe()
+				must(t, err)
+				must(t, cmd.Start())
+				lines := bufio.NewScanner(out)
+				for n := 0; lines.Scan(); n++ {
+					var what string
+					var which uint64
+					if _, err := fmt.Sscan(lines.Text(), &what, &which); err != nil {
+						break // cut short by the kill
+					}
+					switch what {
+					case "appended":
+						waiting[which] = true
+						seq = which + 1
+					case "acking":
+						delete(waiting, which)
+						maybe[which] = true
+					case "acked":
+						delete(maybe, which)
+					default:
+						t.Fatalf("child says %q", lines.Text())
+					}
+					if n == 100+17*round {
+						must(t, cmd.Process.Kill())
+					}
+				}
+				_ = cmd.Wait()
+				seq += 10 // the child may have got further than it could say
+				died++
+
+				s := openSpool(t, spool.Config{Dir: dir})
+				st := balanced(t, s)
+				if st.Evicted+st.Expired != 0 || st.Corrupt > int64(died)*10 {
+					t.Fatalf("round %d: %+v", round, st)
+				}
+				must(t, s.Close(background))
+			}
+			s := openSpool(t, spool.Config{Dir: dir})
+			got := map[uint64]bool{}
+			for _, seq := range drain(t, s) {
+				got[seq] = true
+			}
+			for seq := range waiting {
+				if !got[seq] {
+					t.Errorf("record %d was appended and is lost", seq)
+				}
+			}
+			// What was not reported: one append a kill.
+			var extra int
+			for seq := range got {
+				if !waiting[seq] && !maybe[seq] {
+					extra++
+				}
+			}
+			if extra > died {
+				t.Errorf("%d records came back after their ack", extra)
+			}
+		})
+	}
+}
+
+// child appends and acks for ever and says so on stdout.
+func child(args string) {
+	var mode spool.Fsync
+	var name, dir string
+	var seq, round uint64
+	if _, err := fmt.Sscan(args, &name, &seq, &round, &dir); err != nil {
+		panic(err)
+	}
+	if err := mode.UnmarshalText([]byte(name)); err != nil {
+		panic(err)
+	}
+	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 64 << 20, Fsync: mode})
+	go func() { _ = s.Run(background) }()
+	for ; ; seq++ {
+		if err := s.Append(record(seq, 3000)); err != nil {
+			panic(err)
+		}
+		_, _ = io.WriteString(os.Stdout, fmt.Sprintf("appended %d\n", seq))
+		if seq%3 == 0 {
+			_, _ = io.WriteString(os.Stdout, fmt.Sprintf("acking %d\n", seq))
+			s.Ack(3, seq)
+			_, _ = io.WriteString(os.Stdout, fmt.Sprintf("acked %d\n", seq))
+		}
+	}
+}
