@@ -1,21 +1,85 @@
-# make help lists the targets. Everything beyond Go that a target needs, it
-# installs itself, at the versions pinned here.
+# `make help` lists the targets. Whatever a target needs beyond Go and make, it
+# installs itself, at the version pinned here.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
 
 GOLANGCI_LINT := v2.15.0
 
-BIN     := $(CURDIR)/.bin
+TOOLS   := $(CURDIR)/.bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
-export CGO_ENABLED ?= 0
+TARGETS := linux/amd64 linux/arm64 linux/arm linux/riscv64
+
+export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16
 
 .PHONY: build
 build: ## build both programs into bin/
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/heka-insights-agent ./cmd/heka-ingest
+
+.PHONY: run
+run: build ## start an ingest and an agent, and watch this host's metrics arrive
+	@bin/heka-ingest demo --agent bin/heka-insights-agent --data .run
+
+.PHONY: test
+test: compiler ## everything that proves the promises, race detector on
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 9m ./...
+
+.PHONY: check
+check: lint fresh tidy cross ## format, vet, lint, generated docs, go.mod, cross-compilation
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) ## format, vet and lint
+	$< run ./...
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint-$(GOLANGCI_LINT) ## format the code
+	$< fmt ./...
+
+.PHONY: docs
+docs: ## write the generated pages of docs/
+	go run ./cmd/heka-insights-agent config --format markdown > docs/configuration.md
+	go run ./cmd/heka-insights-agent/metricsdoc > docs/metrics.md
+
+.PHONY: fresh
+fresh: ## fail if a generated page of docs/ is out of date
+	@diff -u docs/configuration.md <(go run ./cmd/heka-insights-agent config --format markdown) || { echo 'run: make docs'; exit 1; }
+	@diff -u docs/metrics.md <(go run ./cmd/heka-insights-agent/metricsdoc) || { echo 'run: make docs'; exit 1; }
+
+.PHONY: tidy
+tidy: ## fail if go.mod or go.sum is not tidy
+	go mod tidy -diff
+	go mod verify
+
+.PHONY: cross
+cross: ## compile for every supported system
+	@for target in $(TARGETS); do echo "build $$target"; \
+	GOOS=$${target%/*} GOARCH=$${target#*/} go build -o /dev/null ./cmd/heka-insights-agent; done
+
+.PHONY: bench
+bench: ## benchmarks, and the agent's own memory and CPU over TLS
+	go test -run '^$$' -bench . -benchmem ./collect/... ./ship/... ./spool/...
+	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent
+
+.PHONY: soak
+soak: compiler ## what takes longer than make test: fuzzing, SOAK each (default 5m)
+	for target in ./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode; do \
+	go test -run '^$$' -fuzz "$${target#*:}" -fuzztime $(or $(SOAK),5m) "$${target%:*}"; done
+
+# The race detector needs a C compiler.
+.PHONY: compiler
+compiler:
+	@command -v $$(go env CC) >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev; }
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	mv $(TOOLS)/golangci-lint $@
+
+.PHONY: clean
+clean: ## remove what was built, and the data of make run
+	rm -rf bin .bin .run
