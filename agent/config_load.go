@@ -22,7 +22,7 @@ type loader struct {
 
 // LoadConfig reads the process environment and, unless envFile is "", that
 // dotenv file, whose variables it adds to the environment: what is set there
-// already wins. An empty variable counts as unset. It reads the files that
+// already wins. An empty or blank variable counts as unset. It reads the files that
 // variables name, and writes nothing.
 //
 // warnings are lines for the operator, also beside an error. The error is a
@@ -70,7 +70,7 @@ func (l *loader) resolve(list []variable, fromFile map[string]bool) {
 		switch {
 		case fromFile[v.name]:
 			*v.setting.origin() = SourceEnvFile
-		case os.Getenv(v.name) != "":
+		case !isBlank(os.Getenv(v.name)):
 			*v.setting.origin() = SourceEnvironment
 		}
 		f := v.setting.resolve(v.tag)

@@ -2,7 +2,6 @@ package agent_test
 
 import (
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -307,19 +306,24 @@ func TestUnprefixedVariablesAreNotRead(t *testing.T) {
 	}
 }
 
-func TestEmptyVariableCountsAsUnset(t *testing.T) {
-	empty := maps.Clone(samples)
-	for name := range empty {
-		empty[name] = ""
-	}
-	empty["HEKA_UNKNOWN"] = ""
-	cfg, warnings := load(t, empty)
-	if len(warnings) > 0 {
-		t.Errorf("warnings %q", warnings)
-	}
-	for _, s := range cfg.Settings() {
-		if s.Source != agent.SourceDefault {
-			t.Errorf("%s comes from the %s", s.Name, s.Source)
+func TestEmptyOrBlankVariableCountsAsUnset(t *testing.T) {
+	plain, _ := load(t, nil)
+	for _, text := range []string{"", " ", "\n"} {
+		empty := map[string]string{"HEKA_UNKNOWN": text, "STATE_DIRECTORY": plain.StateDir}
+		for name := range samples {
+			empty[name] = text
+		}
+		cfg, warnings := load(t, empty)
+		if len(warnings) > 0 {
+			t.Errorf("%q: warnings %q", text, warnings)
+		}
+		for i, s := range cfg.Settings() {
+			if s != plain.Settings()[i] {
+				t.Errorf("%q: %s=%s from the %s, want %s", text, s.Name, s.Text, s.Source, plain.Settings()[i].Text)
+			}
+		}
+		if cfg.HTTP.Auth.APIKey.IsSet() {
+			t.Errorf("%q: it is an API key", text)
 		}
 	}
 }

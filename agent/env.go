@@ -28,7 +28,7 @@ func LimitProcessors() {
 
 // loadEnvFile adds the variables of a dotenv file to the process environment,
 // where envconfig, net/http and gopsutil look for them. What is set there
-// already, and not empty, wins. It returns the names that came from the file.
+// already, and not blank, wins. It returns the names that came from the file.
 func loadEnvFile(name string) (map[string]bool, *fault) {
 	if name == "" {
 		return nil, nil
@@ -46,7 +46,7 @@ func loadEnvFile(name string) (map[string]bool, *fault) {
 	}
 	added := make(map[string]bool, len(parsed))
 	for key, text := range parsed {
-		if text != "" && os.Getenv(key) == "" && os.Setenv(key, text) == nil {
+		if !isBlank(text) && isBlank(os.Getenv(key)) && os.Setenv(key, text) == nil {
 			added[key] = true
 		}
 	}
@@ -101,11 +101,14 @@ func defaultStateDir() string {
 	return ""
 }
 
-// unknownVariables reports HEKA_ variables that nothing reads, empty ones aside.
+// isBlank reports whether a variable with this text counts as unset.
+func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
+
+// unknownVariables reports HEKA_ variables that nothing reads, blank ones aside.
 func unknownVariables(known []string) []Problem {
 	set := make(map[string]string)
 	for _, entry := range os.Environ() {
-		if name, text, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) && text != "" {
+		if name, text, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) && !isBlank(text) {
 			set[name] = text
 		}
 	}

@@ -34,7 +34,7 @@ type Source uint8
 
 // The sources of a setting. The zero Source is SourceDefault.
 const (
-	// SourceDefault is a value nobody set, or one set to the empty string.
+	// SourceDefault is a value nobody set, or one set to a blank text.
 	SourceDefault Source = iota
 	// SourceEnvironment is the process environment.
 	SourceEnvironment

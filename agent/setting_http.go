@@ -71,6 +71,9 @@ func (s *attributesVar) show() string {
 // resolve trims line breaks alone, as for a secret's file: a password may begin
 // or end with a space.
 func (s *secretVar) resolve(reflect.StructTag) *fault {
+	if isBlank(s.text) {
+		return nil
+	}
 	text := strings.Trim(s.text, "\r\n")
 	if err := checkSecret(text); err != nil {
 		return &fault{err.Error(), "use the bare value on one line"}

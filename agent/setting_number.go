@@ -34,7 +34,7 @@ func (s *durationVar) kind(reflect.StructTag) string { return "duration" }
 func (s *durationVar) show() string                  { return formatDuration(s.Value) }
 
 func (s *sizeVar) resolve(tag reflect.StructTag) *fault {
-	if tag.Get("default") == "auto" && (s.text == "" || s.text == "auto") {
+	if tag.Get("default") == "auto" && (isBlank(s.text) || strings.TrimSpace(s.text) == "auto") {
 		s.Value = automatic
 		return nil
 	}
