@@ -64,8 +64,7 @@ type CollectConfig struct {
 	MaxSeries int
 
 	Disk, Filesystem, Network Filter
-	// FilesystemTypesExclude matches file system types to leave out; nil
-	// leaves out none.
+	// FilesystemTypesExclude matches file system types to leave out; never nil.
 	FilesystemTypesExclude *regexp.Regexp
 }
 
