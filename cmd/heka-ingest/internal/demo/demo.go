@@ -62,6 +62,7 @@ type demo struct {
 	enter         chan struct{}
 	redraw        chan struct{}
 	interactive   bool
+	before        int64 // what had arrived when the agent was first started
 }
 
 // Run runs the demo until SIGINT, SIGTERM or the end of ctx, then ends both
@@ -83,6 +84,11 @@ func Run(ctx context.Context, cfg Config) error {
 		return cleanEnd(ctx, err)
 	}
 	defer d.ingest.stop(ingestPatience)
+	before, err := d.arrived(ctx)
+	if err != nil {
+		return cleanEnd(ctx, fmt.Errorf("ask the ingest: %w", err))
+	}
+	d.before = before
 	if err := d.agent.start(d.exited); err != nil {
 		return err
 	}
@@ -183,8 +189,17 @@ func (d *demo) drawAgain() {
 // agentArrived reports whether anything of the agent has reached the ingest, or
 // might have: an ingest that is down is no proof that the agent never worked.
 func (d *demo) agentArrived(ctx context.Context) bool {
+	arrived, err := d.arrived(ctx)
+	return err != nil || arrived > d.before
+}
+
+// arrived counts all that agents have sent to the ingest.
+func (d *demo) arrived(ctx context.Context) (batches int64, err error) {
 	hosts, err := d.cfg.Client.Hosts(ctx)
-	return err != nil || len(hosts) > 0
+	for i := range hosts {
+		batches += hosts[i].Batches + hosts[i].Duplicates
+	}
+	return batches, err
 }
 
 // restartEnded starts what has ended. What does not start stays on the screen

@@ -109,7 +109,7 @@ func (s *state) lines(cfg Config, now time.Time) []string {
 	case len(s.hosts) == 0:
 		lines = append(lines, cfg.Name+": no host yet")
 	default:
-		lines = append(lines, fmt.Sprintf("%s: %d hosts, %s", cfg.Name, len(s.hosts), now.Format(time.TimeOnly)))
+		lines = append(lines, fmt.Sprintf("%s at %s", cfg.Name, now.Format(time.TimeOnly)))
 	}
 	if len(s.hosts) > 0 {
 		lines = append(append(lines, ""), Table(s.hosts, now)...)
