@@ -67,7 +67,7 @@ func TestPhaseFollowsFromTheKey(t *testing.T) {
 			t.Fatalf("UntilPhase(%q) = %v, want less than an interval", key, wait)
 		}
 		phase := now.Add(wait).UnixNano() % int64(interval)
-		later := now.Add(17 * time.Hour)
+		later := now.Add(17*time.Hour + 1234*time.Millisecond)
 		if got := later.Add(collect.UntilPhase(later, interval, key)).UnixNano() % int64(interval); got != phase {
 			t.Errorf("phase of %q is %d now and %d later", key, phase, got)
 		}
@@ -234,6 +234,9 @@ func TestErrorsAndPanicsCostOnlyTheirCollector(t *testing.T) {
 			if p, ok := end[series]; !ok || p.value.Int64() != want {
 				t.Errorf("%s = %d (sent: %v), want %d", series, p.value.Int64(), ok, want)
 			}
+		}
+		if p := end["heka.agent.collect.errors{collector=well}"]; p.startMS != k.times()[0] {
+			t.Errorf("the scheduler's counters start at %d, want the start of the process", p.startMS)
 		}
 		for text, want := range map[string]int{`"first"`: 1, `"second"`: 1, "can be read again": 1, "no such index": 1, "scheduler_test.go": 1} {
 			if got := strings.Count(log.String(), text); (got > 0) != (want > 0) || (text != "scheduler_test.go" && got != want) {
