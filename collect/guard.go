@@ -19,9 +19,11 @@ type guard struct {
 	own *metric.Snapshot
 	// stuck is where the answer of a call that missed its deadline will come;
 	// nil when there is none.
-	stuck chan error
+	stuck chan callResult
 	stats CollectorStats
 }
+
+type callResult struct{ err error }
 
 // panicError is a collector's panic, turned into the error of one reading.
 type panicError struct {
@@ -53,7 +55,7 @@ func (g *guard) collect(ctx context.Context, s *metric.Snapshot, budget time.Dur
 func (g *guard) run(ctx context.Context, s *metric.Snapshot, budget time.Duration) error {
 	if g.stuck != nil {
 		select {
-		case _ = <-g.stuck: // too old to be used
+		case <-g.stuck: // too old to be used
 			g.stuck = nil
 		default:
 			return errStuck
@@ -62,12 +64,12 @@ func (g *guard) run(ctx context.Context, s *metric.Snapshot, budget time.Duratio
 	g.own.Reset(s.TimeMS)
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	answer := make(chan error, 1)
-	go func() { answer <- call(ctx, g.Collector, g.own) }()
+	answer := make(chan callResult, 1)
+	go func() { answer <- callResult{call(ctx, g.Collector, g.own)} }()
 	select {
-	case err := <-answer:
+	case result := <-answer:
 		replay(g.own, s)
-		return err
+		return result.err
 	case <-ctx.Done():
 		g.stuck = answer
 		return errStuck
