@@ -35,7 +35,11 @@ type parts struct {
 // writes. An error means that the agent could not start; nothing of the
 // network or the disk is such an error.
 func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zerolog.Logger) error {
-	p, err := assemble(ctx, cfg, build, newSender(stdout), log)
+	id, warnings := Identify(cfg, true)
+	for _, w := range warnings {
+		log.Warn().Msg(w)
+	}
+	p, err := assemble(ctx, cfg, id, build, newSender(stdout), log)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ func Once(ctx context.Context, cfg Config, build Build, format string, stdout io
 	cfg.Exporter = "console"
 	cfg.Ship.BatchMaxBytes = cfg.Ship.QueueMaxBytes // one batch, whatever its size
 	printer := newConsole(stdout, format)
-	p, err := assemble(ctx, cfg, build, func(Config, Identity, Build) (ship.Sender, func(), error) {
+	id, _ := Identify(cfg, false)
+	p, err := assemble(ctx, cfg, id, build, func(Config, Identity, Build) (ship.Sender, func(), error) {
 		return printer, func() {}, nil
 	}, log)
 	if err != nil {

@@ -49,5 +49,5 @@ func autoMinFree(dir string) int64 {
 		}
 		dir = parent
 	}
-	return min(most, int64(disk.Blocks)*int64(disk.Bsize)/20)
+	return min(most, int64(disk.Blocks/20)*int64(disk.Bsize)) //nolint:unconvert // 32 bits on arm
 }

@@ -33,11 +33,7 @@ func newSender(stdout io.Writer) makeSender {
 }
 
 // assemble makes the parts and joins them.
-func assemble(ctx context.Context, cfg Config, build Build, newSender makeSender, log zerolog.Logger) (*parts, error) {
-	id, warnings := Identify(cfg, true)
-	for _, w := range warnings {
-		log.Warn().Msg(w)
-	}
+func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSender makeSender, log zerolog.Logger) (*parts, error) {
 	bootMS, err := collect.BootTimeMS(ctx)
 	if err != nil {
 		log.Warn().Err(err).Msg("cannot tell when the host booted: counters have no start time")

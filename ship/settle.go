@@ -72,22 +72,23 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 	for _, other := range s.memory {
 		other.late = true
 	}
-	if s.machine.failed(now, o) || s.said.due(now, o.Cause) {
+	began := s.machine.failed(now, o)
+	if s.said.due(now, began, o.Cause) {
 		s.said.log(now, s.machine.since, o.Cause)
 		s.logFailure(now, o)
 	}
 }
 
-// said paces the log lines of an outage: the second comes after a minute, and
-// each further one when the outage is twice as old. A new cause is told within
-// a minute.
+// said paces the log lines of outages: the second line of one comes after a
+// minute, and each further one when the outage is twice as old. A new cause, or
+// a new outage, is told too, but never more than a line a minute.
 type said struct {
 	cause         string
 	next, nextNew time.Time
 }
 
-func (s *said) due(now time.Time, cause string) bool {
-	return !now.Before(s.next) || cause != s.cause && !now.Before(s.nextNew)
+func (s *said) due(now time.Time, began bool, cause string) bool {
+	return !now.Before(s.next) || (began || cause != s.cause) && !now.Before(s.nextNew)
 }
 
 func (s *said) log(now, since time.Time, cause string) {

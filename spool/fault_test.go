@@ -405,3 +405,17 @@ func copyDir(t testing.TB, dir string) string {
 	must(t, os.CopyFS(to, os.DirFS(dir)))
 	return to
 }
+
+// TestSyncAfterCrash syncs what a killed process left to the kernel, and
+// nothing after an orderly stop.
+func TestSyncAfterCrash(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := testSpool(t, dir, Config{})
+	must(t, s.Append(rec(1, 100)))
+	crashed, _ := testSpool(t, copyDir(t, dir), Config{})
+	must(t, s.Close(background))
+	closed, _ := testSpool(t, dir, Config{})
+	if a, b := crashed.Stats().Fsyncs, closed.Stats().Fsyncs; a != 2 || b != 0 {
+		t.Errorf("%d fsyncs after a crash and %d after a close, want 2 and 0", a, b)
+	}
+}
