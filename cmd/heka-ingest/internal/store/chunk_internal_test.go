@@ -10,7 +10,9 @@ import (
 
 func TestChunkRoundTrip(t *testing.T) {
 	values := []wire.Value{
-		wire.Int(math.MaxInt64), wire.Int(math.MinInt64), {}, wire.Float(0.1), wire.Int(0),
+		wire.Int(math.MaxInt64), wire.Int(math.MinInt64),
+		{},
+		wire.Float(0.1), wire.Int(0),
 		wire.Float(-math.MaxFloat64), wire.Float(math.SmallestNonzeroFloat64), wire.Int(-1),
 	}
 	times := []int64{1, 2, 1 << 40, 1<<40 + 1, 1<<40 + 5000, 1<<40 + 10000, 1 << 42, 253_402_300_799_999}

@@ -212,8 +212,14 @@ func TestCovers(t *testing.T) {
 		p, q string
 		want bool
 	}{
-		{"", "", true}, {"", "/0", true}, {"/0", "/0", true}, {"/0", "/0/1", true},
-		{"/0", "", false}, {"/0", "/1", false}, {"/1", "/10", false}, {"/0/1", "/0", false},
+		{"", "", true},
+		{"", "/0", true},
+		{"/0", "/0", true},
+		{"/0", "/0/1", true},
+		{"/0", "", false},
+		{"/0", "/1", false},
+		{"/1", "/10", false},
+		{"/0/1", "/0", false},
 	} {
 		if got := wire.Covers(c.p, c.q); got != c.want {
 			t.Errorf("Covers(%q, %q) = %v", c.p, c.q, got)
