@@ -127,7 +127,7 @@ func (d *demo) startIngest(ctx context.Context) error {
 }
 
 func cannotStart(c *child) error {
-	return fmt.Errorf("the %s (%s) does not start: %v; it printed:\n%s", c.name, c.command[0], c.process().err, c.tail())
+	return fmt.Errorf("the %s (%s) does not start: %w; it printed:\n%s", c.name, c.command[0], c.process().err, c.tail())
 }
 
 // watch shows the hosts and minds the children.

@@ -11,8 +11,7 @@ import (
 // pollReader reads a terminal without ever blocking for long, so that whoever
 // reads it can be joined.
 type pollReader struct {
-	//nolint:containedctx // an io.Reader has no other way to be told
-	ctx context.Context
+	ctx context.Context // an io.Reader has no other way to be told
 	fd  int
 }
 

@@ -11,8 +11,7 @@ import (
 // writer adds batches within one transaction. It keeps nothing between two
 // batches: what the transaction holds is the only truth, also after a rollback.
 type writer struct {
-	//nolint:containedctx // lives as long as one call of transact
-	ctx    context.Context
+	ctx    context.Context // of the one call of transact that it lives in
 	tx     *sql.Tx
 	insert *statements
 	nowMS  int64
