@@ -108,6 +108,8 @@ func TestLedgerDamage(t *testing.T) {
 	must(t, s.Sync(context.Background()))
 	s.Lose("queue_full", 10)
 	must(t, s.Sync(context.Background()))
+	s.Lose("queue_full", 100)
+	must(t, s.Sync(context.Background()))
 	must(t, s.Close(context.Background()))
 	path := filepath.Join(dir, ledgerName)
 	sound, err := os.ReadFile(path)
@@ -122,18 +124,18 @@ func TestLedgerDamage(t *testing.T) {
 		must(t, err)
 		return l.losses["queue_full"]
 	}
-	if got := read(sound); got != 11 {
-		t.Fatalf("sound ledger says %d, want 11", got)
+	if got := read(sound); got != 111 {
+		t.Fatalf("sound ledger says %d, want 111", got)
 	}
-	// Generation 2 is in slot 0.
+	// Generation 3 is in slot 1.
 	for bit := range slotBytes * 8 {
 		if bit%61 != 0 && bit > 1024 {
 			continue // the tail is zeros: some of its bits will do
 		}
 		b := slices.Clone(sound)
-		b[bit/8] ^= 1 << (bit % 8)
-		if got := read(b); got != 1 {
-			t.Fatalf("bit %d flipped: ledger says %d, want 1", bit, got)
+		b[slotBytes+bit/8] ^= 1 << (bit % 8)
+		if got := read(b); got != 11 {
+			t.Fatalf("bit %d flipped: ledger says %d, want 11", bit, got)
 		}
 	}
 	if got := read(nil); got != 0 {
@@ -216,5 +218,19 @@ func TestGapInTheMiddle(t *testing.T) {
 	}
 	if st := checkBalance(t, s); st.Corrupt != points(upTo(n))-points(want) {
 		t.Errorf("%d points counted as corrupt, want %d", st.Corrupt, points(upTo(n))-points(want))
+	}
+}
+
+// TestMisdirectedWrite finds a whole record in the place of another.
+func TestMisdirectedWrite(t *testing.T) {
+	const size = 40
+	name, b := image(t, 4, size, true)
+	copy(b[2*(headerBytes+size):], b[:headerBytes+size])
+	s := reopen(t, t.TempDir(), name, b)
+	if got, want := drain(t, s, size), []uint64{1, 2, 4}; !slices.Equal(got, want) {
+		t.Errorf("read %v, want %v", got, want)
+	}
+	if st := checkBalance(t, s); st.Corrupt != rec(3, 0).Items {
+		t.Errorf("%d points counted as corrupt, want %d", st.Corrupt, rec(3, 0).Items)
 	}
 }

@@ -39,6 +39,12 @@ func TestDiskFull(t *testing.T) {
 			unavailable(t, s.Append(rec(22, 1000)), syscall.ENOSPC)
 			time.Sleep(time.Second)
 		}
+		s.mu.Lock()
+		owed := s.owed
+		s.mu.Unlock()
+		if owed != 0 {
+			t.Errorf("%d bytes from before the disk was full are not synced", owed)
+		}
 		if st := checkBalance(t, s); st.Records != 21 || st.Evicted+st.Corrupt != 0 {
 			t.Errorf("a full disk cost records: %+v", st)
 		}
@@ -124,7 +130,7 @@ func TestFailedSync(t *testing.T) {
 	appendAll(t, s, 6, 10, 100)
 	s.Ack(7, 8)
 	fail := true
-	d.syncHook = func() {
+	d.syncHook = func(string) {
 		d.syncErr = nil
 		if fail {
 			d.syncErr, fail = syscall.EIO, false
@@ -293,13 +299,18 @@ func TestLedgerBeforeRemoval(t *testing.T) {
 	dir := t.TempDir()
 	s, d := testSpool(t, dir, Config{MaxBytes: 3500})
 	appendAll(t, s, 1, 3, 900)
-	d.syncHook = func() {
+	must(t, s.Sync(background))
+	asked := false
+	d.syncHook = func(name string) {
+		asked = asked || name == ledgerName
 		if n := len(files(t, dir, segmentSuffix)); n != 3 {
 			t.Errorf("%d segments while the ledger is not durable, want 3", n)
 		}
-		d.syncHook = nil
 	}
 	must(t, s.Append(rec(4, 900)))
+	if !asked {
+		t.Error("the ledger was not synced")
+	}
 	if l, err := readLedger(d); err != nil || l.totals.evicted != rec(1, 0).Items {
 		t.Errorf("ledger says %d evicted (%v)", l.totals.evicted, err)
 	}
@@ -310,7 +321,7 @@ func TestSlowSync(t *testing.T) {
 	s, d := testSpool(t, t.TempDir(), Config{})
 	must(t, s.Append(rec(1, 100)))
 	entered, release := make(chan struct{}), make(chan struct{})
-	d.syncHook = func() { entered <- struct{}{}; <-release }
+	d.syncHook = func(string) { entered <- struct{}{}; <-release }
 	done := make(chan struct{})
 	go func() { s.tick(); close(done) }()
 	<-entered

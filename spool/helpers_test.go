@@ -24,7 +24,7 @@ type faultFS struct {
 	room     int64 // bytes that may still be written; counts only if limited
 	limited  bool
 	free     int64 // what Free answers, if not 0
-	syncHook func()
+	syncHook func(name string)
 	writes   []string // names written to, in order
 }
 
@@ -103,7 +103,7 @@ func (f *faultFile) ReadAt(b []byte, off int64) (int, error) {
 
 func (f *faultFile) Sync() error {
 	if f.fs.syncHook != nil {
-		f.fs.syncHook()
+		f.fs.syncHook(f.name)
 	}
 	return f.fs.syncErr
 }

@@ -94,7 +94,7 @@ func openSegment(disk fileSystem, id segmentID, gone bool) *segment {
 	if err := seg.load(f); err != nil {
 		seg.unreadable = true
 	}
-	seg.entries = slices.Clip(seg.entries)
+	seg.entries = slices.Clone(seg.entries) // of the exact size
 	if a, err := disk.Open(id.sidecar()); err == nil {
 		if b, err := io.ReadAll(io.NewSectionReader(a, 0, math.MaxInt64)); err == nil {
 			seg.mark(b)
