@@ -64,7 +64,7 @@ cross: ## compile for every supported system
 .PHONY: bench
 bench: ## benchmarks, and the agent's own memory and CPU over TLS
 	go test -run '^$$' -bench . -benchmem ./collect/... ./ship/... ./spool/...
-	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent
+	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent/e2e
 
 .PHONY: soak
 soak: compiler ## what takes longer than make test: fuzzing, SOAK each (default 5m)

@@ -98,7 +98,7 @@ func Connect(ctx context.Context, cfg Config, build Build, _ zerolog.Logger) (re
 	}
 	defer client.Close()
 	start := time.Now()
-	o := client.Send(ctx, emptyBatch(id, build))
+	o := client.Send(ctx, emptyBatch(cfg, id, build))
 	if o.Verdict != ship.Acked {
 		return "", connectError(cfg.HTTP.Endpoint, o)
 	}
@@ -113,10 +113,11 @@ func connectError(endpoint *url.URL, o ship.Outcome) error {
 	return fmt.Errorf("connect to %s: %s", RedactURL(endpoint), o.Cause)
 }
 
-func emptyBatch(id Identity, build Build) ship.Payload {
+func emptyBatch(cfg Config, id Identity, build Build) ship.Payload {
 	batch := metric.Batch{
-		Agent:    metric.Agent{ID: id.AgentID, Version: build.Version, Epoch: newEpoch(), Seq: 1},
-		Resource: id.Resource(),
+		Agent:      metric.Agent{ID: id.AgentID, Version: build.Version, Epoch: newEpoch(), Seq: 1},
+		Resource:   id.Resource(),
+		IntervalMS: cfg.Collect.Interval.Milliseconds(),
 	}
 	return ship.Payload{ID: batch.ID(), Body: encode.Native{}.Append(nil, &batch), Compression: ship.CompressionNone}
 }

@@ -102,12 +102,16 @@ func (s *Shipper) logFailure(now time.Time, o Outcome) {
 	if o.Verdict != Retry {
 		event = s.log.Error()
 	}
+	event = event.Str("cause", o.Cause)
 	if o.Hint != "" {
 		event = event.Str("hint", o.Hint)
 	}
-	event.Str("cause", o.Cause).Int64("batches_waiting", s.waiting()).
-		Str("retry_in", s.machine.until.Sub(now).Round(10*time.Millisecond).String()).
-		Dur("outage", now.Sub(s.machine.since)).Msg("delivery fails; everything is kept")
+	if outage := now.Sub(s.machine.since); outage > 0 {
+		event = event.Stringer("outage", outage.Round(time.Second))
+	}
+	event.Int64("batches_waiting", s.waiting()).
+		Stringer("retry_in", s.machine.until.Sub(now).Round(10*time.Millisecond)).
+		Msg("delivery fails; everything is kept")
 }
 
 // refused decides between a bad batch and a wrong endpoint.

@@ -1,4 +1,4 @@
-package main_test
+package e2e_test
 
 import (
 	"compress/gzip"
@@ -67,12 +67,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 // binary, with default collectors over TLS. It ticks five times as fast as by
 // default, with as many ticks to a batch, so that a minute tells what five do.
 func BenchmarkFootprint(b *testing.B) {
-	binary := filepath.Join(b.TempDir(), "heka-insights-agent")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
+	binary := program(b, "heka-insights-agent")
 	for _, ticks := range []int{3, 12} {
 		b.Run(fmt.Sprintf("ticksPerBatch=%d", ticks), func(b *testing.B) {
 			for b.Loop() {
