@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -88,7 +89,7 @@ func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
 		// What fits is written, as a real disk does.
 		n, _ := f.file.WriteAt(b[:max(0, int64(len(b))-grown+f.fs.room)], off)
 		f.fs.room = 0
-		return n, errNoSpace
+		return n, syscall.ENOSPC
 	}
 	f.fs.room -= grown
 	return f.file.WriteAt(b, off)

@@ -22,6 +22,7 @@ type segmentID struct {
 func (id segmentID) name() string {
 	return fmt.Sprintf("%016x-%08x%s", id.number, id.salt, segmentSuffix)
 }
+
 func (id segmentID) sidecar() string {
 	return fmt.Sprintf("%016x-%08x%s", id.number, id.salt, sidecarSuffix)
 }

@@ -98,7 +98,8 @@ func (s *Spool) flush() error {
 	s.mu.Lock()
 	var todo []unsynced
 	for _, seg := range s.segs {
-		if seg.f != nil && !seg.bad && seg.synced < seg.size {
+		// Without fsyncs this still finds out that a file was removed.
+		if seg.f != nil && !seg.bad && (seg.synced < seg.size || s.cfg.Fsync == FsyncNever) {
 			todo = append(todo, unsynced{seg: seg, f: seg.f, size: seg.size})
 		}
 	}
@@ -135,7 +136,7 @@ func (s *Spool) flush() error {
 
 // cover drops the copies of what an fsync up to size covers; mu is held.
 func (s *Spool) cover(seg *segment, size int64) {
-	seg.synced = size
+	seg.synced = max(seg.synced, size)
 	for len(seg.copies) > 0 && int64(seg.entries[seg.covered].off)+int64(seg.entries[seg.covered].length) <= size {
 		s.owed -= int64(len(seg.copies[0]))
 		seg.copies[0] = nil

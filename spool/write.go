@@ -189,10 +189,6 @@ func (s *Spool) seal() {
 		// A segment is whole without it.
 		_ = seg.f.Truncate(seg.size)
 	}
-	if s.cfg.Fsync == FsyncNever {
-		_ = seg.f.Close()
-		seg.f = nil
-	}
 }
 
 // retire takes a segment out of use; sweep removes its file. mu is held.
@@ -224,22 +220,26 @@ func (s *Spool) evict() {
 // the oldest segment and tries again. It is for an owner whose memory is full
 // too: newer data is worth more. It returns nil if the spool is usable.
 func (s *Spool) MakeRoom() error {
-	for evicted := false; ; evicted = true {
-		s.mu.Lock()
-		err := s.unavailable()
-		s.unlock()
-		if err == nil {
-			return nil
-		}
-		s.retry()
-		s.mu.Lock()
-		err = s.unavailable()
-		full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, errLowSpace)
-		if !full || evicted {
-			s.unlock()
-			return err
-		}
-		s.evict()
-		s.unlock()
+	err := s.tryNow()
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) && !errors.Is(err, errLowSpace) {
+		return err
 	}
+	s.mu.Lock()
+	s.evict()
+	s.unlock()
+	return s.tryNow()
+}
+
+// tryNow probes a disk that is unusable and returns the cause if it stays so.
+func (s *Spool) tryNow() error {
+	s.mu.Lock()
+	usable := s.cause == nil
+	s.unlock()
+	if usable {
+		return nil
+	}
+	s.retry()
+	s.mu.Lock()
+	defer s.unlock()
+	return s.unavailable()
 }

@@ -1,0 +1,28 @@
+// Package spool is a durable queue of opaque records in one directory: a log of
+// segments that survives a killed process and, as far as Fsync says, a power
+// cut. It never stops its owner: while the disk is full, broken, read-only or
+// another process's, it refuses records with the cause and keeps trying.
+//
+//	Append ──> segment file ──fsync──> durable            Run, or Append
+//	   │                                                  (write.go, settle.go)
+//	   └─────> copy in memory ──fsync──> forgotten
+//
+//	Oldest <── memory, or segment file, checked by CRC    (read.go)
+//	Ack ─────> sidecar; the last one of a segment ──> retired
+//
+//	retired ──> ledger, fsync ──> unlink, fsync           (settle.go)
+//
+// The disk is usable or it is not:
+//
+//	          a write, fsync, create, unlink or read fails,
+//	          or less than MinFree is left
+//	usable ──────────────────────────────────────────────> unusable
+//	       <──────────────────────────────────────────────
+//	          after 5, 10, 20, 40, 60, 60 … s: lock, probe,
+//	          records rewritten from memory, ledger
+//
+// While it is unusable, Append returns ErrUnavailable and evicts nothing;
+// Oldest and Ack go on as far as the disk can be read.
+//
+// docs/spool-format.md describes the bytes and why a crash loses nothing.
+package spool

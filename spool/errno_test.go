@@ -1,5 +1,0 @@
-package spool
-
-import "syscall"
-
-const errNoSpace = syscall.ENOSPC

@@ -1,0 +1,124 @@
+package spool
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+// TestUnreadable tells a disk that cannot be read from a record that cannot.
+func TestUnreadable(t *testing.T) {
+	s, d := testSpool(t, t.TempDir(), Config{})
+	appendAll(t, s, 1, 3, 100)
+	must(t, s.Sync(background))
+	d.readErr, d.writeErr = syscall.EIO, syscall.EIO
+	for range 5 {
+		_, err := s.Oldest()
+		unavailable(t, err, syscall.EIO)
+		s.retry()
+	}
+	if st := checkBalance(t, s); st.Records != 3 {
+		t.Errorf("a disk that is away cost records: %+v", st)
+	}
+	d.writeErr = nil
+	s.retry()
+	_, err := s.Oldest()
+	unavailable(t, err, syscall.EIO)
+	d.readErr = nil
+	s.retry()
+	if got := drain(t, s, 100); !slices.Equal(got, []uint64{2, 3}) {
+		t.Errorf("read %v, want all but the one that failed twice", got)
+	}
+	if st := checkBalance(t, s); st.Corrupt != rec(1, 0).Items {
+		t.Errorf("%d points counted as corrupt, want %d", st.Corrupt, rec(1, 0).Items)
+	}
+}
+
+// TestRemovedDirectory goes on after somebody removed the directory: what was
+// in memory is written anew, the rest is counted.
+func TestRemovedDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "spool")
+	s, _ := testSpool(t, dir, Config{})
+	appendAll(t, s, 1, 3, 100)
+	must(t, s.Sync(background))
+	appendAll(t, s, 4, 6, 100)
+	must(t, os.RemoveAll(dir))
+	s.tick()
+	s.retry()
+	must(t, s.Append(rec(7, 100)))
+	if got := drain(t, s, 100); !slices.Equal(got, []uint64{4, 5, 6, 7}) {
+		t.Errorf("read %v", got)
+	}
+	if st := checkBalance(t, s); st.Corrupt != points(upTo(3)) || st.Cause != nil {
+		t.Errorf("after the directory was removed: %+v", st)
+	}
+	must(t, s.Sync(background))
+	if l, err := readLedger(osFS(dir)); err != nil || l.totals.corrupt != points(upTo(3)) {
+		t.Errorf("the new ledger says %+v (%v)", l.totals, err)
+	}
+}
+
+// TestRemovedDirectoryUnsynced finds out within a tick even if it never syncs.
+func TestRemovedDirectoryUnsynced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s, _ := testSpool(t, dir, Config{Fsync: FsyncNever})
+	appendAll(t, s, 1, 3, 100)
+	must(t, os.RemoveAll(dir))
+	s.tick()
+	must(t, s.Append(rec(4, 100)))
+	if got := drain(t, s, 100); !slices.Equal(got, []uint64{4}) {
+		t.Errorf("read %v", got)
+	}
+	if st := checkBalance(t, s); st.Corrupt != points(upTo(3)) {
+		t.Errorf("%d points counted as corrupt, want %d", st.Corrupt, points(upTo(3)))
+	}
+}
+
+// TestStuckRemoval counts a segment that cannot be unlinked once, also over
+// restarts, and goes on when it can.
+func TestStuckRemoval(t *testing.T) {
+	dir := t.TempDir()
+	s, d := testSpool(t, dir, Config{MaxBytes: 3500})
+	appendAll(t, s, 1, 3, 900)
+	d.removeErr = syscall.EPERM
+	unavailable(t, s.Append(rec(4, 900)), syscall.EPERM)
+	lost := checkBalance(t, s).Evicted
+	for range 3 {
+		s.retry()
+		unavailable(t, s.Append(rec(4, 900)), syscall.EPERM)
+	}
+	_ = s.Close(background)
+	s, _ = testSpool(t, dir, Config{MaxBytes: 3500})
+	must(t, s.Append(rec(4, 900)))
+	if st := checkBalance(t, s); st.Evicted != lost || lost != rec(1, 0).Items {
+		t.Errorf("%d points evicted, want %d", st.Evicted, lost)
+	}
+	if got := drain(t, s, 900); !slices.Equal(got, []uint64{2, 3, 4}) {
+		t.Errorf("read %v", got)
+	}
+}
+
+// TestLedgerBeforeRemoval finds each eviction in the ledger before the segment
+// is gone.
+func TestLedgerBeforeRemoval(t *testing.T) {
+	dir := t.TempDir()
+	s, d := testSpool(t, dir, Config{MaxBytes: 3500})
+	appendAll(t, s, 1, 3, 900)
+	must(t, s.Sync(background))
+	asked := false
+	d.syncHook = func(name string) {
+		asked = asked || name == ledgerName
+		if n := len(files(t, dir, segmentSuffix)); n != 3 {
+			t.Errorf("%d segments while the ledger is not durable, want 3", n)
+		}
+	}
+	must(t, s.Append(rec(4, 900)))
+	if !asked {
+		t.Error("the ledger was not synced")
+	}
+	if l, err := readLedger(d); err != nil || l.totals.evicted != rec(1, 0).Items {
+		t.Errorf("ledger says %d evicted (%v)", l.totals.evicted, err)
+	}
+}
