@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/watch"
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
@@ -19,19 +22,32 @@ import (
 type demoRun struct {
 	*exec.Cmd
 	out    *output
+	dir    string
 	client *watch.Client
 }
 
 func startDemo(t *testing.T) demoRun {
 	t.Helper()
-	dir := t.TempDir()
-	d := demoRun{out: &output{}}
+	d := newDemo(t, t.TempDir())
+	d.Stdout, d.Stderr = d.out, d.out
+	d.start(t)
+	return d
+}
+
+func newDemo(t *testing.T, dir string) demoRun {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Cmd = program(t, "demo", "--agent", self, "--data", dir, "--restart-after", "100ms")
-	d.Stdout, d.Stderr = d.out, d.out
+	return demoRun{
+		Cmd: program(t, "demo", "--agent", self, "--data", dir, "--restart-after", "100ms"),
+		out: &output{}, dir: dir,
+	}
+}
+
+func (d *demoRun) start(t *testing.T) {
+	t.Helper()
 	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -43,12 +59,12 @@ func startDemo(t *testing.T) demoRun {
 		}
 	})
 	url := d.out.find(t, `(https://127.0.0.1:\d+)[: ]`)[1]
-	d.client, err = watch.NewClient(url, filepath.Join(dir, "ingest", "tls", "ca.pem"), filepath.Join(dir, "api-key"))
+	client, err := watch.NewClient(url, filepath.Join(d.dir, "ingest", "tls", "ca.pem"), filepath.Join(d.dir, "api-key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(d.client.Close)
-	return d
+	t.Cleanup(client.Close)
+	d.client = client
 }
 
 func (d demoRun) pid(t *testing.T, child string) int {
@@ -140,6 +156,51 @@ func TestDemoSuspends(t *testing.T) {
 	}
 	d.arrives(t, before.Batches+10)
 	d.end(t, syscall.SIGINT)
+}
+
+// On a terminal the screen is drawn over, and Enter starts what has ended.
+func TestDemoOnTerminal(t *testing.T) {
+	keyboard, screen := openTerminal(t)
+	d := newDemo(t, t.TempDir())
+	d.Stdin, d.Stdout, d.Stderr = screen, screen, screen
+	go func() { _, _ = io.Copy(d.out, keyboard) }() // ends when the test closes it
+	d.start(t)
+	before := d.arrives(t, 3)
+	killed := d.pid(t, "ingest")
+	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	d.out.find(t, "press Enter to start again what has ended")
+	if _, err := io.WriteString(keyboard, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	d.arrives(t, before.Batches+10)
+	d.out.find(t, "\x1b\\[Hingest: pid ")
+	until(t, "the new ingest's pid", func() bool { return d.pid(t, "ingest") != killed })
+	d.end(t, syscall.SIGTERM)
+}
+
+// openTerminal returns both ends of a new pseudo-terminal.
+func openTerminal(t *testing.T) (keyboard, screen *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = keyboard.Close() })
+	if err := unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = screen.Close() })
+	return keyboard, screen
 }
 
 func TestDemoCannotStart(t *testing.T) {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -107,6 +108,32 @@ func TestRefusals(t *testing.T) {
 	s.do(t, "DELETE", "/api/hosts", nil).wantError(t, 405, "want GET")
 	if hosts := s.do(t, "GET", "/api/hosts", nil); hosts.body != "[]" {
 		t.Errorf("something refused was stored: %s", hosts.body)
+	}
+}
+
+// A body that the network cut off is not the batch's fault: a 400 would make an
+// agent give it up.
+func TestBodyCutOff(t *testing.T) {
+	s := serve(t, server.Config{})
+	config := s.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "https://"), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "POST "+server.BatchesPath+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusRequestTimeout {
+		t.Errorf("status %d, want 408", response.StatusCode)
 	}
 }
 
