@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -53,55 +54,59 @@ func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zer
 		start = start.Str("spool", cfg.Spool.Dir)
 	}
 	start.Msg("started")
+	debug.FreeOSMemory() // what starting took is not needed again
 	p.run(ctx)
-	stats := p.shipper.Stats()
-	log.Info().Int64("delivered_batches", stats.DeliveredBatches).
-		Int64("batches_waiting", p.waiting()).Msg("stopped")
 	return nil
 }
 
-// run joins every goroutine that it starts.
+// run joins every goroutine that it starts, except that it leaves a disk that
+// does not answer alone after spoolCloseTimeout.
 func (p *parts) run(ctx context.Context) {
-	var collecting, spooling sync.WaitGroup
 	detached := context.WithoutCancel(ctx) // the shipper ends with its queue
 	disk, closeDisk := context.WithCancel(detached)
 	defer closeDisk()
+	upkeep := make(chan error, 1)
+	if p.spool != nil {
+		go func() { upkeep <- p.spool.Run(disk) }()
+	}
+	var collecting sync.WaitGroup
 	collecting.Go(func() {
 		defer p.queue.Close()
-		if err := p.scheduler.Run(ctx); err != nil {
-			p.log.Error().Err(err).Msg("collecting ended")
-		}
+		p.report("collecting ended", p.scheduler.Run(ctx))
 	})
-	if p.spool != nil {
-		spooling.Go(func() {
-			if err := p.spool.Run(disk); err != nil {
-				p.log.Error().Err(err).Msg("the spool's upkeep ended")
-			}
-		})
-	}
-	if err := p.shipper.Run(detached); err != nil {
-		p.log.Error().Err(err).Msg("shipping ended")
-	}
+	p.report("shipping ended", p.shipper.Run(detached))
 	collecting.Wait()
 	closeDisk()
-	spooling.Wait()
-	p.closeSpool(detached)
+	p.stopped()
+	if p.spool != nil {
+		p.closeSpool(detached, upkeep)
+	}
 }
 
-func (p *parts) closeSpool(ctx context.Context) {
-	if p.spool == nil {
-		return
+func (p *parts) report(what string, err error) {
+	if err != nil {
+		p.log.Error().Err(err).Msg(what)
 	}
+}
+
+func (p *parts) stopped() {
+	stopped := p.log.Info().Int64("delivered_batches", p.shipper.Stats().DeliveredBatches)
+	if p.spool != nil {
+		stopped = stopped.Int64("batches_spooled", p.spool.Stats().Records)
+	}
+	stopped.Msg("stopped")
+}
+
+func (p *parts) closeSpool(ctx context.Context, upkeep <-chan error) {
 	ctx, cancel := context.WithTimeout(ctx, spoolCloseTimeout)
 	defer cancel()
 	if err := p.spool.Close(ctx); err != nil {
-		p.log.Error().Err(err).Msg("close the spool: what it had not written is lost")
+		p.report("close the spool: what it had not written is lost", err)
+		return
 	}
-}
-
-func (p *parts) waiting() int64 {
-	if p.spool == nil {
-		return 0
+	select {
+	case err := <-upkeep:
+		p.report("the spool's upkeep ended", err)
+	case <-ctx.Done():
 	}
-	return p.spool.Stats().Records
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 
 	"github.com/joho/godotenv"
@@ -16,13 +17,17 @@ const (
 	stateDirName = "heka-insights-agent"
 )
 
-// LimitProcessors lets this process run Go code on one processor unless the
-// environment sets GOMAXPROCS. An agent that works for a millisecond a tick
-// gains nothing from more, and one saves 15 % of its CPU time. Call it before
+// TuneRuntime makes this process small, unless the environment sets GOMAXPROCS
+// or GOGC: Go code runs on one processor, which an agent that works for a
+// millisecond a tick does not miss (15 % less CPU time), and garbage is
+// collected at 1 MB instead of 4 (docs/performance.md). Call it before
 // LoadConfig, which may add an env file's variables to the environment.
-func LimitProcessors() {
+func TuneRuntime() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(25)
 	}
 }
 

@@ -140,16 +140,16 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-func TestLimitProcessors(t *testing.T) {
+func TestTuneRuntime(t *testing.T) {
 	before := runtime.GOMAXPROCS(2)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
 	cleanEnvironment(t, map[string]string{"GOMAXPROCS": "2"})
-	agent.LimitProcessors()
+	agent.TuneRuntime()
 	if got := runtime.GOMAXPROCS(0); got != 2 {
 		t.Errorf("%d processors, though the environment says 2", got)
 	}
 	os.Unsetenv("GOMAXPROCS")
-	agent.LimitProcessors()
+	agent.TuneRuntime()
 	if got := runtime.GOMAXPROCS(0); got != 1 {
 		t.Errorf("%d processors, want 1", got)
 	}

@@ -17,13 +17,13 @@ type guard struct {
 	// own holds the collector's points. The collector's goroutine owns it from
 	// the start of a call to the answer on that call's channel.
 	own *metric.Snapshot
+	// dropped is how many points own had dropped by the last answer.
+	dropped int64
 	// stuck is where the answer of a call that missed its deadline will come;
 	// nil when there is none.
-	stuck chan callResult
+	stuck <-chan error
 	stats CollectorStats
 }
-
-type callResult struct{ err error }
 
 // panicError is a collector's panic, turned into the error of one reading.
 type panicError struct {
@@ -35,9 +35,9 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // collect runs the collector once and adds its points to s. It returns within
 // budget, at once when an earlier call is still under way.
-func (g *guard) collect(ctx context.Context, s *metric.Snapshot, budget time.Duration) {
+func (g *guard) collect(ctx context.Context, w *worker, s *metric.Snapshot, budget time.Duration) {
 	began := time.Now()
-	err := g.run(ctx, s, budget)
+	err := g.run(ctx, w, s, budget)
 	g.stats.Duration = time.Since(began)
 	g.stats.LastError = ""
 	if err != nil {
@@ -52,7 +52,7 @@ func (g *guard) collect(ctx context.Context, s *metric.Snapshot, budget time.Dur
 	g.stats.last = err
 }
 
-func (g *guard) run(ctx context.Context, s *metric.Snapshot, budget time.Duration) error {
+func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget time.Duration) error {
 	if g.stuck != nil {
 		select {
 		case <-g.stuck: // too old to be used
@@ -64,25 +64,75 @@ func (g *guard) run(ctx context.Context, s *metric.Snapshot, budget time.Duratio
 	g.own.Reset(s.TimeMS)
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	answer := make(chan callResult, 1)
-	go func() { answer <- callResult{call(ctx, g.Collector, g.own)} }()
+	answers := w.call(ctx, g.Collector, g.own)
 	select {
-	case result := <-answer:
+	case err := <-answers:
 		replay(g.own, s)
-		return result.err
+		s.Drop(g.own.OverLimit() - g.dropped)
+		g.dropped = g.own.OverLimit()
+		return err
 	case <-ctx.Done():
-		g.stuck = answer
+		g.stuck = answers
+		w.abandon()
 		return errStuck
 	}
 }
 
-func call(ctx context.Context, c Collector, s *metric.Snapshot) (err error) {
+// worker calls collectors, one at a time, on a goroutine that it keeps: its
+// stack, once grown, serves every tick. Owned by the scheduler's loop; the zero
+// value is ready to use.
+type worker struct {
+	calls   chan call // nil when there is no goroutine
+	answers chan error
+}
+
+type call struct {
+	ctx       context.Context
+	collector Collector
+	snapshot  *metric.Snapshot
+}
+
+// call starts a call, whose answer comes on the channel that it returns. The
+// one before must have been answered, or abandoned.
+func (w *worker) call(ctx context.Context, c Collector, s *metric.Snapshot) <-chan error {
+	if w.calls == nil {
+		w.calls, w.answers = make(chan call), make(chan error, 1)
+		go serve(w.calls, w.answers)
+	}
+	w.calls <- call{ctx, c, s}
+	return w.answers
+}
+
+// abandon leaves the goroutine to the call that it hangs in; it ends with that.
+func (w *worker) abandon() {
+	close(w.calls)
+	w.calls = nil
+}
+
+// stop ends the goroutine and waits for that.
+func (w *worker) stop() {
+	if w.calls == nil {
+		return
+	}
+	w.abandon()
+	<-w.answers
+}
+
+// serve answers calls, and closes answers when there are no more.
+func serve(calls <-chan call, answers chan<- error) {
+	defer close(answers)
+	for c := range calls {
+		answers <- c.run()
+	}
+}
+
+func (c call) run() (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = &panicError{value: value, stack: debug.Stack()}
 		}
 	}()
-	return c.Collect(ctx, s)
+	return c.collector.Collect(c.ctx, c.snapshot)
 }
 
 // replay adds the points of one snapshot to another, which interns the series

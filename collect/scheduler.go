@@ -24,6 +24,7 @@ type Scheduler struct {
 
 	// Owned by Run or Take.
 	guards   []*guard
+	worker   worker
 	snapshot *metric.Snapshot
 	self     *metric.Snapshot // the scheduler's own metrics
 	resets   resets
@@ -59,6 +60,7 @@ func NewScheduler(cfg Config, collectors []Collector, sink Sink, log zerolog.Log
 // first waits for the agent's phase: less than an interval. It leaves no
 // goroutine behind but those of collectors that hang. Call Run or Take, once.
 func (s *Scheduler) Run(ctx context.Context) error {
+	defer s.worker.stop()
 	interval := s.cfg.interval()
 	first := time.Now().Add(untilPhase(s.wall(), interval, s.cfg.PhaseKey))
 	s.loop(ctx, first, interval, func() bool { return true })
@@ -69,6 +71,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // Take takes n ticks, every apart, the first one now, and returns nil; or
 // ctx's error as soon as ctx is done.
 func (s *Scheduler) Take(ctx context.Context, n int, every time.Duration) error {
+	defer s.worker.stop()
 	s.loop(ctx, time.Now(), every, func() bool { n--; return n > 0 })
 	return ctx.Err()
 }
@@ -130,7 +133,7 @@ func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 	s.snapshot.Reset(s.stamp(now))
 	for _, g := range s.guards {
 		before := g.stats.LastError
-		g.collect(ctx, s.snapshot, s.cfg.budget())
+		g.collect(ctx, &s.worker, s.snapshot, s.cfg.budget())
 		s.report(g, before)
 	}
 	s.resets.apply(s.snapshot)
@@ -181,17 +184,13 @@ func (s *Scheduler) report(g *guard, before string) {
 // updateStats counts the tick and returns the stats, whose collectors are
 // shared and may be read but not changed until the next call.
 func (s *Scheduler) updateStats(now time.Time) Stats {
-	dropped := s.snapshot.OverLimit()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, g := range s.guards {
 		s.stats.Collectors[i] = g.stats
-		if g.stuck == nil {
-			dropped += g.own.OverLimit()
-		}
 	}
 	s.stats.Ticks++
 	s.stats.LastTick = now
-	s.stats.DroppedPoints = max(s.stats.DroppedPoints, dropped)
+	s.stats.DroppedPoints = s.snapshot.OverLimit()
 	return s.stats
 }

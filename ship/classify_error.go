@@ -58,7 +58,7 @@ func classifyTLS(err error) (Outcome, bool) {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
+	var remote *net.OpError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &authority):
@@ -72,8 +72,8 @@ func classifyTLS(err error) (Outcome, bool) {
 			"renew it on the server, and check both clocks")
 	case errors.As(err, &invalid):
 		return pause("the endpoint's certificate is not acceptable: "+invalid.Error(), "replace it on the server")
-	case errors.As(err, &alert):
-		return pause("the endpoint refused the TLS connection: "+alert.Error(),
+	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls, of an alert
+		return pause("the endpoint refused the TLS connection: "+remote.Err.Error(),
 			"set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE if it asks for a client certificate")
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return pause("the endpoint does not speak TLS", "check the scheme and port of HEKA_ENDPOINT")

@@ -82,7 +82,7 @@ func TestClassifyErrors(t *testing.T) {
 		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}}, Pause, "HEKA_TLS_SERVER_NAME"},
 		{x509.CertificateInvalidError{Reason: x509.Expired}, Pause, "expired"},
 		{http.ErrSchemeMismatch, Pause, "HEKA_ENDPOINT"},
-		{tls.AlertError(42), Pause, "HEKA_TLS_CERT_FILE"},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, Pause, "HEKA_TLS_CERT_FILE"},
 		{&configError{errors.New("no key"), "do this"}, Pause, "do this"},
 	}
 	for _, c := range cases {

@@ -96,17 +96,24 @@ func (m *machine) drained(now time.Time) {
 // It reports whether that ended an outage.
 func (m *machine) acked(now time.Time, backlog bool) (recovered bool) {
 	recovered = m.isDown()
-	switch {
-	case recovered:
-		m.phase, m.multiplier = ramping, 1
-		m.drainAt = now.Add(m.uniform(0, m.rules.BatchInterval))
-		m.backoff.Reset()
-		m.failures, m.pauses = 0, 0
-	case backlog:
+	m.answered(now)
+	if backlog && !recovered {
 		m.multiplier = min(m.multiplier+drainStep, m.rules.DrainMultiplier)
 	}
-	m.until = now
 	return recovered
+}
+
+// answered ends an outage, if there is one: the backend answers, whatever it
+// thinks of the batch.
+func (m *machine) answered(now time.Time) {
+	m.until = now
+	if !m.isDown() {
+		return
+	}
+	m.phase = ramping
+	m.drainAt = now.Add(m.uniform(0, m.rules.BatchInterval))
+	m.backoff.Reset()
+	m.failures, m.pauses = 0, 0
 }
 
 // settled ends ramping: there is no backlog.
@@ -123,8 +130,8 @@ func (m *machine) failed(now time.Time, o Outcome) (began bool) {
 		m.since = now
 	}
 	m.failures++
-	if o.Overload {
-		m.multiplier = max(m.multiplier/2, 1)
+	if m.multiplier = m.multiplier / 2; m.multiplier < 1 || !o.Overload {
+		m.multiplier = 1
 	}
 	if o.Verdict == Retry {
 		m.phase = down

@@ -58,8 +58,13 @@ func (s *Shipper) acked(now time.Time, h *held, o Outcome) {
 		s.log.Warn().Int64("points", o.RejectedPoints).Str("reason", o.Cause).
 			Str("batch", metric.BatchID(h.Epoch, h.Seq)).Msg("the backend refused points of a batch for good")
 	}
-	if failures := s.machine.failures; s.machine.acked(now, s.backlog) {
-		s.cutNow = true
+	failures := s.machine.failures
+	if !s.machine.acked(now, s.backlog) {
+		return
+	}
+	s.cutNow = true
+	if s.said.told {
+		s.said.told = false
 		s.log.Info().Int("failed_attempts", failures).Int64("batches_waiting", s.waiting()).
 			Msgf("delivered again after %s", now.Sub(s.machine.since).Round(time.Second))
 	}
@@ -85,6 +90,7 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 type said struct {
 	cause         string
 	next, nextNew time.Time
+	told          bool // the outage under way was logged, so its end is too
 }
 
 func (s *said) due(now time.Time, began bool, cause string) bool {
@@ -92,7 +98,7 @@ func (s *said) due(now time.Time, began bool, cause string) bool {
 }
 
 func (s *said) log(now, since time.Time, cause string) {
-	s.cause = cause
+	s.cause, s.told = cause, true
 	s.nextNew = now.Add(time.Minute)
 	s.next = now.Add(max(now.Sub(since), time.Minute))
 }
@@ -124,13 +130,14 @@ func (s *Shipper) refused(now time.Time, h *held, o Outcome) {
 		s.ledger.Lose(LostRejected, h.Items)
 		s.log.Error().Str("batch", metric.BatchID(h.Epoch, h.Seq)).Int64("points", h.Items).
 			Str("cause", o.Cause).Msg("gave up a batch that the backend refuses while it accepts others")
-	case s.suspect.refusals >= refusalsMax || s.machine.isDown():
+	case s.suspect.refusals >= refusalsMax:
 		o.Verdict = Pause
 		o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER"
 		s.failed(now, h, o)
 	default:
 		h.late = true
 		s.suspect.accuse(h)
+		s.machine.answered(now)
 		s.log.Warn().Str("batch", metric.BatchID(h.Epoch, h.Seq)).Str("cause", o.Cause).
 			Msg("the backend refused a batch; it is kept until another one is accepted")
 	}

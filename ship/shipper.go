@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -88,9 +89,16 @@ type Shipper struct {
 	cancel   context.CancelFunc // of inflight
 	sentAt   time.Time
 	backlog  bool // inflight is of the backlog
+	requests chan request
 	results  chan Outcome
 	suspect  suspect
 	said     said
+}
+
+// request is one call of the sender.
+type request struct {
+	ctx     context.Context
+	payload Payload
 }
 
 // held is a batch in memory.
@@ -117,6 +125,7 @@ func New(cfg Config, queue *Queue, encoder Encoder, sender Sender, spool Spool, 
 		log:      log,
 		builder:  newBuilder(cfg.BatchMaxPoints, cfg.BatchMaxBytes),
 		compress: compress,
+		requests: make(chan request, 1),
 		results:  make(chan Outcome, 1),
 	}, nil
 }
@@ -127,6 +136,10 @@ func New(cfg Config, queue *Queue, encoder Encoder, sender Sender, spool Spool, 
 func (s *Shipper) Run(ctx context.Context) error {
 	now := time.Now()
 	s.machine = newMachine(s.cfg.Rules, rand.New(rand.NewPCG(s.cfg.Agent.Epoch, 0)), now)
+	var sending sync.WaitGroup
+	sending.Go(s.serve)
+	defer sending.Wait()
+	defer close(s.requests)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil && !s.queue.state().closed {
@@ -262,7 +275,15 @@ func (s *Shipper) send(ctx context.Context, now time.Time, h *held, backlog bool
 		Compression: CompressionOf(h.Payload),
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
-	go func() { s.results <- s.sender.Send(ctx, p) }()
+	s.requests <- request{ctx, p}
+}
+
+// serve calls the sender on a goroutine of its own, and keeps it: its stack,
+// once grown by TLS, serves every request.
+func (s *Shipper) serve() {
+	for r := range s.requests {
+		s.results <- s.sender.Send(r.ctx, r.payload)
+	}
 }
 
 // cutPhase spreads a fleet's batches over the batch interval by agent id. It

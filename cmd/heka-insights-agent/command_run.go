@@ -12,7 +12,7 @@ import (
 
 func setupRun(*flag.FlagSet) action {
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
-		agent.LimitProcessors()
+		agent.TuneRuntime()
 		cfg, warnings, err := agent.LoadConfig(envFile)
 		if err != nil {
 			printWarnings(stderr, warnings)

@@ -69,6 +69,10 @@ func (s *Snapshot) Since(startMS int64) { s.startMS = startMS }
 // was reached, since the snapshot was made.
 func (s *Snapshot) OverLimit() int64 { return s.overLimit }
 
+// Drop counts n more points as OverLimit: another snapshot dropped them before
+// they came here.
+func (s *Snapshot) Drop(n int64) { s.overLimit += n }
+
 // Duplicates returns how many points were dropped because their series
 // already had a value in the same tick, since the snapshot was made.
 func (s *Snapshot) Duplicates() int64 { return s.duplicates }
