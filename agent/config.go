@@ -16,7 +16,8 @@ import (
 type Config struct {
 	// Exporter is "heka" or "console".
 	Exporter string
-	// ShutdownTimeout bounds the last tick, the flush and the spooling.
+	// ShutdownTimeout bounds the last flush to the backend; spooling what is
+	// left comes after it.
 	ShutdownTimeout time.Duration
 	// StateDir is where the agent keeps what it must remember; "" if this
 	// process has no such place. It need not exist.

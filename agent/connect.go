@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
@@ -34,7 +32,7 @@ func newClient(cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
 		Format:      encode.Native{},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, ship.DescribeTLSError(err))
+		return nil, err
 	}
 	return client, nil
 }
@@ -87,7 +85,7 @@ func (c credential) changed() bool {
 // Connect makes one round trip to the endpoint: a batch without points, with
 // the configured credentials and certificates. It returns a line that says
 // what answered, or an error that says what failed and what to do.
-func Connect(ctx context.Context, cfg Config, build Build, _ zerolog.Logger) (report string, err error) {
+func Connect(ctx context.Context, cfg Config, build Build) (report string, err error) {
 	if cfg.HTTP.Endpoint == nil {
 		return "", errors.New("there is nothing to connect to: HEKA_ENDPOINT is not set")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -19,7 +20,8 @@ const onceSpacing = time.Second
 // nothing, and neither reads nor writes the spool.
 func Once(ctx context.Context, cfg Config, build Build, format string, stdout io.Writer, log zerolog.Logger) error {
 	cfg.Exporter = "console"
-	cfg.Ship.BatchMaxBytes = cfg.Ship.QueueMaxBytes // one batch, whatever its size
+	// One batch, whatever its size.
+	cfg.Ship.QueueMaxBytes, cfg.Ship.BatchMaxBytes, cfg.Ship.BatchMaxPoints = math.MaxInt64, math.MaxInt64, math.MaxInt
 	printer := newConsole(stdout, format)
 	id, _ := Identify(cfg, false)
 	p, err := assemble(ctx, cfg, id, build, func(Config, Identity, Build) (ship.Sender, func(), error) {

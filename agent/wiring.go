@@ -47,7 +47,7 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 	var ledger ship.Ledger = &ship.MemoryLedger{}
 	if cfg.Exporter != "console" && cfg.Spool.Mode != string(ship.SpoolOff) {
 		p.spool = openSpool(cfg.Spool, log)
-		durable := &durable{spool: p.spool, log: log}
+		durable := &durable{spool: p.spool}
 		store, ledger = durable, durable
 	}
 	shipping := shipConfig(cfg, id, build, bootMS)
@@ -127,10 +127,7 @@ func newEpoch() uint64 {
 }
 
 // durable is the spool as the shipper sees it: its queue and its ledger.
-type durable struct {
-	spool *spool.Spool
-	log   zerolog.Logger
-}
+type durable struct{ spool *spool.Spool }
 
 // openSpool never fails: an unusable directory is the spool's own to report.
 func openSpool(cfg SpoolConfig, log zerolog.Logger) *spool.Spool {
@@ -169,6 +166,9 @@ func (d *durable) Ack(epoch, seq uint64) { d.spool.Ack(epoch, seq) }
 
 // Pending counts batches.
 func (d *durable) Pending() int64 { return d.spool.Stats().Records }
+
+// MakeRoom makes room for Append if it can.
+func (d *durable) MakeRoom() error { return d.spool.MakeRoom() }
 
 // Lose counts lost points.
 func (d *durable) Lose(reason string, points int64) { d.spool.Lose(reason, points) }

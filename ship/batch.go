@@ -1,19 +1,17 @@
 package ship
 
 import (
-	"slices"
-
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// Upper bounds on what one series and one value add to a native body, beside
-// the series' own text: field names and punctuation, and 20 digits of a
-// 64-bit integer with a comma.
+// Upper bounds on what the parts of a batch take in a native body, beside their
+// own text: field names, punctuation, and the longest number there is.
 const (
-	bodyHeadBytes   = 2 << 10
-	bodySeriesBytes = 80
+	bodyHeadBytes   = 1 << 10
+	bodySeriesBytes = 96
 	bodyLabelBytes  = 6
-	bodyValueBytes  = 21
+	bodyTimeBytes   = 21
+	bodyValueBytes  = 25
 )
 
 // builder turns ticks into columns. It reuses its memory from batch to batch;
@@ -21,6 +19,7 @@ const (
 type builder struct {
 	maxPoints int
 	maxBytes  int64
+	headBytes int64
 
 	index   map[*metric.Series]int
 	times   []int64
@@ -29,8 +28,9 @@ type builder struct {
 	textual int64 // bytes of the series' text in a body
 }
 
-func newBuilder(maxPoints int, maxBytes int64) *builder {
-	return &builder{maxPoints: maxPoints, maxBytes: maxBytes, index: make(map[*metric.Series]int)}
+func newBuilder(maxPoints int, maxBytes int64, resource []metric.Label) *builder {
+	head := bodyHeadBytes + labelBytes(resource)
+	return &builder{maxPoints: maxPoints, maxBytes: maxBytes, headBytes: head, index: make(map[*metric.Series]int)}
 }
 
 // add takes the points of t from index from on, and returns the index of the
@@ -68,8 +68,8 @@ func (b *builder) fits(points []metric.Point) bool {
 			textual += seriesBytes(p.Series)
 		}
 	}
-	values := int64(columns) * int64(len(b.times)+1) * bodyValueBytes
-	return bodyHeadBytes+textual+values <= b.maxBytes
+	times := int64(len(b.times) + 1)
+	return b.headBytes+textual+times*(bodyTimeBytes+int64(columns)*bodyValueBytes) <= b.maxBytes
 }
 
 func (b *builder) put(p metric.Point) {
@@ -114,11 +114,15 @@ func (b *builder) reset() {
 }
 
 // newestMS is the time of the last tick; the batch must not be empty.
-func (b *builder) newestMS() int64 { return slices.Max(b.times) }
+func (b *builder) newestMS() int64 { return b.times[len(b.times)-1] }
 
 func seriesBytes(s *metric.Series) int64 {
-	n := bodySeriesBytes + len(s.Name) + len(s.Unit)
-	for _, l := range s.Labels {
+	return int64(bodySeriesBytes+len(s.Name)+len(s.Unit)) + labelBytes(s.Labels)
+}
+
+func labelBytes(labels []metric.Label) int64 {
+	n := 0
+	for _, l := range labels {
 		n += bodyLabelBytes + len(l.Key) + len(l.Value)
 	}
 	return int64(n)

@@ -44,7 +44,7 @@ func columns(b *builder) string {
 }
 
 func TestBuilderPadsWithNulls(t *testing.T) {
-	b := newBuilder(1000, 1<<20)
+	b := newBuilder(1000, 1<<20, nil)
 	series := manySeries(2)
 	for round := range 2 { // the second round runs on reused memory
 		for _, tk := range []tick{
@@ -62,7 +62,7 @@ func TestBuilderPadsWithNulls(t *testing.T) {
 }
 
 func TestBuilderCutsWhenTheClockGoesBack(t *testing.T) {
-	b := newBuilder(1000, 1<<20)
+	b := newBuilder(1000, 1<<20, nil)
 	ticks := ticksOf(manySeries(1), 100, 90, 100)
 	b.add(ticks[0], 0)
 	for _, late := range ticks[1:] {
@@ -78,7 +78,7 @@ func TestBuilderHoldsItsBounds(t *testing.T) {
 		points int
 		bytes  int64
 	}{{120, 1 << 20}, {7, 1 << 20}, {100000, 16 << 10}, {100000, 4 << 10}} {
-		b := newBuilder(c.points, c.bytes)
+		b := newBuilder(c.points, c.bytes, nil)
 		var sent, batches int
 		seal := func() {
 			batch := metric.Batch{Times: b.times, Series: b.series}
@@ -119,14 +119,14 @@ func TestQueueDropsTheOldestAtItsBound(t *testing.T) {
 	}
 	q.hold(one) // a batch in memory takes the place of a tick
 	put(5)
-	ticks, lost := q.take()
+	ticks, lost := q.take(), q.takeLost()
 	if len(ticks) != 2 || ticks[0].timeMS != 4 || ticks[1].timeMS != 5 {
 		t.Errorf("kept %v, want the ticks at 4 and 5", ticks)
 	}
 	if lost[LostQueueFull] != 4 {
 		t.Errorf("lost %v, want 4 points of a full queue", lost)
 	}
-	if _, lost := q.take(); len(lost) != 0 {
+	if lost := q.takeLost(); len(lost) != 0 {
 		t.Errorf("losses %v told twice", lost)
 	}
 	q.Close()
@@ -143,7 +143,7 @@ func TestQueueCountsWhatTheSeriesLimitDropped(t *testing.T) {
 	snapshot.Int(&metric.Desc{Name: "a"}, 1)
 	snapshot.Int(&metric.Desc{Name: "b"}, 1)
 	q.Put(snapshot)
-	if _, lost := q.take(); lost[LostSeriesLimit] != 1 {
+	if lost := q.takeLost(); lost[LostSeriesLimit] != 1 {
 		t.Errorf("lost %v, want 1 point over the limit", lost)
 	}
 }

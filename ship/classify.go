@@ -8,6 +8,8 @@ import (
 	"time"
 )
 
+const hintProxyAuth = "give the proxy's user and password in HTTPS_PROXY"
+
 // answer is what classify judges: all of a response that matters, or the
 // error that came instead.
 type answer struct {
@@ -35,10 +37,16 @@ func classify(a answer, p Payload, format acknowledger) Outcome {
 	if o.Verdict == Retry {
 		o.After = retryAfter(a.header)
 	}
-	if said := firstLine(a.body); said != "" {
+	if said := firstLine(a.body); said != "" && !isAboutCredentials(a.status) {
 		o.Cause += ": " + said
 	}
 	return o
+}
+
+// isAboutCredentials marks the answers whose body may repeat, in part, what was
+// wrong with a secret.
+func isAboutCredentials(status int) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusProxyAuthRequired
 }
 
 func classifyStatus(a answer) Outcome {
@@ -49,10 +57,10 @@ func classifyStatus(a answer) Outcome {
 	case s >= 300 && s < 400:
 		cause += " (a redirect to " + redirectTarget(a.header) + ")"
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_ENDPOINT to where it leads, if that is right"}
-	case s == http.StatusUnauthorized, s == http.StatusForbidden:
-		return Outcome{Verdict: Pause, Cause: cause, Hint: "check HEKA_API_KEY, HEKA_BEARER_TOKEN or HEKA_USERNAME and HEKA_PASSWORD"}
 	case s == http.StatusProxyAuthRequired:
-		return Outcome{Verdict: Pause, Cause: cause, Hint: "give the proxy's user and password in HTTPS_PROXY"}
+		return Outcome{Verdict: Pause, Cause: cause, Hint: hintProxyAuth}
+	case isAboutCredentials(s):
+		return Outcome{Verdict: Pause, Cause: cause, Hint: "check HEKA_API_KEY, HEKA_BEARER_TOKEN or HEKA_USERNAME and HEKA_PASSWORD"}
 	case s == http.StatusUnsupportedMediaType:
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_COMPRESSION to what the backend takes"}
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, s == http.StatusGone,
@@ -74,7 +82,7 @@ func acknowledge(a answer, p Payload, format acknowledger) Outcome {
 		cause := fmt.Sprintf("the endpoint answered %d, but %v", a.status, err)
 		return Outcome{Verdict: Retry, Cause: cause, Hint: "is HEKA_ENDPOINT the ingest itself, and no portal or proxy in between?"}
 	}
-	return Outcome{Verdict: Acked, RejectedPoints: rejected, Cause: reason}
+	return Outcome{Verdict: Acked, RejectedPoints: rejected, Cause: firstLine([]byte(reason))}
 }
 
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -51,6 +52,8 @@ const (
 	// that DNS is asked again and load balancers can move a fleet.
 	connectionLife   = 8 * time.Minute
 	connectionJitter = 4 * time.Minute
+	// minSecret keeps a header such as "X-Tenant: a" from redacting every a.
+	minSecret = 4
 )
 
 // Client is the Sender that POSTs payloads over HTTP. Make one with NewClient.
@@ -60,6 +63,7 @@ type Client struct {
 	files   *tlsFiles
 	expiry  time.Time // when the transport is due for replacement
 	refused bool      // the last answer was 401 or 403
+	secrets []string  // header values of the last request
 }
 
 // NewClient returns a client. It reads the TLS files, and fails when they
@@ -69,6 +73,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c := &Client{cfg: cfg, files: newTLSFiles(cfg.TLS)}
 	c.http.CheckRedirect = sameHostOnly
 	if err := c.connectAnew(time.Now()); err != nil {
+		var configuration *configError
+		if errors.As(err, &configuration) {
+			err = fmt.Errorf("%w; %s", err, configuration.hint)
+		}
 		return nil, err
 	}
 	return c, nil
@@ -78,7 +86,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 func (c *Client) Send(ctx context.Context, p Payload) Outcome {
 	a := c.post(ctx, p)
 	c.refused = a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
-	return classify(a, p, c.cfg.Format)
+	o := classify(a, p, c.cfg.Format)
+	for _, secret := range c.secrets { // an answer may repeat them
+		o.Cause = strings.ReplaceAll(o.Cause, secret, "[redacted]")
+	}
+	return o
 }
 
 // Refreshed reports whether credentials or TLS files have changed.
@@ -90,10 +102,12 @@ func (c *Client) Refreshed() bool {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) post(ctx context.Context, p Payload) answer {
-	if now := time.Now(); c.files.changed() || now.After(c.expiry) {
+	if now := time.Now(); c.files.changed() {
 		if err := c.connectAnew(now); err != nil {
 			return answer{err: err}
 		}
+	} else if now.After(c.expiry) && c.connectAnew(now) != nil {
+		c.expiry = now.Add(connectionLife) // its error was told when the file changed
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -124,6 +138,12 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 	for name, value := range c.cfg.Headers {
 		request.Header.Set(name, value)
 	}
+	if c.cfg.Authorize != nil {
+		if err := c.cfg.Authorize(request.Header, c.refused); err != nil {
+			return nil, &configError{err: err, hint: "make the secret's file readable and not empty"}
+		}
+	}
+	c.secrets = secretsOf(request.Header)
 	request.Header.Set("Content-Type", c.cfg.Format.ContentType())
 	if p.Compression != CompressionNone {
 		request.Header.Set("Content-Encoding", string(p.Compression))
@@ -132,12 +152,23 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 	request.Header.Set("X-Idempotency-Key", p.ID)
 	request.Header.Set("X-Agent-Id", c.cfg.AgentID)
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
-	if c.cfg.Authorize != nil {
-		if err := c.cfg.Authorize(request.Header, c.refused); err != nil {
-			return nil, &configError{err: err, hint: "make the secret's file readable and not empty"}
+	return request, nil
+}
+
+// secretsOf lists the values that could be secrets of the headers so far, and
+// what follows a scheme such as "Bearer".
+func secretsOf(h http.Header) []string {
+	var secrets []string
+	for name := range h {
+		value := h.Get(name)
+		if _, token, ok := strings.Cut(value, " "); ok && len(token) >= minSecret {
+			secrets = append(secrets, token)
+		}
+		if len(value) >= minSecret {
+			secrets = append(secrets, value)
 		}
 	}
-	return request, nil
+	return secrets
 }
 
 // connectAnew replaces the transport: new connections, with the TLS files and

@@ -297,8 +297,8 @@ func TestUnusableTLSFilesAreAnErrorAtStart(t *testing.T) {
 	cfg := clientConfig(parse(t, "https://127.0.0.1:1"))
 	cfg.TLS.CAFile = filepath.Join(t.TempDir(), "missing.pem")
 	_, err := ship.NewClient(cfg)
-	if err == nil || !strings.Contains(ship.DescribeTLSError(err), "HEKA_TLS_CA_FILE") {
-		t.Errorf("NewClient = %v, hint %q", err, ship.DescribeTLSError(err))
+	if err == nil || !strings.Contains(err.Error(), "HEKA_TLS_CA_FILE") {
+		t.Errorf("NewClient = %v, want the variable to mend", err)
 	}
 }
 

@@ -18,7 +18,7 @@ func (s *Shipper) cutDue(now time.Time) bool {
 	switch {
 	case q.ticks == 0:
 		return false
-	case s.cutNow, q.points >= int64(s.cfg.BatchMaxPoints):
+	case s.cutNow, q.points >= int64(s.cfg.BatchMaxPoints), q.bytes >= s.queue.maxBytes/4:
 		return true
 	case s.nextCut.IsZero():
 		return q.ticks >= firstTicks
@@ -31,11 +31,8 @@ func (s *Shipper) cutDue(now time.Time) bool {
 func (s *Shipper) cut(now time.Time) {
 	s.cutNow = false
 	s.scheduleCut(now)
-	ticks, lost := s.queue.take()
-	for reason, points := range lost {
-		s.ledger.Lose(reason, points)
-	}
-	for _, t := range ticks {
+	before := s.seq
+	for _, t := range s.queue.take() {
 		for from := 0; ; {
 			if from = s.builder.add(t, from); from == len(t.points) {
 				break
@@ -44,6 +41,7 @@ func (s *Shipper) cut(now time.Time) {
 		}
 	}
 	s.seal()
+	s.machine.liveBatches = int(s.seq - before)
 }
 
 // scheduleCut sets the next cut after now. The first one takes its phase from

@@ -18,7 +18,7 @@
 //	paused: as down, for refusals that only a person can mend (credentials,
 //	        configuration); waits 1 to 15 minutes, or until a file changes
 //
-// Nothing is dropped for age or attempts. What is given up, at the memory
+// Nothing is dropped here for age or attempts. What is given up, at the memory
 // bound or by the backend's final refusal, is counted by reason in the Ledger
-// and shipped with every batch.
+// and shipped with every batch; so is what the spool evicts or lets expire.
 package ship

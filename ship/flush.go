@@ -2,38 +2,41 @@ package ship
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // flush is the end of Run: it makes the last ticks a batch, sends what is in
-// memory for as long as the backend takes it and the shutdown timeout lasts,
-// whatever the backoff says, and stores the rest.
+// memory for as long as the backend answers and the shutdown timeout lasts,
+// whatever the backoff says, and stores the rest. In strict order nothing is
+// sent past a backlog; that is the next start's.
 func (s *Shipper) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownTimeout)
 	defer cancel()
 	now := time.Now()
 	s.cut(now)
+	s.bound(now)
 	if s.cfg.Mode == SpoolAlways {
 		s.protect(now)
 	}
-	for taken := true; taken && ctx.Err() == nil; {
-		if s.inflight == nil {
-			if len(s.memory) == 0 {
-				break
-			}
-			s.send(ctx, time.Now(), s.memory[0], false)
-		}
-		taken = s.await(ctx)
+	answers := s.inflight == nil || s.await(ctx)
+	if s.cfg.FIFO && s.hasBacklog() {
+		answers = false
 	}
-	if s.inflight != nil {
-		s.await(ctx)
+	for _, h := range slices.Clone(s.memory) {
+		if !answers || ctx.Err() != nil {
+			break
+		}
+		s.send(ctx, time.Now(), h, false)
+		answers = s.await(ctx)
 	}
 	s.store()
 	s.publish()
 }
 
 // await settles the request under way, cancelling it when ctx ends, and
-// reports whether it was acknowledged.
+// reports whether the backend took or refused the batch: whether the next one
+// is worth a try.
 func (s *Shipper) await(ctx context.Context) bool {
 	var o Outcome
 	select {
@@ -43,7 +46,7 @@ func (s *Shipper) await(ctx context.Context) bool {
 		o = <-s.results
 	}
 	s.settle(time.Now(), o)
-	return o.Verdict == Acked
+	return o.Verdict == Acked || o.Verdict == Reject
 }
 
 // store spools whatever was not acknowledged. Where that fails too, the points
@@ -66,7 +69,6 @@ func (s *Shipper) store() {
 	}
 	if lost > 0 {
 		s.ledger.Lose(LostShutdown, lost)
-		s.log.Error().Int64("points", lost).
-			Msg("lost at shutdown: neither the backend nor the spool took them; set HEKA_SPOOL_DIR to a writable directory")
+		s.log.Error().Int64("points", lost).Msg("lost at shutdown: the backend did not take them, and there is no usable spool")
 	}
 }

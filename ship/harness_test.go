@@ -146,6 +146,15 @@ func (s *memorySpool) Pending() int64 {
 	return int64(len(s.entries))
 }
 
+func (s *memorySpool) MakeRoom() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errors.New("disk full")
+	}
+	return nil
+}
+
 func (s *memorySpool) setBroken(broken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -59,6 +59,12 @@ type machine struct {
 
 	drainAt    time.Time // no backlog batch before this
 	multiplier float64   // of the live rate, for the backlog
+	// liveBatches is how many the last cut made: the live rate is so many a
+	// batch interval.
+	liveBatches int
+	// drainFailures counts backlog requests that failed in a row, whatever
+	// became of live ones between them.
+	drainFailures int
 }
 
 func newMachine(rules Rules, rng *rand.Rand, now time.Time) *machine {
@@ -88,7 +94,8 @@ func (m *machine) mayDrain(now time.Time) bool { return !now.Before(m.drainAt) }
 
 // drained notes that a backlog batch is on its way.
 func (m *machine) drained(now time.Time) {
-	gap := time.Duration(float64(m.rules.BatchInterval) / m.multiplier)
+	rate := m.multiplier * float64(max(m.liveBatches, 1))
+	gap := time.Duration(float64(m.rules.BatchInterval) / rate)
 	m.drainAt = now.Add(m.uniform(gap*3/4, gap*5/4))
 }
 
@@ -96,6 +103,9 @@ func (m *machine) drained(now time.Time) {
 // It reports whether that ended an outage.
 func (m *machine) acked(now time.Time, backlog bool) (recovered bool) {
 	recovered = m.isDown()
+	if backlog {
+		m.drainFailures = 0
+	}
 	m.answered(now)
 	if backlog && !recovered {
 		m.multiplier = min(m.multiplier+drainStep, m.rules.DrainMultiplier)
@@ -111,9 +121,20 @@ func (m *machine) answered(now time.Time) {
 		return
 	}
 	m.phase = ramping
-	m.drainAt = now.Add(m.uniform(0, m.rules.BatchInterval))
+	m.drainAt = now.Add(m.drainWait())
 	m.backoff.Reset()
 	m.failures, m.pauses = 0, 0
+}
+
+// drainWait spreads the first backlog request after an outage over a batch
+// interval. When it is that request which fails, while live ones pass, each
+// further try waits twice as long.
+func (m *machine) drainWait() time.Duration {
+	if m.drainFailures < 2 {
+		return m.uniform(0, m.rules.BatchInterval)
+	}
+	wait := min(m.rules.BatchInterval<<min(m.drainFailures, 10), pauseMax)
+	return m.uniform(wait/2, wait)
 }
 
 // settled ends ramping: there is no backlog.
@@ -125,7 +146,10 @@ func (m *machine) settled() {
 
 // failed moves on after a request that was not acknowledged. It reports
 // whether that began an outage.
-func (m *machine) failed(now time.Time, o Outcome) (began bool) {
+func (m *machine) failed(now time.Time, o Outcome, backlog bool) (began bool) {
+	if backlog {
+		m.drainFailures++
+	}
 	if began = !m.isDown(); began {
 		m.since = now
 	}

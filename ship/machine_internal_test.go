@@ -28,7 +28,7 @@ func TestBackoffIsFullJitterAfterTheCap(t *testing.T) {
 		for seed := range uint64(400) {
 			m := newTestMachine(seed)
 			for range n + 1 {
-				m.failed(now, Outcome{})
+				m.failed(now, Outcome{}, false)
 			}
 			wait := m.until.Sub(now)
 			if wait < retryFloor || wait > most {
@@ -50,12 +50,12 @@ func TestBackoffStartsAnewAfterAnAck(t *testing.T) {
 	now := time.Unix(0, 0)
 	m := newTestMachine(1)
 	for range 20 {
-		m.failed(now, Outcome{})
+		m.failed(now, Outcome{}, false)
 	}
 	if !m.acked(now, false) || m.phase != ramping {
 		t.Errorf("an ack while down: phase %v, want ramping", m.phase)
 	}
-	m.failed(now, Outcome{})
+	m.failed(now, Outcome{}, false)
 	if wait := m.until.Sub(now); wait > time.Second {
 		t.Errorf("the first wait of the next outage is %v, want at most 1s", wait)
 	}
@@ -88,7 +88,7 @@ func TestRetryAfterIsClampedAndJittered(t *testing.T) {
 	for _, c := range cases {
 		for seed := range uint64(50) {
 			m := newTestMachine(seed)
-			m.failed(now, classify(answer{status: 503, header: c.header}, Payload{}, nil))
+			m.failed(now, classify(answer{status: 503, header: c.header}, Payload{}, nil), false)
 			if wait := m.until.Sub(now); wait < c.least || wait > c.max {
 				t.Errorf("%s: waits %v, want %v to %v", c.name, wait, c.least, c.max)
 			}
@@ -100,7 +100,7 @@ func TestPauseWaitsAMinuteThenLonger(t *testing.T) {
 	now := time.Unix(0, 0)
 	m := newTestMachine(1)
 	for n := range 10 {
-		m.failed(now, Outcome{Verdict: Pause})
+		m.failed(now, Outcome{Verdict: Pause}, false)
 		wait := m.until.Sub(now)
 		if wait < time.Minute || wait > 15*time.Minute {
 			t.Errorf("pause %d waits %v, want 1 to 15 minutes", n, wait)
@@ -114,7 +114,7 @@ func TestPauseWaitsAMinuteThenLonger(t *testing.T) {
 func TestDrainRateRisesAndIsHalvedOnOverload(t *testing.T) {
 	now := time.Unix(0, 0)
 	m := newTestMachine(1)
-	m.failed(now, Outcome{})
+	m.failed(now, Outcome{}, false)
 	m.acked(now, false)
 	gap := func() time.Duration {
 		var sum time.Duration
@@ -133,7 +133,7 @@ func TestDrainRateRisesAndIsHalvedOnOverload(t *testing.T) {
 	if got := gap(); got != 4*time.Second {
 		t.Errorf("the gap falls to %v, want a quarter of the batch interval", got)
 	}
-	m.failed(now, Outcome{Overload: true})
+	m.failed(now, Outcome{Overload: true}, false)
 	if got := gap(); got != 8*time.Second {
 		t.Errorf("the gap after an overload is %v, want twice as long", got)
 	}

@@ -5,6 +5,24 @@ import (
 	"time"
 )
 
+// heldOverhead is what a batch takes in memory beside its body.
+const heldOverhead = 128
+
+// remove drops a batch from memory.
+func (s *Shipper) remove(h *held) {
+	s.memory = slices.DeleteFunc(s.memory, func(other *held) bool {
+		return other.Epoch == h.Epoch && other.Seq == h.Seq
+	})
+}
+
+// forget drops a batch from memory and from the spool.
+func (s *Shipper) forget(h *held) {
+	s.remove(h)
+	if h.spooled {
+		s.spool.Ack(h.Epoch, h.Seq)
+	}
+}
+
 // protect moves batches to the spool when the mode says so. What cannot be
 // spooled stays in memory.
 func (s *Shipper) protect(now time.Time) {
@@ -40,29 +58,38 @@ func (s *Shipper) prune() {
 	})
 }
 
-// bound holds the memory bound: the oldest batches go first. What the spool
-// has is only forgotten; the rest is lost, and counted.
-func (s *Shipper) bound() {
-	for s.queue.state().bytes+s.inMemoryBytes() > s.queue.maxBytes {
-		oldest := s.oldestDroppable()
-		if oldest == nil {
+// bound holds the memory bound, with room for the next tick: the newest data
+// is worth most. The oldest batches go first: to the spool, even if that has to
+// evict older ones for them; what it has is only forgotten here. What it cannot
+// take is lost, and counted.
+func (s *Shipper) bound(now time.Time) {
+	for reason, points := range s.queue.takeLost() {
+		s.lose(now, reason, points)
+	}
+	q := s.queue.state()
+	over := func() bool { return q.bytes+q.next+s.inMemoryBytes() > s.queue.maxBytes }
+	if over() && s.spool != nil && s.spool.MakeRoom() == nil {
+		s.protect(now)
+	}
+	for over() {
+		i := slices.IndexFunc(s.memory, func(h *held) bool { return h != s.inflight })
+		if i < 0 {
 			break
 		}
-		if !oldest.spooled {
-			s.ledger.Lose(LostQueueFull, oldest.Items)
+		if oldest := s.memory[i]; !oldest.spooled {
+			s.lose(now, LostQueueFull, oldest.Items)
 		}
-		s.remove(oldest)
+		s.memory = slices.Delete(s.memory, i, i+1)
 	}
 	s.queue.hold(s.inMemoryBytes())
 }
 
-func (s *Shipper) oldestDroppable() *held {
-	for _, h := range s.memory {
-		if h != s.inflight {
-			return h
-		}
+// lose counts lost points, and says so when it is the memory bound's doing.
+func (s *Shipper) lose(now time.Time, reason string, points int64) {
+	s.ledger.Lose(reason, points)
+	if reason == LostQueueFull {
+		s.say.dropped(s.log, now, points)
 	}
-	return nil
 }
 
 func (s *Shipper) inMemoryBytes() int64 {
@@ -72,6 +99,3 @@ func (s *Shipper) inMemoryBytes() int64 {
 	}
 	return n
 }
-
-// heldOverhead is what a batch takes in memory beside its body.
-const heldOverhead = 128

@@ -32,7 +32,8 @@ type Queue struct {
 	bytes     int64            // of ticks
 	points    int64            // of ticks
 	held      int64            // bytes of batches held by the shipper
-	lost      map[string]int64 // points by reason, since the last take
+	next      int64            // bytes that the next tick is expected to take
+	lost      map[string]int64 // points by reason, since the last takeLost
 	overLimit int64            // the snapshot's count at the last Put
 	closed    bool
 }
@@ -57,7 +58,8 @@ func (q *Queue) Put(s *metric.Snapshot) {
 		q.overLimit = over
 	}
 	q.ticks = append(q.ticks, t)
-	q.bytes += t.sizeBytes()
+	q.next = t.sizeBytes()
+	q.bytes += q.next
 	q.points += int64(len(t.points))
 	for len(q.ticks) > 0 && q.bytes+q.held > q.maxBytes {
 		q.dropOldest()
@@ -95,26 +97,35 @@ type queued struct {
 	points int64
 	bytes  int64
 	held   int64
+	next   int64
 	closed bool
 }
 
 func (q *Queue) state() queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return queued{ticks: len(q.ticks), points: q.points, bytes: q.bytes, held: q.held, closed: q.closed}
+	return queued{ticks: len(q.ticks), points: q.points, bytes: q.bytes, held: q.held, next: q.next, closed: q.closed}
 }
 
-// take empties the queue and hands over the losses since the last take.
-func (q *Queue) take() (ticks []tick, lost map[string]int64) {
+// take empties the queue.
+func (q *Queue) take() []tick {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	ticks, q.ticks = q.ticks, nil
-	q.bytes, q.points = 0, 0
-	lost = q.lost
-	if len(lost) > 0 {
-		q.lost = make(map[string]int64)
+	ticks := q.ticks
+	q.ticks, q.bytes, q.points = nil, 0, 0
+	return ticks
+}
+
+// takeLost hands over the losses since the last call; nil when there are none.
+func (q *Queue) takeLost() map[string]int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.lost) == 0 {
+		return nil
 	}
-	return ticks, lost
+	lost := q.lost
+	q.lost = make(map[string]int64)
+	return lost
 }
 
 // hold tells the queue how many bytes of batches the shipper holds.

@@ -92,7 +92,8 @@ type Shipper struct {
 	requests chan request
 	results  chan Outcome
 	suspect  suspect
-	said     said
+	refusals int // in a row, of any batches
+	say      say
 }
 
 // request is one call of the sender.
@@ -123,7 +124,7 @@ func New(cfg Config, queue *Queue, encoder Encoder, sender Sender, spool Spool, 
 		spool:    spool,
 		ledger:   ledger,
 		log:      log,
-		builder:  newBuilder(cfg.BatchMaxPoints, cfg.BatchMaxBytes),
+		builder:  newBuilder(cfg.BatchMaxPoints, cfg.BatchMaxBytes, cfg.Resource),
 		compress: compress,
 		requests: make(chan request, 1),
 		results:  make(chan Outcome, 1),
@@ -167,7 +168,7 @@ func (s *Shipper) step(ctx context.Context, now time.Time) {
 		s.machine.retryNow(now)
 	}
 	s.protect(now)
-	s.bound()
+	s.bound(now)
 	if h, backlog := s.pick(now); h != nil {
 		s.send(ctx, now, h, backlog)
 	}
@@ -206,13 +207,16 @@ func (s *Shipper) pick(now time.Time) (h *held, backlog bool) {
 	if s.inflight != nil || now.Before(s.machine.until) {
 		return nil, false
 	}
+	if s.cfg.FIFO && !s.suspect.waits() && s.hasBacklog() {
+		if !s.machine.isDown() && !s.machine.mayDrain(now) {
+			return nil, false
+		}
+		if h, backlog = s.oldest(); h != nil {
+			return h, backlog
+		} // a spool that cannot be read does not hold up the rest
+	}
 	live := s.live()
 	switch {
-	case s.cfg.FIFO && !s.suspect.waits() && s.hasBacklog():
-		if s.machine.isDown() || s.machine.mayDrain(now) {
-			return s.oldest()
-		}
-		return nil, false
 	case live != nil:
 		return live, false
 	case s.machine.isDown() && len(s.memory) > 0:

@@ -33,6 +33,9 @@ type Spool interface {
 	Ack(epoch, seq uint64)
 	// Pending counts the entries that are not acknowledged.
 	Pending() int64
+	// MakeRoom is called when memory is full. It returns nil when Append is
+	// worth another try, for which it may have evicted the oldest entries.
+	MakeRoom() error
 }
 
 // Ledger counts lost points by reason, over the agent's life on its host.

@@ -52,11 +52,11 @@ func (b *statsBox) attempt(o Outcome) {
 	}
 }
 
-func (b *statsBox) delivered(now time.Time, h *held) {
+func (b *statsBox) delivered(now time.Time, h *held, points int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stats.DeliveredBatches++
-	b.stats.DeliveredPoints += h.Items
+	b.stats.DeliveredPoints += points
 	b.stats.LastDelivery = now
 	b.stats.Lag = max(now.Sub(time.UnixMilli(h.TimeMS)), 0)
 }

@@ -1,12 +1,14 @@
 package ship
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 )
@@ -119,18 +121,18 @@ func newTransport(files *tlsFiles) (*http.Transport, error) {
 		MaxIdleConns:           1,
 		MaxConnsPerHost:        1,
 		IdleConnTimeout:        idleTimeout,
+		OnProxyConnectResponse: refusedByProxy,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}, nil
 }
 
-// DescribeTLSError is the hint of an error that NewClient returned; empty
-// when it has none.
-func DescribeTLSError(err error) string {
-	var configuration *configError
-	if errors.As(err, &configuration) {
-		return configuration.hint
+// refusedByProxy gives a proxy that wants credentials the answer's own cause;
+// net/http would make it an error like any other.
+func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+	if response.StatusCode != http.StatusProxyAuthRequired {
+		return nil
 	}
-	return ""
+	return &configError{errors.New("the proxy answered 407 Proxy Authentication Required"), hintProxyAuth}
 }

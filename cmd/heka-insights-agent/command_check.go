@@ -22,12 +22,7 @@ func setupCheck(flags *flag.FlagSet) action {
 		if err := agent.Report(stdout, cfg, id); err != nil || !*connect {
 			return err
 		}
-		log, closer, err := agent.NewLogger(cfg.Log, stderr)
-		if err != nil {
-			return err
-		}
-		defer closer.Close()
-		report, err := agent.Connect(ctx, cfg, build(), log)
+		report, err := agent.Connect(ctx, cfg, build())
 		if err != nil {
 			return err
 		}

@@ -139,5 +139,5 @@ func (Native) Acknowledged(id string, points int64, body []byte) (rejected int64
 	if len(a.Rejected) == 0 {
 		return 0, "", nil
 	}
-	return max(points-a.Points, 0), a.Rejected[0].Reason, nil
+	return points - min(max(a.Points, 0), points), a.Rejected[0].Reason, nil
 }

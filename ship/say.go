@@ -1,0 +1,95 @@
+package ship
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// say writes the log lines of delivery, so that an outage of a day is a
+// handful of them and no fault makes more than one a minute of its kind.
+// Owned by Shipper.Run.
+type say struct {
+	cause         string
+	next, nextNew time.Time
+	told          bool // the outage under way was logged, so its end is too
+
+	refusals, rejections, drops pacer
+}
+
+// pacer lets one line a minute pass, and counts for all of them.
+type pacer struct {
+	next  time.Time
+	count int64
+}
+
+// add counts n. With ok it is time for a line, about total.
+func (p *pacer) add(now time.Time, n int64) (total int64, ok bool) {
+	p.count += n
+	if now.Before(p.next) {
+		return 0, false
+	}
+	total, p.count = p.count, 0
+	p.next = now.Add(time.Minute)
+	return total, true
+}
+
+// failed tells of an outage when it begins, after a minute, and whenever it is
+// twice as old; of a new cause, or a new outage, within a minute.
+func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m *machine, waiting int64) {
+	fresh := began || o.Cause != s.cause
+	if now.Before(s.next) && (!fresh || now.Before(s.nextNew)) {
+		return
+	}
+	outage := now.Sub(m.since)
+	s.cause, s.told = o.Cause, true
+	s.nextNew = now.Add(time.Minute)
+	s.next = now.Add(max(outage, time.Minute))
+	event := log.Warn()
+	if o.Verdict != Retry {
+		event = log.Error()
+	}
+	event = event.Str("cause", o.Cause)
+	if o.Hint != "" {
+		event = event.Str("hint", o.Hint)
+	}
+	if outage > 0 {
+		event = event.Stringer("outage", outage.Round(time.Second))
+	}
+	event.Int64("batches_waiting", waiting).
+		Stringer("retry_in", m.until.Sub(now).Round(10*time.Millisecond)).
+		Msg("delivery fails; batches wait and are sent again")
+}
+
+// recovered ends what failed told of.
+func (s *say) recovered(log zerolog.Logger, outage time.Duration, failures int, waiting int64) {
+	if !s.told {
+		return
+	}
+	s.told = false
+	log.Info().Int("failed_attempts", failures).Int64("batches_waiting", waiting).
+		Msgf("delivered again after %s", outage.Round(time.Second))
+}
+
+func (s *say) refused(log zerolog.Logger, now time.Time, h *held, o Outcome) {
+	if n, ok := s.refusals.add(now, 1); ok {
+		log.Warn().Int64("refusals", n).Str("batch", metric.BatchID(h.Epoch, h.Seq)).Str("cause", o.Cause).
+			Msg("the backend refused a batch; it is kept and tried again")
+	}
+}
+
+func (s *say) rejected(log zerolog.Logger, now time.Time, o Outcome) {
+	if n, ok := s.rejections.add(now, o.RejectedPoints); ok {
+		log.Warn().Int64("points", n).Str("reason", o.Cause).
+			Msg("the backend took batches but refused points of them for good")
+	}
+}
+
+func (s *say) dropped(log zerolog.Logger, now time.Time, points int64) {
+	if n, ok := s.drops.add(now, points); ok {
+		log.Error().Int64("points", n).Str("hint", "raise HEKA_QUEUE_MAX_BYTES, or give HEKA_SPOOL_DIR a disk").
+			Msg("memory is full: the oldest points are lost")
+	}
+}
