@@ -21,6 +21,9 @@
 //	          after 5, 10, 20, 40, 60, 60 … s: lock, probe,
 //	          records rewritten from memory, ledger
 //
+// The probe is as large as what was refused, up to 1 MiB, and its wait starts
+// anew only after two usable minutes: a nearly full disk does not flap.
+//
 // While it is unusable, Append returns ErrUnavailable and evicts nothing;
 // Oldest and Ack go on as far as the disk can be read.
 //

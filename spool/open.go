@@ -124,5 +124,6 @@ func (s *Spool) install(led ledger, segs []*segment) {
 			s.retire(seg)
 		}
 	}
-	s.cause, s.mounted = nil, true
+	s.up()
+	s.mounted = true
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -15,9 +16,16 @@ const (
 	// maxOwed bounds the copies in memory that wait for an fsync.
 	maxOwed = 1 << 20
 
-	probeMin   = 5 * time.Second
-	probeMax   = 60 * time.Second
-	probeBytes = 4096
+	// The wait before a probe; it starts anew once the disk has been usable for
+	// longer than steady.
+	probeMin = 5 * time.Second
+	probeMax = 60 * time.Second
+	steady   = 2 * probeMax
+
+	// A probe writes as much as was refused, within these bounds: a page may
+	// fit where a record does not.
+	probeBytes    = 4 << 10
+	maxProbeBytes = 1 << 20
 )
 
 // Everything in this file may wait for the device. It runs with slow held and
@@ -59,11 +67,13 @@ func (s *Spool) retry() {
 	}
 	s.mu.Lock()
 	defer s.unlock()
-	if err != nil {
+	switch {
+	case err == nil:
+	case s.cause == nil:
 		s.down(err)
+	default:
 		s.cause = err
-		s.probeAt = time.Now().Add(s.backoff)
-		s.backoff = min(2*s.backoff, probeMax)
+		s.postpone()
 	}
 }
 
@@ -182,7 +192,7 @@ func (s *Spool) repair() error {
 			s.cut(seg)
 		}
 	}
-	s.cause, s.blind = nil, false
+	s.up()
 	return nil
 }
 
@@ -203,14 +213,19 @@ func (s *Spool) probe() error {
 		s.ledgerEdits++
 		s.mu.Unlock()
 	}
-	if err := s.checkFree(probeBytes); err != nil {
+	s.mu.Lock()
+	b := make([]byte, min(max(s.refused, probeBytes), maxProbeBytes))
+	s.mu.Unlock()
+	if err := s.checkFree(int64(len(b))); err != nil {
 		return err
 	}
 	f, err := s.disk.Create(probeName)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(make([]byte, probeBytes), 0)
+	// Not zeros, which some file systems keep without taking any space.
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	_, err = f.WriteAt(b, 0)
 	if err == nil {
 		err = s.sync(f)
 	}

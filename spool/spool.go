@@ -77,6 +77,8 @@ type Spool struct {
 	closed  bool
 	probeAt time.Time
 	backoff time.Duration // until the probe after the next
+	usable  time.Time     // since when, or when it last was
+	refused int64         // bytes of the largest append refused since then
 
 	segs    []*segment // by age; the last one may be active
 	active  *segment   // takes appends; nil until there are any
@@ -124,12 +126,28 @@ func open(cfg Config, disk fileSystem) *Spool {
 	return s
 }
 
-// down makes the spool unusable until a probe passes; mu is held.
+// down makes the spool unusable until a probe passes; mu is held. A disk that
+// was usable only for a while is probed as rarely as before.
 func (s *Spool) down(cause error) {
-	if s.cause == nil {
-		s.cause, s.backoff = cause, probeMin
-		s.probeAt = time.Now().Add(s.backoff)
+	if s.cause != nil {
+		return
 	}
+	if s.backoff == 0 || time.Since(s.usable) > steady {
+		s.backoff = probeMin
+	}
+	s.cause = cause
+	s.postpone()
+}
+
+// postpone sets when the next probe is due; mu is held.
+func (s *Spool) postpone() {
+	s.probeAt = time.Now().Add(s.backoff)
+	s.backoff = min(2*s.backoff, probeMax)
+}
+
+// up makes the spool usable; mu is held.
+func (s *Spool) up() {
+	s.cause, s.blind, s.refused, s.usable = nil, false, 0, time.Now()
 }
 
 // unlock releases mu and tells Notify what changed.

@@ -45,8 +45,9 @@ func (s *Spool) Append(r Record) error {
 	b := s.buffer(int(need))
 	copy(b[headerBytes:], r.Payload)
 	if err := s.put(&h, b); err != nil {
-		s.down(err)
 		defer s.unlock()
+		s.down(err)
+		s.refused = max(s.refused, need)
 		return s.unavailable()
 	}
 	owed := s.owed
@@ -82,6 +83,9 @@ func (s *Spool) admit(need int64) error {
 		if err := s.checkFree(need); err != nil {
 			s.down(err)
 		}
+	}
+	if s.cause != nil {
+		s.refused = max(s.refused, need)
 	}
 	return s.unavailable()
 }

@@ -1,0 +1,85 @@
+package spool
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// refusals runs a spool on a disk with little room for ten minutes, offers it a
+// record each second, and returns when it was told that the disk is usable.
+func refusals(t *testing.T, room int64, size int) (usable []time.Duration) {
+	const reserve = 1 << 20
+	began := time.Now()
+	notify := func(cause error) {
+		if cause == nil {
+			usable = append(usable, time.Since(began))
+		}
+	}
+	s, d := testSpool(t, t.TempDir(), Config{MinFree: reserve, Notify: notify})
+	d.set(func() { d.free = reserve + room })
+	ctx, stop := context.WithCancel(background)
+	go func() { _ = s.Run(ctx) }()
+	r := rec(1, size)
+	for range 600 {
+		unavailable(t, s.Append(r), errLowSpace)
+		time.Sleep(time.Second)
+	}
+	told := usable
+	d.set(func() { d.free = 1 << 40 })
+	time.Sleep(probeMax + time.Second)
+	must(t, s.Append(r))
+	stop()
+	synctest.Wait()
+	return told
+}
+
+// TestProbeNeedsRoomForTheRecord has a disk with room for a page, and not for
+// the record that waits, stay unusable.
+func TestProbeNeedsRoomForTheRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if usable := refusals(t, 2*probeBytes, 4*probeBytes); len(usable) != 0 {
+			t.Errorf("a disk without room for the record was usable after %v", usable)
+		}
+	})
+}
+
+// TestProbesBecomeRareOnADiskThatKeepsFailing lets each probe pass and each
+// record fail.
+func TestProbesBecomeRareOnADiskThatKeepsFailing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		usable := refusals(t, maxProbeBytes, 2*maxProbeBytes)
+		if len(usable) < 5 {
+			t.Fatalf("usable after %v, want each probe to pass", usable)
+		}
+		for i, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, probeMax} {
+			last := time.Duration(0)
+			if i > 0 {
+				last = usable[i-1]
+			}
+			// Run looks once a second, and the next record comes a second later.
+			if wait := usable[i] - last; wait < want || wait > want+2*time.Second {
+				t.Errorf("probe %d after %v, want about %v", i, wait, want)
+			}
+		}
+	})
+}
+
+// TestProbesStartAnew probes a disk that was usable for long soon again.
+func TestProbesStartAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d := testSpool(t, t.TempDir(), Config{MinFree: 1 << 20})
+		for range 3 {
+			d.free = 1
+			unavailable(t, s.Append(rec(1, 100)), errLowSpace)
+			if wait := time.Until(s.probeAt); wait != probeMin {
+				t.Fatalf("first probe in %v, want %v", wait, probeMin)
+			}
+			s.retry()
+			d.free = 1 << 30
+			s.retry()
+			time.Sleep(steady + time.Second)
+		}
+	})
+}
