@@ -67,7 +67,8 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent/e2e
 
 .PHONY: soak
-soak: compiler ## what takes longer than make test: fuzzing, SOAK each (default 5m)
+soak: compiler ## what takes longer than make test: 1,000 chaos runs, and fuzzing, SOAK each (default 5m)
+	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds 1000
 	for target in ./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode; do \
 	go test -run '^$$' -fuzz "$${target#*:}" -fuzztime $(or $(SOAK),5m) "$${target%:*}"; done
 

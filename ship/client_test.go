@@ -2,17 +2,9 @@ package ship_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,76 +17,6 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
-
-// authority makes certificates for a test.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{t, cert, key}
-}
-
-func (a *authority) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-}
-
-// issue returns a certificate and key in PEM for 127.0.0.1 or a DNS name.
-func (a *authority) issue(name string, notAfter time.Time) (certPEM, keyPEM []byte) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{name}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
-}
-
-func (a *authority) pair(name string, notAfter time.Time) tls.Certificate {
-	pair, err := tls.X509KeyPair(a.issue(name, notAfter))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pair
-}
 
 // serve starts an HTTPS server with the given certificate; http2 as asked.
 func serve(t *testing.T, config *tls.Config, http2 bool, handler http.Handler) *url.URL {
@@ -186,119 +108,6 @@ func TestRequestIsWhatTheWireFormatSays(t *testing.T) {
 		if got.Method != http.MethodPost || got.URL.Path != "/v1/batches" || string(body) != "body" {
 			t.Errorf("%s %s %q", got.Method, got.URL.Path, body)
 		}
-	}
-}
-
-func TestWrongCertificatesNameTheCauseAndTheVariable(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	caFile := write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.pem())
-	hour := time.Now().Add(time.Hour)
-	cases := []struct {
-		name   string
-		server tls.Certificate
-		change func(c *ship.ClientConfig)
-		want   ship.Verdict
-		says   string
-	}{
-		{"good", ca.pair("127.0.0.1", hour), nil, ship.Acked, ""},
-		{"unknown authority", other.pair("127.0.0.1", hour), nil, ship.Pause, "HEKA_TLS_CA_FILE"},
-		{"wrong name", ca.pair("elsewhere.example", hour), nil, ship.Pause, "HEKA_TLS_SERVER_NAME"},
-		{"server name set", ca.pair("elsewhere.example", hour), func(c *ship.ClientConfig) { c.TLS.ServerName = "elsewhere.example" }, ship.Acked, ""},
-		{"expired", ca.pair("127.0.0.1", time.Now().Add(-time.Hour)), nil, ship.Pause, "expired"},
-		{"verification off", other.pair("127.0.0.1", hour), func(c *ship.ClientConfig) { c.TLS.InsecureSkipVerify = true }, ship.Acked, ""},
-		{"plain text", ca.pair("127.0.0.1", hour), func(c *ship.ClientConfig) {
-			c.Endpoint = parse(t, strings.Replace(c.Endpoint.String(), "https", "http", 1))
-		}, ship.Reject, "400"},
-	}
-	for _, c := range cases {
-		cfg := clientConfig(serve(t, &tls.Config{Certificates: []tls.Certificate{c.server}}, false, http.HandlerFunc(acknowledges)))
-		cfg.TLS.CAFile = caFile
-		if c.change != nil {
-			c.change(&cfg)
-		}
-		o := send(t, cfg)
-		if said := o.Cause + " " + o.Hint; o.Verdict != c.want || !strings.Contains(said, c.says) {
-			t.Errorf("%s: verdict %v, %q; want %v with %q", c.name, o.Verdict, said, c.want, c.says)
-		}
-	}
-}
-
-func TestTLSToAPlainServerSaysSo(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(acknowledges))
-	t.Cleanup(server.Close)
-	o := send(t, clientConfig(parse(t, strings.Replace(server.URL, "http:", "https:", 1))))
-	if o.Verdict != ship.Pause || !strings.Contains(o.Cause, "does not speak TLS") {
-		t.Errorf("%+v", o)
-	}
-}
-
-// Rotating the authority and the client's certificate needs no restart.
-func TestTLSFilesAreReadAgainWhenTheyChange(t *testing.T) {
-	old, next := newAuthority(t), newAuthority(t)
-	hour := time.Now().Add(time.Hour)
-	both := x509.NewCertPool()
-	both.AddCert(old.cert)
-	both.AddCert(next.cert)
-	serving := old.pair("127.0.0.1", hour)
-	var client string
-	endpoint := serve(t, &tls.Config{
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return &tls.Config{
-				Certificates: []tls.Certificate{serving},
-				ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: both,
-			}, nil
-		},
-	}, false, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		client = r.TLS.PeerCertificates[0].Subject.CommonName
-		w.Header().Set("Connection", "close")
-		acknowledges(w, r)
-	}))
-	dir := t.TempDir()
-	cfg := clientConfig(endpoint)
-	cfg.TLS = ship.TLSConfig{
-		CAFile: filepath.Join(dir, "ca.pem"), CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"),
-	}
-	install := func(a *authority, name string) {
-		cert, key := a.issue(name, hour)
-		write(t, cfg.TLS.CAFile, a.pem())
-		write(t, cfg.TLS.CertFile, cert)
-		write(t, cfg.TLS.KeyFile, key)
-	}
-	install(old, "first")
-	c, err := ship.NewClient(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if o := c.Send(t.Context(), payload()); o.Verdict != ship.Acked || client != "first" {
-		t.Fatalf("before: %+v from %q", o, client)
-	}
-	serving = next.pair("127.0.0.1", hour)
-	if o := c.Send(t.Context(), payload()); o.Verdict != ship.Pause {
-		t.Fatalf("new authority, old files: %+v, want a pause", o)
-	}
-	if c.Refreshed() {
-		t.Error("refreshed before the files changed")
-	}
-	install(next, "second, longer")
-	if !c.Refreshed() {
-		t.Error("not refreshed after the files changed")
-	}
-	if o := c.Send(t.Context(), payload()); o.Verdict != ship.Acked || client != "second, longer" {
-		t.Errorf("after: %+v from %q", o, client)
-	}
-	write(t, cfg.TLS.CAFile, []byte("no certificate"))
-	if o := c.Send(t.Context(), payload()); o.Verdict != ship.Pause || !strings.Contains(o.Hint, "HEKA_TLS_CA_FILE") {
-		t.Errorf("broken authority file: %+v", o)
-	}
-}
-
-func TestUnusableTLSFilesAreAnErrorAtStart(t *testing.T) {
-	cfg := clientConfig(parse(t, "https://127.0.0.1:1"))
-	cfg.TLS.CAFile = filepath.Join(t.TempDir(), "missing.pem")
-	_, err := ship.NewClient(cfg)
-	if err == nil || !strings.Contains(err.Error(), "HEKA_TLS_CA_FILE") {
-		t.Errorf("NewClient = %v, want the variable to mend", err)
 	}
 }
 
@@ -406,6 +215,41 @@ func TestARefusedCredentialIsReadAnew(t *testing.T) {
 	for i, want := range []ship.Verdict{ship.Pause, ship.Acked, ship.Pause} {
 		if o := client.Send(t.Context(), payload()); o.Verdict != want {
 			t.Errorf("request %d: %+v, want verdict %v", i, o, want)
+		}
+	}
+}
+
+// Whatever an answer says, no secret gets into what is logged, and no loss is
+// counted that cannot be.
+func TestHostileWordsOfABackend(t *testing.T) {
+	const key = "s3cr3t-value"
+	cases := []struct {
+		name   string
+		answer http.HandlerFunc
+	}{
+		{"401 repeats the key", func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "invalid: "+r.Header.Get("X-Api-Key"), http.StatusUnauthorized)
+		}},
+		{"400 repeats the header", func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "you sent "+r.Header.Get("Authorization"), http.StatusBadRequest)
+		}},
+		{"long reason, negative points", func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"batch_id":%q,"points":-1000000,"rejected":[{"series":0,"reason":"%s"}]}`,
+				r.Header.Get("Idempotency-Key"), strings.Repeat("x", 50000))
+		}},
+	}
+	for _, c := range cases {
+		server := httptest.NewServer(c.answer)
+		cfg := clientConfig(parse(t, server.URL))
+		cfg.Authorize = func(h http.Header, _ bool) error {
+			h.Set("X-Api-Key", key)
+			h.Set("Authorization", "Bearer "+key)
+			return nil
+		}
+		o := send(t, cfg)
+		server.Close()
+		if strings.Contains(o.Cause+o.Hint, key) || len(o.Cause) > 300 || o.RejectedPoints > payload().Points {
+			t.Errorf("%s: %d of %d points rejected, %q", c.name, o.RejectedPoints, payload().Points, o.Cause)
 		}
 	}
 }

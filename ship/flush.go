@@ -20,7 +20,7 @@ func (s *Shipper) flush(ctx context.Context) {
 		s.protect(now)
 	}
 	answers := s.inflight == nil || s.await(ctx)
-	if s.cfg.FIFO && s.hasBacklog() {
+	if s.cfg.FIFO && s.spooled() != nil {
 		answers = false
 	}
 	for _, h := range slices.Clone(s.memory) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,10 @@ import (
 
 const interval = 5 * time.Second
 
-var counterDesc = &metric.Desc{Name: "test.ticks", Unit: "{ticks}", Kind: metric.Counter}
+var (
+	counterDesc = &metric.Desc{Name: "test.ticks", Unit: "{ticks}", Kind: metric.Counter}
+	padDesc     = &metric.Desc{Name: "test.pad", Unit: "1"}
+)
 
 // backend is a Sender that decodes what it is sent. Its behaviour may change
 // during a test; by default it accepts everything at once.
@@ -27,6 +31,7 @@ type backend struct {
 	mu        sync.Mutex
 	answer    func(p ship.Payload) ship.Outcome
 	delay     time.Duration
+	rejects   int64 // points of each batch
 	refreshed bool
 	accepted  []arrival // each batch once, in order of arrival
 	seen      map[string]bool
@@ -67,7 +72,7 @@ func (b *backend) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 		b.seen[p.ID] = true
 		b.accepted = append(b.accepted, arrival{time.Now(), batch})
 	}
-	return ship.Outcome{Verdict: ship.Acked}
+	return ship.Outcome{Verdict: ship.Acked, RejectedPoints: b.rejects}
 }
 
 func (b *backend) Refreshed() bool {
@@ -91,8 +96,13 @@ func (b *backend) ticks() []int64 {
 	defer b.mu.Unlock()
 	var got []int64
 	for _, a := range b.accepted {
-		for _, v := range a.batch.Series[0].Values {
-			got = append(got, v.Int64())
+		for _, column := range a.batch.Series {
+			if column.Name != counterDesc.Name {
+				continue
+			}
+			for _, v := range column.Values {
+				got = append(got, v.Int64())
+			}
 		}
 	}
 	slices.Sort(got)
@@ -199,13 +209,19 @@ func config() ship.Config {
 // start runs a shipper; call it inside of a bubble.
 func start(t *testing.T, cfg ship.Config, queueBytes int64) *rig {
 	t.Helper()
+	return startWith(t, cfg, queueBytes, nil)
+}
+
+// startWith takes another spool than the rig's own.
+func startWith(t *testing.T, cfg ship.Config, queueBytes int64, other ship.Spool) *rig {
+	t.Helper()
 	r := &rig{
 		t: t, backend: &backend{seen: make(map[string]bool)}, spool: &memorySpool{}, ledger: &ship.MemoryLedger{},
 		queue: ship.NewQueue(queueBytes), snapshot: metric.NewSnapshot(0),
 		log: &bytes.Buffer{}, done: make(chan struct{}),
 	}
-	var spool ship.Spool
-	if cfg.Mode != ship.SpoolOff {
+	spool := other
+	if spool == nil && cfg.Mode != ship.SpoolOff {
 		spool = r.spool
 	}
 	shipper, err := ship.New(cfg, r.queue, encode.Native{}, r.backend, spool, r.ledger, zerolog.New(zerolog.SyncWriter(r.log)))
@@ -224,19 +240,27 @@ func start(t *testing.T, cfg ship.Config, queueBytes int64) *rig {
 }
 
 // tick puts one point, numbered from 1.
-func (r *rig) tick() {
+func (r *rig) tick() { r.wideTick(1, 0) }
+
+// wideTick puts a tick of several points, with the wall clock off by skew.
+func (r *rig) wideTick(points int, skew time.Duration) {
 	r.produced++
-	r.snapshot.Reset(time.Now().UnixMilli())
+	r.snapshot.Reset(time.Now().Add(skew).UnixMilli())
 	r.snapshot.Int(counterDesc, r.produced)
+	for i := 1; i < points; i++ {
+		r.snapshot.Int(padDesc, r.produced*7919+int64(i), metric.L("n", strconv.Itoa(i)))
+	}
 	r.queue.Put(r.snapshot)
 	synctest.Wait()
 }
 
 // run ticks every interval for d.
-func (r *rig) run(d time.Duration) {
+func (r *rig) run(d time.Duration) { r.runWide(d, 1) }
+
+func (r *rig) runWide(d time.Duration, points int) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		time.Sleep(interval)
-		r.tick()
+		r.wideTick(points, 0)
 	}
 }
 

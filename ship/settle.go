@@ -63,8 +63,9 @@ func (s *Shipper) acked(now time.Time, h *held, o Outcome) {
 	}
 	failures := s.machine.failures
 	if s.machine.acked(now, s.backlog) {
-		s.cutNow = true
-		s.say.recovered(s.log, now.Sub(s.machine.since), failures, s.waiting())
+		outage := now.Sub(s.machine.since)
+		s.cutNow = outage >= s.cfg.Rules.BatchInterval
+		s.say.recovered(s.log, outage, failures, s.waiting())
 	}
 }
 

@@ -241,10 +241,8 @@ func (s *Shipper) live() *held {
 // oldest returns the head of the backlog: the spool's, then memory's. Finding
 // none ends ramping.
 func (s *Shipper) oldest() (h *held, backlog bool) {
-	if s.spool != nil {
-		if e, ok := s.spool.Oldest(); ok {
-			return &held{Entry: e, spooled: true, late: true}, true
-		}
+	if h := s.spooled(); h != nil {
+		return h, true
 	}
 	for _, h := range s.memory {
 		if h.late {
@@ -253,6 +251,18 @@ func (s *Shipper) oldest() (h *held, backlog bool) {
 	}
 	s.machine.settled()
 	return nil, false
+}
+
+// spooled returns the oldest batch of the spool that can be read, or nil.
+func (s *Shipper) spooled() *held {
+	if s.spool == nil {
+		return nil
+	}
+	e, ok := s.spool.Oldest()
+	if !ok {
+		return nil
+	}
+	return &held{Entry: e, spooled: true, late: true}
 }
 
 func (s *Shipper) hasBacklog() bool {
