@@ -122,3 +122,22 @@ func TestLedgerBeforeRemoval(t *testing.T) {
 		t.Errorf("ledger says %d evicted (%v)", l.totals.evicted, err)
 	}
 }
+
+// TestLedgerSparesItsNewestSlot has the write after a removal that failed go to
+// the other slot: were it torn in place, the count of what did get removed
+// would be gone.
+func TestLedgerSparesItsNewestSlot(t *testing.T) {
+	s, d := testSpool(t, t.TempDir(), Config{MaxBytes: 3500})
+	appendAll(t, s, 1, 3, 900)
+	must(t, s.Sync(background))
+	d.removeErr = syscall.EPERM
+	unavailable(t, s.Append(rec(4, 900)), syscall.EPERM)
+	before, err := readLedger(d)
+	must(t, err)
+	s.retry()
+	after, err := readLedger(d)
+	must(t, err)
+	if after.generation != before.generation+1 || after.totals != before.totals {
+		t.Errorf("generation %d %+v was followed by %d %+v", before.generation, before.totals, after.generation, after.totals)
+	}
+}

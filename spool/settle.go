@@ -325,6 +325,10 @@ func (s *Spool) sweepSome() (more bool, err error) {
 	if err := s.writeLedger(&l); err != nil {
 		return false, fmt.Errorf("write ledger: %w", err)
 	}
+	s.mu.Lock()
+	// Whatever comes next, the next write must spare this slot.
+	s.ledger.generation = l.generation
+	s.mu.Unlock()
 	if err := s.remove(gone); err != nil {
 		return false, err
 	}
@@ -335,7 +339,7 @@ func (s *Spool) sweepSome() (more bool, err error) {
 		s.used -= seg.size
 	}
 	s.retired = slices.Delete(s.retired, 0, len(gone))
-	s.ledger.generation, s.ledgerSaved = l.generation, edits
+	s.ledgerSaved = edits
 	return len(s.retired) > 0, nil
 }
 
