@@ -138,6 +138,9 @@ func readLedger(disk fileSystem) (ledger, error) {
 // writeLedger writes l over the older slot and makes it durable. A file that is
 // not there yet is made with both slots. slow is held.
 func (s *Spool) writeLedger(l *ledger) error {
+	if !s.lock.Held() {
+		return errLost // another process may have made the directory anew
+	}
 	f, err := s.disk.Create(ledgerName)
 	if err != nil {
 		return err

@@ -141,3 +141,32 @@ func TestLedgerSparesItsNewestSlot(t *testing.T) {
 		t.Errorf("generation %d %+v was followed by %d %+v", before.generation, before.totals, after.generation, after.totals)
 	}
 }
+
+// TestReplacedDirectory has a spool whose directory another process made anew
+// touch nothing in it, and go on when that one is gone.
+func TestReplacedDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s, _ := testSpool(t, dir, Config{})
+	must(t, os.RemoveAll(dir))
+	other, _ := testSpool(t, dir, Config{})
+	must(t, other.Append(rec(1, 100)))
+	other.Lose("theirs", 5)
+	must(t, other.Sync(background))
+	want := files(t, dir, "")
+
+	unavailable(t, s.Append(rec(2, 100)), errLost)
+	s.Lose("ours", 7)
+	s.retry()
+	unavailable(t, s.Append(rec(2, 100)), errLocked)
+	if got := files(t, dir, ""); !slices.Equal(got, want) {
+		t.Errorf("the directory of the other holds %v, want %v", got, want)
+	}
+	if l, err := readLedger(osFS(dir)); err != nil || l.losses["theirs"] != 5 || l.losses["ours"] != 0 {
+		t.Errorf("the ledger of the other says %v (%v)", l.losses, err)
+	}
+
+	must(t, other.Close(background))
+	s.retry()
+	must(t, s.Append(rec(2, 100)))
+	checkBalance(t, s)
+}

@@ -18,6 +18,7 @@ var (
 
 	errLocked   = errors.New("another process holds the lock")
 	errLowSpace = errors.New("free space is below the minimum")
+	errLost     = errors.New("the directory was removed or replaced")
 	errClosed   = errors.New("closed")
 )
 
@@ -66,7 +67,8 @@ type Spool struct {
 	// slow is held across calls that may take long: fsync, directory changes,
 	// the ledger, probes. It is taken before mu, never while mu is held.
 	slow sync.Mutex
-	// lock is guarded by slow; nil until this process owns the directory.
+	// lock is nil until this process owns the directory. It changes with slow
+	// held and while the disk is unusable; either guards it.
 	lock lock
 
 	mu sync.Mutex

@@ -55,5 +55,5 @@ func freeBytes(path string) (int64, error) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return 0, fmt.Errorf("statfs %s: %w", path, err)
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil //nolint:unconvert // Bsize is 32 bits wide on some machines
+	return int64(st.Bavail) * int64(st.Frsize), nil //nolint:unconvert // Frsize is 32 bits wide on some machines
 }

@@ -160,6 +160,9 @@ func (s *Spool) grow(seg *segment, n int64) {
 }
 
 func (s *Spool) newSegment() error {
+	if !s.lock.Held() {
+		return errLost
+	}
 	seg := &segment{segmentID: segmentID{s.next, rand.Uint32()}}
 	f, err := s.disk.Create(seg.name())
 	if err != nil {
