@@ -26,6 +26,7 @@ type parts struct {
 	queue     *ship.Queue
 	shipper   *ship.Shipper
 	spool     *spool.Spool // nil with HEKA_SPOOL_MODE=off and on the console
+	durable   *durable     // spool, as the shipper sees it
 	close     func()
 	log       zerolog.Logger
 }
@@ -92,7 +93,7 @@ func (p *parts) report(what string, err error) {
 func (p *parts) stopped() {
 	stopped := p.log.Info().Int64("delivered_batches", p.shipper.Stats().DeliveredBatches)
 	if p.spool != nil {
-		stopped = stopped.Int64("batches_spooled", p.spool.Stats().Records)
+		stopped = stopped.Int64("batches_spooled", p.durable.Pending())
 	}
 	stopped.Msg("stopped")
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -27,19 +28,39 @@ func consoleFormat(out io.Writer) string {
 
 // console is a Sender that prints batches instead of sending them.
 type console struct {
-	out    io.Writer
-	format string
-	err    error // of the last Send
+	out     io.Writer
+	format  string
+	printed chan error // the answer of the print under way; nil when there is none
+	err     error      // of the last print
 }
 
 func newConsole(out io.Writer, format string) *console { return &console{out: out, format: format} }
 
-// Send prints one batch: a line of JSON, or its newest values as Prometheus text.
-func (c *console) Send(_ context.Context, p ship.Payload) ship.Outcome {
-	if c.err = c.print(p.Body); c.err != nil {
+// Send prints one batch: a line of JSON, or its newest values as Prometheus
+// text. When nobody reads what is printed, the batch after it has to wait.
+func (c *console) Send(ctx context.Context, p ship.Payload) ship.Outcome {
+	if c.printed != nil { // an earlier batch, given up for the time being
+		c.wait(ctx)
+	}
+	if c.printed == nil {
+		c.printed = make(chan error, 1)
+		go func(printed chan<- error) { printed <- c.print(p.Body) }(c.printed)
+		c.wait(ctx)
+	}
+	if c.err != nil {
 		return ship.Outcome{Verdict: ship.Retry, Cause: c.err.Error()}
 	}
 	return ship.Outcome{Verdict: ship.Acked}
+}
+
+// wait waits for the print under way, at most until ctx is done.
+func (c *console) wait(ctx context.Context) {
+	select {
+	case c.err = <-c.printed:
+		c.printed = nil
+	case <-ctx.Done():
+		c.err = errors.New("nobody reads the output")
+	}
 }
 
 // Refreshed is false: the console reads no files.

@@ -47,8 +47,8 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 	var ledger ship.Ledger = &ship.MemoryLedger{}
 	if cfg.Exporter != "console" && cfg.Spool.Mode != string(ship.SpoolOff) {
 		p.spool = openSpool(cfg.Spool, log)
-		durable := &durable{spool: p.spool}
-		store, ledger = durable, durable
+		p.durable = newDurable(p.spool)
+		store, ledger = p.durable, p.durable
 	}
 	shipping := shipConfig(cfg, id, build, bootMS)
 	p.shipper, err = ship.New(shipping, p.queue, encode.Native{}, sender, store, ledger, log)
@@ -126,9 +126,6 @@ func newEpoch() uint64 {
 	return max(binary.LittleEndian.Uint64(raw[:]), 1)
 }
 
-// durable is the spool as the shipper sees it: its queue and its ledger.
-type durable struct{ spool *spool.Spool }
-
 // openSpool never fails: an unusable directory is the spool's own to report.
 func openSpool(cfg SpoolConfig, log zerolog.Logger) *spool.Spool {
 	config := spool.Config{
@@ -150,34 +147,4 @@ func openSpool(cfg SpoolConfig, log zerolog.Logger) *spool.Spool {
 	}
 	_ = config.Fsync.UnmarshalText([]byte(cfg.Fsync)) // LoadConfig has checked it
 	return spool.Open(config)
-}
-
-// Append stores a batch.
-func (d *durable) Append(e ship.Entry) error { return d.spool.Append(spool.Record(e)) }
-
-// Oldest returns the oldest batch that can be read.
-func (d *durable) Oldest() (ship.Entry, bool) {
-	record, err := d.spool.Oldest()
-	return ship.Entry(record), err == nil
-}
-
-// Ack forgets a batch.
-func (d *durable) Ack(epoch, seq uint64) { d.spool.Ack(epoch, seq) }
-
-// Pending counts batches.
-func (d *durable) Pending() int64 { return d.spool.Stats().Records }
-
-// MakeRoom makes room for Append if it can.
-func (d *durable) MakeRoom() error { return d.spool.MakeRoom() }
-
-// Lose counts lost points.
-func (d *durable) Lose(reason string, points int64) { d.spool.Lose(reason, points) }
-
-// Losses returns all counts.
-func (d *durable) Losses() []metric.Loss {
-	var out []metric.Loss
-	for _, l := range d.spool.Losses() {
-		out = append(out, metric.Loss(l))
-	}
-	return out
 }
