@@ -55,8 +55,9 @@ func (g *guard) collect(ctx context.Context, w *worker, s *metric.Snapshot, budg
 func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget time.Duration) error {
 	if g.stuck != nil {
 		select {
-		case <-g.stuck: // too old to be used
+		case <-g.stuck: //nolint:errcheck // as its points, too old to be used or counted
 			g.stuck = nil
+			g.dropped = g.own.OverLimit()
 		default:
 			return errStuck
 		}
@@ -115,7 +116,7 @@ func (w *worker) stop() {
 		return
 	}
 	w.abandon()
-	<-w.answers
+	<-w.answers //nolint:errcheck // closed: there is none
 }
 
 // serve answers calls, and closes answers when there are no more.
