@@ -22,7 +22,7 @@ func (s *Server) postBatch(w http.ResponseWriter, r *http.Request) {
 	}
 	if len(ack.Rejected) > 0 {
 		s.refused.Warn().Str("batch_id", ack.BatchID).Str("agent", r.Header.Get("X-Agent-Id")).
-			Int("series", len(ack.Rejected)).Str("first", ack.Rejected[0].Reason).Msg("stored without some of its series")
+			Int("series", max(len(ack.Rejected), ack.RejectedSeries)).Str("first", ack.Rejected[0].Reason).Msg("stored without some of its series")
 	}
 	writeJSON(w, http.StatusOK, ack)
 }
@@ -36,7 +36,7 @@ func (s *Server) ingest(r *http.Request, c *charge) (wire.Ack, error) {
 		return wire.Ack{}, err
 	}
 	if b.IsProbe() {
-		return wire.Ack{BatchID: b.ID, Status: wire.Accepted, Rejected: b.Rejected}, nil
+		return b.Ack(wire.Accepted), nil
 	}
 	ack, err := s.cfg.Storage.Add(b)
 	switch {

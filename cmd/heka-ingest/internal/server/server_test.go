@@ -165,16 +165,6 @@ func TestBombsTakeBoundedMemory(t *testing.T) {
 	}
 }
 
-func TestSeriesRejectedAlone(t *testing.T) {
-	s := serve(t, server.Config{})
-	text := bytes.Replace(body(1), []byte(`"series":[`), []byte(`"series":[{"name":"","kind":"gauge","values":[1,2]},`), 1)
-	a := s.post(t, text)
-	want := `{"batch_id":"` + id(1) + `","status":"accepted","points":2,"rejected":[{"series":0,"reason":"name: want 1 to 255 bytes"}]}`
-	if a.StatusCode != 200 || a.body != want {
-		t.Errorf("answer %d %s\nwant %s", a.StatusCode, a.body, want)
-	}
-}
-
 func TestProbeIsNotStored(t *testing.T) {
 	s := serve(t, server.Config{})
 	probe := `{"schema":"heka.batch/1","batch_id":"` + id(1) + `","agent":{"id":"a","version":"1","epoch":"00000000000000ff","seq":1},"interval_ms":5000,"times":[],"series":[]}`

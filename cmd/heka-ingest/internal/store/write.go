@@ -26,7 +26,7 @@ func (w *writer) row(s *sql.Stmt, args ...any) *sql.Row {
 }
 
 func (w *writer) add(b *wire.Batch) (wire.Ack, error) {
-	ack := wire.Ack{BatchID: b.ID, Status: wire.Accepted, Points: b.Points(), Rejected: b.Rejected}
+	ack := b.Ack(wire.Accepted)
 	parts, err := w.parts(b)
 	if err != nil {
 		return ack, err

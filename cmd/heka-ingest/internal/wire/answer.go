@@ -15,8 +15,22 @@ type Ack struct {
 	Status  string `json:"status"`
 	// Points counts the batch's values that are stored, nulls left out.
 	Points int64 `json:"points"`
-	// Rejected is never nil.
+	// Rejected is never nil. It lists the first maxListed series, so that the
+	// answer stays within the 64 KiB that an agent reads of it.
 	Rejected []Rejected `json:"rejected"`
+	// RejectedSeries is how many there are, if Rejected does not list them all.
+	RejectedSeries int `json:"rejected_series,omitempty"`
+}
+
+const maxListed = 100
+
+// Ack returns the answer to a batch of which every accepted series is stored.
+func (b *Batch) Ack(status string) Ack {
+	ack := Ack{BatchID: b.ID, Status: status, Points: b.Points(), Rejected: b.Rejected}
+	if n := len(b.Rejected); n > maxListed {
+		ack.Rejected, ack.RejectedSeries = b.Rejected[:maxListed], n
+	}
+	return ack
 }
 
 // Rejected names a series that was left out of a stored batch, and why.
