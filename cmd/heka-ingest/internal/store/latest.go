@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
@@ -118,8 +119,11 @@ func (r *rates) add(direction string, previous, now reading) {
 	if *sum == nil {
 		*sum = new(float64)
 	}
-	**sum += rate
+	**sum = finite(**sum + finite(rate))
 }
+
+// finite keeps what the host list adds up within what JSON can write.
+func finite(v float64) float64 { return max(-math.MaxFloat64, min(v, math.MaxFloat64)) }
 
 func (r *rates) into(l *latest) {
 	if r.read != nil {
@@ -137,9 +141,9 @@ func addFilesystem(all map[[2]string]*wire.Filesystem, labels wire.Attributes, b
 		fs = &wire.Filesystem{Mountpoint: key[0], Device: key[1]}
 		all[key] = fs
 	}
-	fs.Size += bytes
+	fs.Size = finite(fs.Size + bytes)
 	if labels["state"] == "used" {
-		fs.Used += bytes
+		fs.Used = finite(fs.Used + bytes)
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
@@ -55,5 +56,21 @@ func TestLatest(t *testing.T) {
 		if err != nil || string(got) != step.want {
 			t.Errorf("%s: %v\n%s\nwant %s", step.name, err, got, step.want)
 		}
+	}
+}
+
+// A sum beyond a float64 has no JSON: it must not make a batch one that can
+// never be stored.
+func TestLatestOfHugeValues(t *testing.T) {
+	huge := wire.Float(math.MaxFloat64)
+	filesystem := func(state string) wire.Attributes { return wire.Attributes{"mountpoint": "/", "state": state} }
+	l := latest{}.after(&wire.Batch{Times: []int64{1, 2}, Series: []wire.Series{
+		column(diskIO, wire.Attributes{"device": "sda", "direction": "read"}, wire.Float(-math.MaxFloat64), huge),
+		column(diskIO, wire.Attributes{"device": "sdb", "direction": "read"}, wire.Int(0), huge),
+		column(filesystemUsage, filesystem("used"), huge, huge),
+		column(filesystemUsage, filesystem("free"), huge, huge),
+	}})
+	if _, err := json.Marshal(l); err != nil || l.DiskRead == nil || l.Filesystems[0].Size != math.MaxFloat64 {
+		t.Errorf("latest readings are %+v (%v)", l, err)
 	}
 }
