@@ -63,6 +63,28 @@ func (l *labels) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// times are those of a batch; too many are refused before they become a slice.
+type times []int64
+
+// UnmarshalJSON reads an array of whole numbers.
+func (t *times) UnmarshalJSON(text []byte) error {
+	if bytes.Count(text, []byte(",")) >= MaxTicks {
+		return fmt.Errorf("%w: more than %d times", ErrTooLarge, MaxTicks)
+	}
+	return json.Unmarshal(text, (*[]int64)(t))
+}
+
+// losses are by reason; too many are refused before they become a map.
+type losses map[string]Loss
+
+// UnmarshalJSON reads an object.
+func (l *losses) UnmarshalJSON(text []byte) error {
+	if len(text) > maxAttributesBytes {
+		return fmt.Errorf("longer than %d bytes", maxAttributesBytes)
+	}
+	return json.Unmarshal(text, (*map[string]Loss)(l))
+}
+
 // Decode reads and validates one batch. The error says in one line which field
 // is wrong and how. What concerns a single series does not fail the batch: the
 // series is left out and listed in Rejected (docs/ingest.md has the table).
@@ -128,9 +150,9 @@ func (doc *document) field(dec *json.Decoder, key string) error {
 	case "interval_ms":
 		target = &doc.IntervalMS
 	case "times":
-		target = &doc.Times
+		target = (*times)(&doc.Times)
 	case "loss":
-		target = &doc.Loss
+		target = (*losses)(&doc.Loss)
 	case "series":
 		return doc.readSeries(dec)
 	default:

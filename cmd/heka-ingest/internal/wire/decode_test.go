@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -203,6 +205,29 @@ func TestDecodeBounds(t *testing.T) {
 	} {
 		if _, err := wire.Decode(body); !errors.Is(err, wire.ErrTooLarge) {
 			t.Errorf("%s: %v, want ErrTooLarge", name, err)
+		}
+	}
+}
+
+// TestDecodeRefusesBeforeItAllocates bounds what a field of the wrong size
+// costs: a few copies of the text, not what it would become.
+func TestDecodeRefusesBeforeItAllocates(t *testing.T) {
+	const n = 1 << 20
+	var reasons strings.Builder
+	for i := range n {
+		fmt.Fprintf(&reasons, `"%x":{},`, i)
+	}
+	for name, body := range map[string][]byte{
+		"times": edit(t, `"times":[1763801234567,1763801239567,1763801244567]`, `"times":[`+strings.Repeat("1,", 4*n)+`1]`),
+		"loss":  edit(t, `"loss":{`, `"loss":{`+reasons.String()),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := wire.Decode(body)
+		runtime.ReadMemStats(&after)
+		total := after.TotalAlloc - before.TotalAlloc
+		if err == nil || total > 6*uint64(len(body)) {
+			t.Errorf("%s: %v after %d MiB for a body of %d MiB", name, err, total>>20, len(body)>>20)
 		}
 	}
 }

@@ -97,8 +97,6 @@ func (doc *document) checkTimes(b *Batch) error {
 		return fmt.Errorf("interval_ms: want 1 to %d", maxIntervalMS)
 	case b.StartMS < 0 || b.StartMS > maxTimeMS:
 		return errors.New("start_ms: want a time in Unix ms")
-	case len(b.Times) > MaxTicks:
-		return fmt.Errorf("%w: more than %d times", ErrTooLarge, MaxTicks)
 	case len(b.Times) == 0 && len(doc.Series) > 0:
 		return errors.New("times: empty, but there are series")
 	}
