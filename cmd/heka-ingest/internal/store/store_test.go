@@ -281,7 +281,8 @@ func TestOpenRefuses(t *testing.T) {
 // sqlOn runs a statement on the store's file from a connection of its own.
 func sqlOn(t testing.TB, dir, statement string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23", " ", "%20").Replace(filepath.Join(dir, "ingest.db")))
+	path := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23", " ", "%20").Replace(filepath.Join(dir, "ingest.db"))
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)") // Run's own writes may be in the way
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func TestDecodeBounds(t *testing.T) {
 // TestDecodeRefusesBeforeItAllocates bounds what a field of the wrong size
 // costs: a few copies of the text, not what it would become.
 func TestDecodeRefusesBeforeItAllocates(t *testing.T) {
-	const n = 1 << 20
+	const n = 1 << 18
 	var reasons strings.Builder
 	for i := range n {
 		fmt.Fprintf(&reasons, `"%x":{},`, i)
