@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,6 +89,39 @@ func TestServeRefusesSecond(t *testing.T) {
 		stderr.Reset()
 		if code := run(context.Background(), strings.Fields(args), stdio{err: &stderr}); code != exitFailure || !strings.Contains(stderr.String(), want) {
 			t.Errorf("%s: exit %d, %q; want 1, %q", args, code, stderr.String(), want)
+		}
+	}
+}
+
+// A client that checks the certificate reaches the ingest by the address that
+// it listens on, and by the names that it was given.
+func TestCertificateCoversAddressAndNames(t *testing.T) {
+	s := startServe(t, t.TempDir(), "--listen", "127.0.0.2:0", "--tls-name", "127.0.0.3", "--tls-name", "ingest.example")
+	port := s.url[strings.LastIndex(s.url, ":"):]
+	if s.url != "https://127.0.0.2"+port {
+		t.Fatalf("it serves at %s", s.url)
+	}
+	p, err := newPoster(s.url+"/v1/batches", s.ca(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, text := body("web-1", 7, 1, 1000, 1)
+	if status, err := p.post(id, text); err != nil || status != "accepted" {
+		t.Error(status, err)
+	}
+	ca, err := os.ReadFile(s.ca())
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	for name, want := range map[string]bool{"localhost": true, "127.0.0.3": true, "ingest.example": true, "other.example": false} {
+		conn, err := tls.Dial("tcp", "127.0.0.2"+port, &tls.Config{RootCAs: roots, ServerName: name})
+		if err == nil {
+			_ = conn.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("as %s: %v", name, err)
 		}
 	}
 }
