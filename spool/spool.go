@@ -79,8 +79,8 @@ type Spool struct {
 	closed  bool
 	probeAt time.Time
 	backoff time.Duration // until the probe after the next
-	usable  time.Time     // since when, or when it last was
-	refused int64         // bytes of the largest append refused since then
+	usable  time.Time     // when it last became so
+	refused int64         // bytes of the largest record refused since it is unusable
 
 	segs    []*segment // by age; the last one may be active
 	active  *segment   // takes appends; nil until there are any
