@@ -171,3 +171,27 @@ func TestCompressionIsToldByTheBody(t *testing.T) {
 		t.Error("newCompressor(brotli) = nil error")
 	}
 }
+
+// BenchmarkCompress compresses a batch of a typical host: 80 series, 3 ticks.
+func BenchmarkCompress(b *testing.B) {
+	builder := newBuilder(1000, 1<<20, nil)
+	for _, t := range ticksOf(manySeries(80), 1763801234567, 1763801239567, 1763801244567) {
+		builder.add(t, 0)
+	}
+	body := encode.Native{}.Append(nil, &metric.Batch{Times: builder.times, Series: builder.series})
+	for _, kind := range []Compression{CompressionGzip, CompressionZstd} {
+		c, err := newCompressor(kind)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(string(kind), func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.compress(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
