@@ -31,7 +31,7 @@ func DescribeMetrics(w io.Writer) error {
 	for _, builtin := range collect.Builtins() {
 		describeCollector(&page, builtin.Name, builtin.Descs)
 	}
-	describeCollector(&page, "agent", append(selfDescs(), collect.SchedulerDescs()...))
+	describeCollector(&page, selfName, append(selfDescs(), collect.SchedulerDescs()...))
 	_, err := w.Write(page.Bytes())
 	return err
 }

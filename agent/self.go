@@ -93,8 +93,11 @@ func newSelf(shipper *ship.Shipper, spool *spool.Spool, ledger ship.Ledger) *sel
 	return c
 }
 
+// selfName is the collector's name in HEKA_COLLECTORS.
+const selfName = "agent"
+
 // Name is the collector's name.
-func (c *self) Name() string { return "agent" }
+func (c *self) Name() string { return selfName }
 
 // Collect adds the figures as of now; it does not block.
 func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {

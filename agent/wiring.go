@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"github.com/rs/zerolog"
 
@@ -62,17 +63,13 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 
 // collectors picks the configured ones, in the order of the table.
 func collectors(cfg CollectConfig, id Identity, self *self) []collect.Collector {
-	wanted := make(map[string]bool)
-	for _, name := range cfg.Collectors {
-		wanted[name] = true
-	}
 	var out []collect.Collector
 	for _, builtin := range collect.Builtins() {
-		if wanted[builtin.Name] {
+		if slices.Contains(cfg.Collectors, builtin.Name) {
 			out = append(out, builtin.New(collectConfig(cfg, id)))
 		}
 	}
-	if wanted[self.Name()] {
+	if slices.Contains(cfg.Collectors, selfName) {
 		out = append(out, self)
 	}
 	return out
@@ -84,6 +81,7 @@ func collectConfig(cfg CollectConfig, id Identity) collect.Config {
 		Timeout:                cfg.Timeout,
 		PhaseKey:               id.AgentID,
 		MaxSeries:              cfg.MaxSeries,
+		OmitSelf:               !slices.Contains(cfg.Collectors, selfName),
 		Detailed:               cfg.Detailed,
 		PerCore:                cfg.PerCore,
 		Disk:                   collect.Filter(cfg.Disk),

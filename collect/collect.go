@@ -41,6 +41,9 @@ type Config struct {
 	PhaseKey string
 	// MaxSeries bounds the live series; 0 means no bound.
 	MaxSeries int
+	// OmitSelf leaves out the scheduler's own metrics, heka.agent.collect.* and
+	// the like.
+	OmitSelf bool
 
 	// Detailed adds the metrics whose Desc says so.
 	Detailed bool

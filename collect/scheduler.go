@@ -138,10 +138,12 @@ func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 	}
 	s.resets.apply(s.snapshot)
 	stats := s.updateStats(now)
-	s.self.Reset(s.snapshot.TimeMS)
-	stats.emit(s.self, s.startMS)
-	// Past the bound on series: what tells of the loss must not be lost to it.
-	s.snapshot.Points = append(s.snapshot.Points, s.self.Points...)
+	if !s.cfg.OmitSelf {
+		s.self.Reset(s.snapshot.TimeMS)
+		stats.emit(s.self, s.startMS)
+		// Past the bound on series: what tells of the loss must not be lost to it.
+		s.snapshot.Points = append(s.snapshot.Points, s.self.Points...)
+	}
 	s.sink.Put(s.snapshot)
 }
 

@@ -5,7 +5,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
@@ -129,55 +128,6 @@ func TestStrictOrderHoldsThroughAShutdown(t *testing.T) {
 		if r.spool.Pending() == 0 {
 			t.Error("the backlog was drained before the shutdown: this test shows nothing")
 		}
-	})
-}
-
-// A bad batch at the head of the backlog is given up, in strict order too, and
-// when it was first refused in an outage.
-func TestABadBatchAtTheHeadIsPassed(t *testing.T) {
-	for _, fifo := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			cfg := config()
-			cfg.FIFO = fifo
-			r := start(t, cfg, 4<<20)
-			r.run(time.Minute)
-			r.backend.fail(unavailable)
-			r.run(2 * time.Minute)
-			head, _ := r.spool.Oldest()
-			poison := metric.BatchID(head.Epoch, head.Seq)
-			r.backend.set(func(p ship.Payload) ship.Outcome {
-				if p.ID == poison {
-					return ship.Outcome{Verdict: ship.Reject, Cause: "422"}
-				}
-				return ship.Outcome{Verdict: ship.Acked}
-			})
-			r.run(time.Hour)
-			r.stop()
-			if got := int64(len(r.backend.ticks())); r.lost() != head.Items || got != r.produced-head.Items {
-				t.Errorf("fifo %v: %d of %d delivered, lost %v; want the %d of one batch lost", fifo, got, r.produced, r.ledger.Losses(), head.Items)
-			}
-		})
-	}
-}
-
-// A batch that was refused once and an endpoint that then refuses everything:
-// the batch is not to blame.
-func TestAnEarlierRefusalIsNoVerdict(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, config(), 4<<20)
-		r.run(time.Minute)
-		requests := 0
-		r.backend.set(func(ship.Payload) ship.Outcome {
-			if requests++; requests == 2 {
-				return ship.Outcome{Verdict: ship.Acked}
-			}
-			return ship.Outcome{Verdict: ship.Reject, Cause: "400"}
-		})
-		r.run(time.Hour)
-		r.backend.set(nil)
-		r.run(3 * time.Hour)
-		r.stop()
-		r.wantEveryTick()
 	})
 }
 

@@ -48,16 +48,18 @@ func TestBackoffIsFullJitterAfterTheCap(t *testing.T) {
 
 func TestBackoffStartsAnewAfterAnAck(t *testing.T) {
 	now := time.Unix(0, 0)
-	m := newTestMachine(1)
-	for range 20 {
+	for seed := range uint64(20) {
+		m := newTestMachine(seed)
+		for range 20 {
+			m.failed(now, Outcome{}, false)
+		}
+		if !m.acked(now, false) || m.phase != ramping {
+			t.Errorf("an ack while down: phase %v, want ramping", m.phase)
+		}
 		m.failed(now, Outcome{}, false)
-	}
-	if !m.acked(now, false) || m.phase != ramping {
-		t.Errorf("an ack while down: phase %v, want ramping", m.phase)
-	}
-	m.failed(now, Outcome{}, false)
-	if wait := m.until.Sub(now); wait > time.Second {
-		t.Errorf("the first wait of the next outage is %v, want at most 1s", wait)
+		if wait := m.until.Sub(now); wait > time.Second {
+			t.Errorf("the first wait of the next outage is %v, want at most 1s", wait)
+		}
 	}
 }
 
@@ -86,12 +88,17 @@ func TestRetryAfterIsClampedAndJittered(t *testing.T) {
 		{"garbage", seconds("soon"), retryFloor, time.Second},
 	}
 	for _, c := range cases {
+		waits := make(map[time.Duration]bool)
 		for seed := range uint64(50) {
 			m := newTestMachine(seed)
 			m.failed(now, classify(answer{status: 503, header: c.header}, Payload{}, nil), false)
 			if wait := m.until.Sub(now); wait < c.least || wait > c.max {
 				t.Errorf("%s: waits %v, want %v to %v", c.name, wait, c.least, c.max)
 			}
+			waits[m.until.Sub(now)] = true
+		}
+		if len(waits) < 20 {
+			t.Errorf("%s: 50 agents wait %d different times", c.name, len(waits))
 		}
 	}
 }

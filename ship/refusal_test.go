@@ -1,0 +1,213 @@
+package ship_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+)
+
+var refusal = ship.Outcome{Verdict: ship.Reject, Cause: "422"}
+
+// refusing accepts all batches but one.
+func refusing(id string) func(ship.Payload) ship.Outcome {
+	return func(p ship.Payload) ship.Outcome {
+		if p.ID == id {
+			return refusal
+		}
+		return ship.Outcome{Verdict: ship.Acked}
+	}
+}
+
+func TestPoisonIsGivenUpAndNothingElse(t *testing.T) {
+	for _, mode := range []ship.SpoolMode{ship.SpoolOff, ship.SpoolOnFailure} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.Mode = mode
+			r := start(t, cfg, 4<<20)
+			r.run(time.Minute)
+			poison := ""
+			r.backend.set(func(p ship.Payload) ship.Outcome {
+				if poison == "" {
+					poison = p.ID
+				}
+				if p.ID == poison {
+					return ship.Outcome{Verdict: ship.Reject, Cause: "422"}
+				}
+				return ship.Outcome{Verdict: ship.Acked}
+			})
+			r.run(10 * time.Minute)
+			r.stop()
+			const batch = 3 // points
+			if got := int64(len(r.backend.ticks())); r.lost() != batch || got != r.produced-batch {
+				t.Errorf("%s: delivered %d, lost %d of %d; want one batch of 3 lost", mode, got, r.lost(), r.produced)
+			}
+			if r.spool.Pending() != 0 {
+				t.Errorf("%s: the poisoned batch is still in the spool", mode)
+			}
+		})
+	}
+}
+
+// An endpoint that refuses everything is wrong itself: nothing is given up.
+func TestRefusalOfEverythingPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.backend.fail(ship.Outcome{Verdict: ship.Reject, Cause: "400"})
+		r.run(10 * time.Minute)
+		from := r.backend.requestCount()
+		r.run(time.Hour)
+		if n := r.backend.requestCount() - from; n > 60 {
+			t.Errorf("%d requests in an hour of pause, want at most one a minute", n)
+		}
+		if phase := r.shipper.Stats().Phase; phase != "paused" {
+			t.Errorf("phase = %s, want paused", phase)
+		}
+		r.backend.set(nil)
+		r.run(3 * time.Hour)
+		r.stop()
+		r.wantEveryTick()
+	})
+}
+
+// A bad batch at the head of the backlog is given up, in strict order too, and
+// when it was first refused in an outage.
+func TestABadBatchAtTheHeadIsPassed(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.FIFO = fifo
+			r := start(t, cfg, 4<<20)
+			r.run(time.Minute)
+			r.backend.fail(unavailable)
+			r.run(2 * time.Minute)
+			head, _ := r.spool.Oldest()
+			poison := metric.BatchID(head.Epoch, head.Seq)
+			r.backend.set(refusing(poison))
+			r.run(time.Hour)
+			r.stop()
+			if got := int64(len(r.backend.ticks())); r.lost() != head.Items || got != r.produced-head.Items {
+				t.Errorf("fifo %v: %d of %d delivered, lost %v; want the %d of one batch lost", fifo, got, r.produced, r.ledger.Losses(), head.Items)
+			}
+		})
+	}
+}
+
+// A batch that was refused once and an endpoint that then refuses everything:
+// the batch is not to blame.
+func TestAnEarlierRefusalIsNoVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.run(time.Minute)
+		requests := 0
+		r.backend.set(func(ship.Payload) ship.Outcome {
+			if requests++; requests == 2 {
+				return ship.Outcome{Verdict: ship.Acked}
+			}
+			return ship.Outcome{Verdict: ship.Reject, Cause: "400"}
+		})
+		r.run(time.Hour)
+		r.backend.set(nil)
+		r.run(3 * time.Hour)
+		r.stop()
+		r.wantEveryTick()
+	})
+}
+
+// A batch is bad only if others are accepted between its refusals; here they
+// are at first, and then nothing is.
+func TestStrikesNeedAnAcceptanceBetweenThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.run(time.Minute)
+		first, refusals, acceptances := "", 0, 0
+		r.backend.set(func(p ship.Payload) ship.Outcome {
+			if first == "" {
+				first = p.ID
+			}
+			if p.ID == first || acceptances == 1 {
+				refusals++
+				return refusal
+			}
+			acceptances++
+			return ship.Outcome{Verdict: ship.Acked}
+		})
+		r.run(time.Hour)
+		if refusals < 8 {
+			t.Fatalf("%d refusals in an hour: this test shows nothing", refusals)
+		}
+		r.backend.set(nil)
+		r.run(3 * time.Hour)
+		r.stop()
+		r.wantEveryTick()
+	})
+}
+
+// In strict order a pause for refusals must not be probed with the very batch
+// that may be bad.
+func TestStrictOrderComesBackFromAPauseWithABadHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.FIFO = true
+		r := start(t, cfg, 4<<20)
+		r.backend.fail(refusal)
+		r.run(time.Hour)
+		if phase := r.shipper.Stats().Phase; phase != "paused" {
+			t.Fatalf("phase = %s, want paused", phase)
+		}
+		head, _ := r.spool.Oldest()
+		r.backend.set(refusing(metric.BatchID(head.Epoch, head.Seq)))
+		r.run(3 * time.Hour)
+		r.stop()
+		if got := int64(len(r.backend.ticks())); got != r.produced-head.Items {
+			t.Errorf("%d of %d delivered, want all but the %d of one batch", got, r.produced, head.Items)
+		}
+	})
+}
+
+// A refusal is an answer: it ends an outage, though not the batch's troubles.
+func TestARefusedProbeEndsAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.backend.fail(unavailable)
+		r.run(10 * time.Minute)
+		r.backend.set(func(ship.Payload) ship.Outcome {
+			r.backend.mu.Lock()
+			defer r.backend.mu.Unlock()
+			r.backend.delay = time.Hour // whatever comes next
+			return refusal
+		})
+		r.run(2 * time.Minute)
+		if phase := r.shipper.Stats().Phase; phase != "ramping" {
+			t.Errorf("phase = %s after a refused probe, want ramping", phase)
+		}
+		r.stop()
+	})
+}
+
+// What a flush has refused does not cost the batches behind it.
+func TestARefusalDoesNotEndTheFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Mode = ship.SpoolOff
+		r := start(t, cfg, 4<<20)
+		r.run(time.Minute)
+		poison := ""
+		r.backend.set(func(p ship.Payload) ship.Outcome {
+			if poison == "" {
+				poison = p.ID
+			}
+			return refusing(poison)(p)
+		})
+		for poison == "" {
+			r.run(interval)
+		}
+		r.run(2 * interval)
+		r.stop()
+		if got := int64(len(r.backend.ticks())); got+3 != r.produced || r.lost() != 3 {
+			t.Errorf("%d of %d delivered, lost %v; want the 3 of one batch lost", got, r.produced, r.ledger.Losses())
+		}
+	})
+}
