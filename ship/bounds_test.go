@@ -24,8 +24,12 @@ func TestMemoryBoundKeepsTheNewest(t *testing.T) {
 		}
 		newest := r.produced
 		r.backend.set(nil)
+		recovered := time.Now()
 		r.runWide(10*time.Minute, 1000)
 		r.stop()
+		if age := recovered.Sub(time.UnixMilli(r.backend.accepted[0].batch.Times[0])); age > 2*time.Minute {
+			t.Errorf("the first batch to arrive was %v old, want a fresh one", age)
+		}
 		for _, v := range r.backend.ticks() {
 			if v == newest {
 				return
@@ -83,6 +87,9 @@ func TestAnUnreadableSpoolDoesNotHoldUpLiveBatches(t *testing.T) {
 			cfg.FIFO = fifo
 			r := startWith(t, cfg, 4<<20, unreadable{&memorySpool{broken: true}})
 			r.run(time.Hour)
+			if got := int64(len(r.backend.ticks())); got < r.produced-6 {
+				t.Errorf("fifo %v: %d of %d delivered within the hour", fifo, got, r.produced)
+			}
 			r.stop()
 			r.wantEveryTick()
 		})

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,9 +137,11 @@ func TestRedirects(t *testing.T) {
 }
 
 func TestHostileAnswersAreRetriesAndBounded(t *testing.T) {
+	var sent atomic.Int64
 	endless := func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+			n, err := w.Write(make([]byte, 32<<10))
+			if sent.Add(int64(n)); err != nil {
 				return
 			}
 		}
@@ -170,6 +173,9 @@ func TestHostileAnswersAreRetriesAndBounded(t *testing.T) {
 		if name == "silent" && !o.Overload {
 			t.Errorf("%s: %+v, want a time-out to count as overload", name, o)
 		}
+	}
+	if most := int64(32 << 20); sent.Load() > most { // what socket buffers may hold, and more
+		t.Errorf("an endless answer was read on: %d bytes", sent.Load())
 	}
 }
 
