@@ -19,6 +19,8 @@ type guard struct {
 	own *metric.Snapshot
 	// dropped is how many points own had dropped by the last answer.
 	dropped int64
+	// repeated is how many points own had dropped as duplicates by then.
+	repeated int64
 	// stuck is where the answer of a call that missed its deadline will come;
 	// nil when there is none.
 	stuck <-chan error
@@ -71,6 +73,10 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 		replay(g.own, s)
 		s.Drop(g.own.OverLimit() - g.dropped)
 		g.dropped = g.own.OverLimit()
+		if n := g.own.Duplicates() - g.repeated; n > 0 {
+			err = errors.Join(err, fmt.Errorf("%d points of series that had one already: left out", n))
+		}
+		g.repeated = g.own.Duplicates()
 		return err
 	case <-ctx.Done():
 		g.stuck = answers

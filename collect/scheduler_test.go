@@ -246,6 +246,32 @@ func TestErrorsAndPanicsCostOnlyTheirCollector(t *testing.T) {
 	})
 }
 
+// twice adds two points of one series.
+type twice struct{}
+
+func (twice) Name() string { return "twice" }
+func (twice) Collect(_ context.Context, s *metric.Snapshot) error {
+	desc := &metric.Desc{Name: "twice.value"}
+	s.Int(desc, 1)
+	s.Int(desc, 2)
+	return nil
+}
+
+func TestAPointThatIsLeftOutIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &sink{}
+		s := collect.NewScheduler(collect.Config{}, []collect.Collector{twice{}}, k, zerolog.Nop())
+		check(t, s.Take(t.Context(), 3, time.Second))
+		end := k.ticks[2]
+		if got := end["heka.agent.collect.errors{collector=twice}"].value.Int64(); got != 3 {
+			t.Errorf("%d errors in 3 ticks with a duplicate in each", got)
+		}
+		if got := end["twice.value"].value.Int64(); got != 1 {
+			t.Errorf("twice.value = %d, want the first reading", got)
+		}
+	})
+}
+
 func TestHungCollectorDelaysNobodyTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan bool)
