@@ -14,7 +14,7 @@
 // for either, for ever. And /proc itself may be served by a user-space file
 // system (LXCFS), which can hang like any other. So two guards stand in line:
 //
-//   - every collector runs in a goroutine of its own, on a Snapshot of its own
+//   - collectors run on a worker goroutine, each on a Snapshot of its own
 //     (guard.go). One that misses its deadline costs the tick that deadline,
 //     once; it is then left out until its goroutine returns. What it writes
 //     late goes to its own Snapshot, which nobody reads.
