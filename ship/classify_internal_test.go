@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -114,5 +115,29 @@ func TestCausesAreOneCleanLine(t *testing.T) {
 	redirect := answer{status: 302, header: http.Header{"Location": {"https://portal/login?token=hunter2"}}}
 	if o := classify(redirect, Payload{}, encode.Native{}); strings.Contains(o.Cause, "hunter2") || !strings.Contains(o.Cause, "portal") {
 		t.Errorf("cause = %q, want the target without its query", o.Cause)
+	}
+}
+
+// A proxy that wants credentials for a CONNECT is for a person to mend.
+func TestAProxyThatWantsCredentialsIsAPause(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect {
+			t.Errorf("the proxy got a %s", r.Method)
+		}
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}))
+	t.Cleanup(proxy.Close)
+	transport, err := newTransport(newTLSFiles(TLSConfig{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	via, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.Proxy = http.ProxyURL(via)
+	_, err = (&http.Client{Transport: transport}).Post("https://ingest.invalid/", "", nil)
+	if o := classify(answer{err: err}, Payload{}, encode.Native{}); o.Verdict != Pause || o.Hint != hintProxyAuth {
+		t.Errorf("%v: %+v, want a pause that names the variable", err, o)
 	}
 }
