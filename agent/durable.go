@@ -20,7 +20,7 @@ var errDiskHangs = errors.New("the disk does not answer")
 type store interface {
 	Append(spool.Record) error
 	Oldest() (spool.Record, error)
-	Ack(epoch, seq uint64)
+	Ack(epoch, seq uint64) bool
 	MakeRoom() error
 	Lose(reason string, points int64)
 	Losses() []spool.Loss
@@ -99,9 +99,11 @@ func (d *durable) Oldest() (ship.Entry, bool) {
 	return ship.Entry(r), err == nil
 }
 
-// Ack forgets a batch. If the disk hangs the batch is sent again, later.
-func (d *durable) Ack(epoch, seq uint64) {
-	d.within(func() { d.store.Ack(epoch, seq) })
+// Ack forgets a batch. If the disk hangs, the batch is sent again later.
+func (d *durable) Ack(epoch, seq uint64) bool {
+	var there bool
+	ok, _ := d.within(func() { there = d.store.Ack(epoch, seq) })
+	return ok && there
 }
 
 // MakeRoom makes room for Append if it can.

@@ -41,9 +41,9 @@ func (h *hungStore) Oldest() (r spool.Record, err error) {
 	h.do(func() { r.Seq = 7 })
 	return r, nil
 }
-func (h *hungStore) Ack(uint64, uint64)     { h.do(func() {}) }
-func (h *hungStore) MakeRoom() error        { h.do(func() {}); return nil }
-func (h *hungStore) Lose(_ string, n int64) { h.do(func() { h.lost += n }) }
+func (h *hungStore) Ack(uint64, uint64) bool { h.do(func() {}); return true }
+func (h *hungStore) MakeRoom() error         { h.do(func() {}); return nil }
+func (h *hungStore) Lose(_ string, n int64)  { h.do(func() { h.lost += n }) }
 func (h *hungStore) Losses() (l []spool.Loss) {
 	h.do(func() { l = []spool.Loss{{Points: h.lost}} })
 	return

@@ -144,10 +144,12 @@ func (s *memorySpool) Oldest() (ship.Entry, bool) {
 	return s.entries[0], true
 }
 
-func (s *memorySpool) Ack(epoch, seq uint64) {
+func (s *memorySpool) Ack(epoch, seq uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := len(s.entries)
 	s.entries = slices.DeleteFunc(s.entries, func(e ship.Entry) bool { return e.Epoch == epoch && e.Seq == seq })
+	return len(s.entries) < before
 }
 
 func (s *memorySpool) Pending() int64 {

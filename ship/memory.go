@@ -15,12 +15,12 @@ func (s *Shipper) remove(h *held) {
 	})
 }
 
-// forget drops a batch from memory and from the spool.
-func (s *Shipper) forget(h *held) {
+// forget drops a batch from memory and from the spool. It reports whether the
+// batch was still there: a loss of one that the spool has evicted meanwhile is
+// counted already.
+func (s *Shipper) forget(h *held) bool {
 	s.remove(h)
-	if h.spooled {
-		s.spool.Ack(h.Epoch, h.Seq)
-	}
+	return !h.spooled || s.spool.Ack(h.Epoch, h.Seq)
 }
 
 // protect moves batches to the spool when the mode says so. What cannot be

@@ -53,12 +53,14 @@ func (s *Shipper) settle(now time.Time, o Outcome) {
 }
 
 func (s *Shipper) acked(now time.Time, h *held, o Outcome) {
-	s.forget(h)
+	there := s.forget(h)
 	s.suspect.cleared = true
 	s.refusals = 0
 	s.stats.delivered(now, h, h.Items-o.RejectedPoints)
 	if o.RejectedPoints > 0 {
-		s.ledger.Lose(LostRejected, o.RejectedPoints)
+		if there {
+			s.ledger.Lose(LostRejected, o.RejectedPoints)
+		}
 		s.say.rejected(s.log, now, o)
 	}
 	failures := s.machine.failures
@@ -97,8 +99,9 @@ func (s *Shipper) refused(now time.Time, h *held, o Outcome) {
 		return
 	}
 	s.suspect = suspect{}
-	s.forget(h)
-	s.ledger.Lose(LostRejected, h.Items)
+	if s.forget(h) {
+		s.ledger.Lose(LostRejected, h.Items)
+	}
 	s.log.Error().Str("batch", metric.BatchID(h.Epoch, h.Seq)).Int64("points", h.Items).Str("cause", o.Cause).
 		Msg("gave up a batch that the backend refuses while it accepts others")
 }

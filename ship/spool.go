@@ -29,8 +29,9 @@ type Spool interface {
 	// Oldest returns the oldest entry that is not acknowledged; ok is false
 	// when there is none that can be read.
 	Oldest() (e Entry, ok bool)
-	// Ack forgets an entry; an unknown one is not an error.
-	Ack(epoch, seq uint64)
+	// Ack forgets an entry. It reports whether the entry was still there: one
+	// that was evicted meanwhile has been counted already.
+	Ack(epoch, seq uint64) bool
 	// Pending counts the entries that are not acknowledged.
 	Pending() int64
 	// MakeRoom is called when memory is full. It returns nil when Append is

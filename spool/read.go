@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// Ack says that a record was delivered. It may be any record that waits, not
-// only the oldest; one that is unknown, or gone meanwhile, is ignored. The
-// disk is told without waiting for it: after a crash an acknowledged record
-// may be returned again.
-func (s *Spool) Ack(epoch, seq uint64) {
+// Ack says that a record was delivered, and reports whether it was waiting. It
+// may be any record, not only the oldest; one that is unknown, or gone
+// meanwhile, is ignored. The disk is told without waiting for it: after a crash
+// an acknowledged record may be returned again.
+func (s *Spool) Ack(epoch, seq uint64) bool {
 	s.mu.Lock()
 	defer s.unlock()
-	if seg, i := s.find(epoch, seq); seg != nil {
-		s.settleEntry(seg, i, delivered)
+	seg, i := s.find(epoch, seq)
+	if seg == nil {
+		return false
 	}
+	s.settleEntry(seg, i, delivered)
+	return true
 }
 
 // find returns a pending entry by name, or nil; mu is held.
