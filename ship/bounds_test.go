@@ -104,6 +104,7 @@ func TestManyBatchesAnIntervalDrain(t *testing.T) {
 			cfg := config()
 			cfg.FIFO = fifo
 			cfg.BatchMaxPoints = 1
+			cfg.Rules.BatchInterval = time.Minute // every tick cuts early, and makes three
 			r := start(t, cfg, 64<<10)
 			r.backend.fail(unavailable)
 			r.runWide(10*time.Minute, 3)

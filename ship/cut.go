@@ -29,6 +29,7 @@ func (s *Shipper) cutDue(now time.Time) bool {
 
 // cut turns all queued ticks into batches.
 func (s *Shipper) cut(now time.Time) {
+	early := s.cutNow
 	s.cutNow = false
 	s.scheduleCut(now)
 	before := s.seq
@@ -41,7 +42,10 @@ func (s *Shipper) cut(now time.Time) {
 		}
 	}
 	s.seal()
-	s.machine.liveBatches = int(s.seq - before)
+	if made, took := float64(s.seq-before), now.Sub(s.lastCut); !early && took > 0 {
+		s.machine.liveRate = made * float64(s.cfg.Rules.BatchInterval) / float64(took)
+	}
+	s.lastCut = now
 }
 
 // scheduleCut sets the next cut after now. The first one takes its phase from

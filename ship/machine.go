@@ -59,9 +59,8 @@ type machine struct {
 
 	drainAt    time.Time // no backlog batch before this
 	multiplier float64   // of the live rate, for the backlog
-	// liveBatches is how many the last cut made: the live rate is so many a
-	// batch interval.
-	liveBatches int
+	// liveRate is how many live batches a batch interval makes; 0 is not known.
+	liveRate float64
 	// drainFailures counts backlog requests that failed in a row, whatever
 	// became of live ones between them.
 	drainFailures int
@@ -94,7 +93,7 @@ func (m *machine) mayDrain(now time.Time) bool { return !now.Before(m.drainAt) }
 
 // drained notes that a backlog batch is on its way.
 func (m *machine) drained(now time.Time) {
-	rate := m.multiplier * float64(max(m.liveBatches, 1))
+	rate := m.multiplier * max(m.liveRate, 1)
 	gap := time.Duration(float64(m.rules.BatchInterval) / rate)
 	m.drainAt = now.Add(m.uniform(gap*3/4, gap*5/4))
 }

@@ -82,7 +82,8 @@ type Shipper struct {
 	scratch  []byte
 	seq      uint64
 	nextCut  time.Time // zero until the first batch is cut
-	cutNow   bool      // an outage ended: show fresh data at once
+	lastCut  time.Time
+	cutNow   bool // an outage ended: show fresh data at once
 
 	memory   []*held // batches in memory, oldest first
 	inflight *held
