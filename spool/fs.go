@@ -6,17 +6,18 @@ import (
 	"path/filepath"
 )
 
-// fileSystem is all that the spool asks of a disk: one flat directory. Tests
-// put faults underneath it.
+// fileSystem is all that the spool asks of a disk: one directory and those in
+// it. Names are relative to it, "." is the directory itself. Tests put faults
+// underneath.
 type fileSystem interface {
-	// Mkdir makes the directory and its parents where they are missing.
-	Mkdir() error
+	// Mkdir makes a directory and its parents where they are missing.
+	Mkdir(dir string) error
 	// Tighten takes the directory's permissions from all but its owner.
 	Tighten() error
 	// Lock takes the directory for this process, or fails at once.
 	Lock() (lock, error)
-	// List returns the names in the directory, sorted.
-	List() ([]string, error)
+	// List returns the names in a directory, sorted.
+	List(dir string) ([]string, error)
 	// Open opens a file for reading.
 	Open(name string) (file, error)
 	// Create opens a file for reading and writing and makes it if needed. It
@@ -25,8 +26,10 @@ type fileSystem interface {
 	// Exists returns nil if the directory has an entry of that name.
 	Exists(name string) error
 	Remove(name string) error
-	// SyncDir makes creations and removals durable.
-	SyncDir() error
+	// Rename moves a file, over one that may be there.
+	Rename(from, to string) error
+	// SyncDir makes creations, removals and renames in a directory durable.
+	SyncDir(dir string) error
 	// Free returns how many bytes this process could still write.
 	Free() (int64, error)
 }
@@ -59,7 +62,7 @@ type osFS string
 
 func (d osFS) path(name string) string { return filepath.Join(string(d), name) }
 
-func (d osFS) Mkdir() error { return os.MkdirAll(string(d), dirMode) }
+func (d osFS) Mkdir(dir string) error { return os.MkdirAll(d.path(dir), dirMode) }
 
 func (d osFS) Tighten() error {
 	st, err := os.Stat(string(d))
@@ -71,8 +74,8 @@ func (d osFS) Tighten() error {
 
 func (d osFS) Lock() (lock, error) { return lockFile(d.path(lockName)) }
 
-func (d osFS) List() ([]string, error) {
-	entries, err := os.ReadDir(string(d))
+func (d osFS) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(d.path(dir))
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -93,7 +96,9 @@ func (d osFS) Exists(name string) error {
 
 func (d osFS) Remove(name string) error { return os.Remove(d.path(name)) }
 
-func (d osFS) SyncDir() error { return syncDir(string(d)) }
+func (d osFS) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+
+func (d osFS) SyncDir(dir string) error { return syncDir(d.path(dir)) }
 
 func (d osFS) Free() (int64, error) { return freeBytes(string(d)) }
 

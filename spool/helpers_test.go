@@ -45,7 +45,7 @@ func (d *faultFS) Free() (int64, error) {
 	return 1 << 40, nil
 }
 
-func (d *faultFS) SyncDir() error { return d.dirErr }
+func (d *faultFS) SyncDir(string) error { return d.dirErr }
 
 func (d *faultFS) Remove(name string) error {
 	if d.removeErr != nil {

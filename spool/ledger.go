@@ -166,5 +166,5 @@ func (s *Spool) writeLedger(l *ledger) error {
 	if err := s.sync(f); err != nil || !made {
 		return err
 	}
-	return s.syncDir()
+	return s.syncDir(".")
 }

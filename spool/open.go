@@ -9,7 +9,7 @@ import (
 // mount takes the directory, reads the ledger and indexes the segments. slow
 // is held.
 func (s *Spool) mount() error {
-	if err := s.disk.Mkdir(); err != nil {
+	if err := s.disk.Mkdir("."); err != nil {
 		return err
 	}
 	l, err := s.disk.Lock()
@@ -25,7 +25,7 @@ func (s *Spool) mount() error {
 }
 
 func (s *Spool) index() error {
-	names, err := s.disk.List()
+	names, err := s.disk.List(".")
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s *Spool) syncAfterCrash(segs []*segment) {
 			_ = f.Close()
 		}
 	}
-	_ = s.syncDir()
+	_ = s.syncDir(".")
 }
 
 // strange says that a file is not of the spool's making.

@@ -86,12 +86,12 @@ func (s *Spool) sync(f file) error {
 	return f.Sync()
 }
 
-func (s *Spool) syncDir() error {
+func (s *Spool) syncDir(dir string) error {
 	if s.cfg.Fsync == FsyncNever {
 		return nil
 	}
 	s.fsyncs.Add(1)
-	return s.disk.SyncDir()
+	return s.disk.SyncDir(dir)
 }
 
 // unsynced is a segment and how much of it an fsync that starts now covers.
@@ -124,7 +124,7 @@ func (s *Spool) flush() error {
 	}
 	// One call serves all new names: most often there is one at most.
 	if slices.ContainsFunc(todo, func(t unsynced) bool { return !t.seg.named }) {
-		dirErr = s.syncDir()
+		dirErr = s.syncDir(".")
 	}
 	s.mu.Lock()
 	defer s.unlock()
@@ -200,7 +200,7 @@ func (s *Spool) repair() error {
 func (s *Spool) probe() error {
 	if !s.lock.Held() {
 		// Somebody removed the directory; another process may have made it anew.
-		if err := s.disk.Mkdir(); err != nil {
+		if err := s.disk.Mkdir("."); err != nil {
 			return err
 		}
 		l, err := s.disk.Lock()
@@ -361,5 +361,5 @@ func (s *Spool) remove(gone []*segment) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return s.syncDir()
+	return s.syncDir(".")
 }
