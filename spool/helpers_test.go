@@ -137,7 +137,13 @@ func sameRecord(a, b Record) error {
 	return nil
 }
 
-func must(t testing.TB, err error) {
+// fataler is a testing.TB or a *rapid.T.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+func must(t fataler, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +191,7 @@ func points(seqs []uint64) (n int64) {
 
 // balance checks the invariant.
 func balance(st Stats) error {
-	if sum := st.Delivered + st.Evicted + st.Expired + st.Corrupt + st.Points; sum != st.Appended {
+	if sum := st.Delivered + st.Evicted + st.Expired + st.Corrupt + st.Dead + st.Points; sum != st.Appended {
 		return fmt.Errorf("appended %d is not %d: %+v", st.Appended, sum, st)
 	}
 	return nil
@@ -226,7 +232,7 @@ func image(t testing.TB, n uint64, size int, closed bool) (string, []byte) {
 func reopen(t testing.TB, dir, name string, b []byte) *Spool {
 	t.Helper()
 	for _, old := range files(t, dir, "") {
-		must(t, os.Remove(old))
+		must(t, os.RemoveAll(old))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, name), b, fileMode))
 	s, _ := testSpool(t, dir, Config{})

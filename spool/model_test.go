@@ -23,9 +23,13 @@ type model struct {
 	seq     uint64
 	waiting map[uint64]Record // appended, neither acked nor given up
 	back    map[uint64]Record // acked or refused: a crash may bring them back
-	mayLack map[uint64]bool   // spoiled on disk: may be gone, is never wrong
-	lose    int64
-	faulted bool // so that marks in a sidecar may be missing
+	offered map[uint64]Record // to Append, ever
+	// replayed have the time of their replay, or their own where a crash
+	// brought them back.
+	replayed map[uint64]bool
+	mayLack  map[uint64]bool // spoiled on disk: may be gone, is never wrong
+	lose     int64
+	faulted  bool // so that marks in a sidecar may be missing
 	// uncounted are points whose loss may not be counted: a header spoiled at
 	// the end of a segment that no end record closes.
 	uncounted int64
@@ -42,7 +46,7 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		m := &model{t: t, dir: dir, waiting: map[uint64]Record{}, back: map[uint64]Record{}, mayLack: map[uint64]bool{}}
+		m := &model{t: t, dir: dir, waiting: map[uint64]Record{}, back: map[uint64]Record{}, offered: map[uint64]Record{}, mayLack: map[uint64]bool{}, replayed: map[uint64]bool{}}
 		m.cfg = Config{
 			Dir: dir, MaxBytes: rapid.Int64Range(4<<10, 32<<10).Draw(t, "cap"), MaxAge: time.Hour,
 			Fsync: Fsync(rapid.IntRange(0, 2).Draw(t, "fsync")),
@@ -52,7 +56,8 @@ func TestModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"append": m.append, "append again": m.append, "drain one": m.drainOne, "ack any": m.ackAny,
 			"tick": m.tick, "reopen": m.reopen, "crash": m.crash, "spoil": m.spoil, "fault": m.fault,
-			"no fault": m.noFault, "lose": m.loseSome, "expire": m.expire, "make room": m.makeRoom, "": m.check,
+			"no fault": m.noFault, "lose": m.loseSome, "expire": m.expire, "make room": m.makeRoom,
+			"set aside": m.setAside, "replay": m.replay, "": m.check,
 		})
 	})
 }
@@ -65,12 +70,15 @@ func (m *model) open() {
 func (m *model) append(t *rapid.T) {
 	m.seq++
 	r := rec(m.seq, rapid.IntRange(0, 3000).Draw(t, "size"))
-	r.TimeMS = time.Now().UnixMilli()
+	// The clock may have been a year ahead or behind.
+	year := 365 * 24 * time.Hour
+	r.TimeMS = time.Now().Add(rapid.SampledFrom([]time.Duration{0, 0, 0, 0, year, -year}).Draw(t, "clock")).UnixMilli()
+	m.offered[r.Seq] = r
 	switch err := m.s.Append(r); {
 	case err == nil:
 		m.waiting[r.Seq] = r
 	case errors.Is(err, ErrTooLarge):
-		if headerBytes*2+int64(len(r.Payload)) <= m.cfg.MaxBytes {
+		if headerBytes*2+int64(len(r.Payload)) <= m.cfg.MaxBytes*7/8 {
 			t.Fatal(err)
 		}
 	case !errors.Is(err, ErrUnavailable) || m.s.Stats().Cause == nil:
@@ -87,6 +95,9 @@ func (m *model) drainOne(t *rapid.T) {
 		want, ok := m.waiting[r.Seq]
 		if !ok {
 			t.Fatalf("record %d came back", r.Seq)
+		}
+		if m.replayed[r.Seq] {
+			want.TimeMS = r.TimeMS
 		}
 		if err := sameRecord(r, want); err != nil {
 			t.Fatal(err)
@@ -107,6 +118,63 @@ func (m *model) ackAny(t *rapid.T) {
 		m.s.Ack(7, seq)
 		m.back[seq] = m.waiting[seq]
 		delete(m.waiting, seq)
+	}
+}
+
+// setAside gives up the oldest record or any other.
+func (m *model) setAside(t *rapid.T) {
+	if len(m.waiting) == 0 {
+		return
+	}
+	seq := rapid.SampledFrom(slices.Sorted(maps.Keys(m.waiting))).Draw(t, "seq")
+	switch err := m.s.SetAside(7, seq, "refused"); {
+	case err == nil:
+		// Its letter is there, unless it was gone or damaged.
+		m.back[seq] = m.waiting[seq]
+		delete(m.waiting, seq)
+	case !errors.Is(err, ErrUnavailable) || m.s.Stats().Cause == nil:
+		t.Fatal(err)
+	}
+}
+
+// replay has all letters appended again; each must be what was set aside.
+func (m *model) replay(t *rapid.T) {
+	m.noFault(t)
+	letters, _ := m.disk.List(deadDir)
+	for _, name := range letters {
+		path := deadDir + "/" + name
+		r, reason, err := readLetter(m.disk, path)
+		if m.faulted && errors.Is(err, errDamaged) {
+			// Neither written nor removed, on a disk that did neither.
+			must(t, os.Remove(m.disk.path(path)))
+			continue
+		}
+		if err != nil || reason != "refused" {
+			t.Fatalf("letter %s: %q %v", name, reason, err)
+		}
+		was := m.offered[r.Seq]
+		if m.replayed[r.Seq] {
+			was.TimeMS = r.TimeMS // that of the replay
+		}
+		m.replayed[r.Seq] = true
+		if err := sameRecord(r, was); err != nil {
+			t.Fatal(err)
+		}
+		must(t, os.Rename(m.disk.path(path), m.disk.path(path[:len(path)-len(letterSuffix)]+replaySuffix)))
+	}
+	m.s.replayAt = time.Time{}
+	m.s.tick()
+	m.s.mu.Lock()
+	for _, seg := range m.s.segs {
+		for _, e := range seg.entries {
+			if e.fate == pending {
+				m.waiting[e.seq] = m.offered[e.seq]
+			}
+		}
+	}
+	m.s.mu.Unlock()
+	if left, _ := m.disk.List(deadDir); len(left) != 0 {
+		t.Fatalf("%v are left in %s", left, deadDir)
 	}
 }
 
@@ -293,7 +361,7 @@ func (m *model) check(t *rapid.T) {
 	for _, seg := range m.s.retired {
 		used += seg.size
 	}
-	if records != st.Records || points != st.Points || used != st.DiskBytes || owed != m.s.owed {
+	if records != st.Records || points != st.Points || used+m.s.aside != st.DiskBytes || owed != m.s.owed {
 		t.Fatalf("index has %d records, %d points, %d bytes, owes %d (%d); stats say %+v", records, points, used, owed, m.s.owed, st)
 	}
 	var given int64

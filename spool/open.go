@@ -52,6 +52,7 @@ func (s *Spool) index() error {
 		s.syncAfterCrash(segs[max(0, n-maxUnsynced):])
 	}
 	s.install(led, segs)
+	s.countAside()
 	return nil
 }
 
@@ -74,7 +75,7 @@ func (s *Spool) syncAfterCrash(segs []*segment) {
 // strange says that a file is not of the spool's making.
 func strange(name string) bool {
 	_, _, ok := parseName(name)
-	return !ok && name != lockName && name != ledgerName && name != probeName
+	return !ok && !slices.Contains([]string{lockName, ledgerName, probeName, deadDir, quarantineDir}, name)
 }
 
 // openSegment indexes a segment. One that the ledger counts as gone is empty;

@@ -35,6 +35,7 @@ const (
 
 	typeData = 1 // carries a payload
 	typeEnd  = 2 // seals a segment: "before" is all that it ever held
+	typeNote = 3 // in a dead letter: why the record after it is there
 )
 
 var (
@@ -49,7 +50,7 @@ var (
 
 // header is a record's header in memory.
 type header struct {
-	kind       byte // typeData or typeEnd
+	kind       byte // one of the types
 	payloadLen uint32
 	salt       uint32
 	epoch, seq uint64
@@ -97,7 +98,7 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 	h := header{payloadLen: le.Uint32(b[offPayloadLen:]), salt: salt}
 	h.length = int64(n) + int64(h.payloadLen)
 	h.kind = b[offType]
-	if b[offVersion] != formatVersion || h.kind != typeData && h.kind != typeEnd {
+	if b[offVersion] != formatVersion || h.kind < typeData || h.kind > typeNote {
 		h.foreign = true
 		return h, nil
 	}

@@ -32,11 +32,19 @@ func (s *Spool) tick() {
 	s.mu.Lock()
 	s.expire()
 	usable := s.cause == nil
-	due := !usable && !time.Now().Before(s.probeAt)
+	now := time.Now()
+	due := !usable && !now.Before(s.probeAt)
+	replay := usable && s.letters > 0 && !now.Before(s.replayAt)
+	if replay {
+		s.replayAt = now.Add(replayEvery)
+	}
 	s.unlock()
 	switch {
 	case usable:
 		_ = s.settle() // Notify has the cause
+		if replay {
+			s.replay()
+		}
 	case due:
 		s.retry()
 	default:

@@ -29,7 +29,7 @@ func (seg *segment) load(f file) error {
 				return err
 			}
 			continue
-		case h.foreign:
+		case h.foreign || h.kind == typeNote:
 			seg.foreign++
 			known = false
 			off += h.length

@@ -352,10 +352,14 @@ func (s *Spool) remove(gone []*segment) error {
 			}
 		}
 		seg.f, seg.acks = nil, nil
-		for _, name := range []string{seg.sidecar(), seg.name()} {
-			if err := s.disk.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+		if err := s.disk.Remove(seg.sidecar()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if s.quarantine(seg) {
+			continue
+		}
+		if err := s.disk.Remove(seg.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	if len(gone) == 0 {

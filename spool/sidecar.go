@@ -21,6 +21,7 @@ const (
 	corrupt   fate = 3
 	evicted   fate = 4 // whole segments only, never in a sidecar
 	moved     fate = 5 // rewritten to another segment, never in a sidecar
+	dead      fate = 6 // set aside in dead/
 )
 
 // encodeMark returns the sidecar entry for the record at off.
@@ -42,9 +43,13 @@ func markCRC(salt uint32, b []byte) uint32 {
 func readMarks(b []byte, salt uint32, settled func(off uint32, f fate)) {
 	for ; len(b) >= markBytes; b = b[markBytes:] {
 		f := fate(b[4])
-		if binary.LittleEndian.Uint32(b[8:]) != markCRC(salt, b[:8]) || b[5] != formatVersion || f < delivered || f > corrupt {
+		if binary.LittleEndian.Uint32(b[8:]) != markCRC(salt, b[:8]) || b[5] != formatVersion {
 			continue
 		}
-		settled(binary.LittleEndian.Uint32(b), f)
+		switch f {
+		case delivered, expired, corrupt, dead:
+			settled(binary.LittleEndian.Uint32(b), f)
+		case pending, evicted, moved:
+		}
 	}
 }

@@ -39,8 +39,9 @@ type Record struct {
 type Config struct {
 	// Dir is made with mode 0700 if it is missing.
 	Dir string
-	// MaxBytes bounds the segments on disk; the oldest segment goes first.
-	// Sidecars (12 bytes a record) and the ledger (8 KiB) come on top.
+	// MaxBytes bounds the segments, dead/ and quarantine/ on disk; the oldest
+	// segment goes first. Sidecars (12 bytes a record) and the ledger (8 KiB)
+	// come on top, and so does a new dead letter until the next Append.
 	MaxBytes int64
 	// MaxAge is how old a record may get; 0 means any age.
 	MaxAge time.Duration
@@ -88,6 +89,10 @@ type Spool struct {
 	next    uint64     // number of the next segment
 	used    int64      // bytes of segs and retired
 	owed    int64      // bytes of copies in memory
+	aside   int64      // bytes in dead/ and quarantine/, as of the last look
+	letters int        // files in dead/, as of then
+
+	replayAt time.Time // when dead/ is looked at for letters to send again
 
 	ledger      ledger
 	ledgerEdits uint64 // counts changes

@@ -11,6 +11,7 @@ const (
 	reasonEvicted = "spool_evicted"
 	reasonExpired = "spool_expired"
 	reasonCorrupt = "spool_corrupt"
+	reasonDead    = "spool_dead"
 	otherReason   = "other"
 )
 
@@ -22,19 +23,24 @@ type Loss struct {
 
 // Stats is a snapshot. Totals count points over the directory's life and obey
 //
-//	Appended = Delivered + Evicted + Expired + Corrupt + Points
+//	Appended = Delivered + Evicted + Expired + Corrupt + Dead + Points
+//
+// A dead letter that is replayed counts as appended again.
 type Stats struct {
 	// Records, Points and Bytes are what waits to be delivered; Bytes counts
 	// payloads.
 	Records, Points, Bytes int64
-	// DiskBytes is what the segments occupy, delivered records included.
+	// DiskBytes is what the segments occupy, delivered records included, and
+	// what is in dead/ and quarantine/.
 	DiskBytes int64
+	// Letters counts the files in dead/.
+	Letters int64
 	// OldestMS is the TimeMS of the record that Oldest would return, 0 if none.
 	OldestMS int64
 	// Cause says why the disk is unusable, nil while it is usable.
 	Cause error
 	// Appended and Delivered are totals of points, as are the losses.
-	Appended, Delivered, Evicted, Expired, Corrupt int64
+	Appended, Delivered, Evicted, Expired, Corrupt, Dead int64
 	// Foreign counts records of another version that are left in place.
 	Foreign int64
 	// Fsyncs counts calls since Open.
@@ -45,7 +51,7 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.unlock()
-	st := Stats{Cause: s.cause, DiskBytes: s.used, Fsyncs: s.fsyncs.Load()}
+	st := Stats{Cause: s.cause, DiskBytes: s.used + s.aside, Letters: int64(s.letters), Fsyncs: s.fsyncs.Load()}
 	for _, seg := range s.segs {
 		st.Records += int64(seg.records)
 		st.Points += seg.points
@@ -57,7 +63,7 @@ func (s *Spool) Stats() Stats {
 	}
 	t := s.totals()
 	st.Appended, st.Delivered = t.appended, t.delivered
-	st.Evicted, st.Expired, st.Corrupt = t.evicted, t.expired, t.corrupt
+	st.Evicted, st.Expired, st.Corrupt, st.Dead = t.evicted, t.expired, t.corrupt, t.dead
 	return st
 }
 
@@ -94,7 +100,7 @@ func (s *Spool) Lose(reason string, points int64) {
 
 // tally counts points by what became of them.
 type tally struct {
-	appended, delivered, evicted, expired, corrupt int64
+	appended, delivered, evicted, expired, corrupt, dead int64
 }
 
 // add adds sign times o.
@@ -104,6 +110,7 @@ func (t *tally) add(o tally, sign int64) {
 	t.evicted += sign * o.evicted
 	t.expired += sign * o.expired
 	t.corrupt += sign * o.corrupt
+	t.dead += sign * o.dead
 }
 
 // settle counts points under their fate.
@@ -117,6 +124,8 @@ func (t *tally) settle(f fate, points int64) {
 		t.expired += points
 	case corrupt:
 		t.corrupt += points
+	case dead:
+		t.dead += points
 	case moved:
 		t.appended -= points
 	case pending:
@@ -126,6 +135,7 @@ func (t *tally) settle(f fate, points int64) {
 // losses calls put for each reason of the spool's own, in order.
 func (t *tally) losses(put func(reason string, points int64)) {
 	put(reasonCorrupt, t.corrupt)
+	put(reasonDead, t.dead)
 	put(reasonEvicted, t.evicted)
 	put(reasonExpired, t.expired)
 }
@@ -135,6 +145,8 @@ func (t *tally) loss(reason string) *int64 {
 	switch reason {
 	case reasonCorrupt:
 		return &t.corrupt
+	case reasonDead:
+		return &t.dead
 	case reasonEvicted:
 		return &t.evicted
 	case reasonExpired:

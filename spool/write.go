@@ -19,7 +19,7 @@ import (
 // than 1 MiB waits for an fsync; otherwise only for the page cache.
 func (s *Spool) Append(r Record) error {
 	need := headerBytes + int64(len(r.Payload))
-	if need+headerBytes > min(s.cfg.MaxBytes, math.MaxUint32-s.segmentBytes) || r.Items < 0 || r.Items > math.MaxUint32 {
+	if need+headerBytes > min(s.cfg.MaxBytes-2*(s.cfg.MaxBytes/asideShare), math.MaxUint32-s.segmentBytes) || r.Items < 0 || r.Items > math.MaxUint32 {
 		return fmt.Errorf("%w: %d bytes, %d points", ErrTooLarge, len(r.Payload), r.Items)
 	}
 	for {
@@ -28,7 +28,7 @@ func (s *Spool) Append(r Record) error {
 			s.unlock()
 			return err
 		}
-		if s.used+need+headerBytes <= s.cfg.MaxBytes {
+		if s.used+need+headerBytes <= s.room() {
 			break
 		}
 		if len(s.retired) == 0 {

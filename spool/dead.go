@@ -1,0 +1,193 @@
+package spool
+
+import (
+	"errors"
+	"strings"
+	"time"
+)
+
+const (
+	deadDir       = "dead"
+	quarantineDir = "quarantine"
+
+	// asideShare is the part of MaxBytes that each of the two may take.
+	asideShare = 16
+
+	// replayEvery is how often dead/ is looked at while it holds anything.
+	replayEvery = 10 * time.Second
+)
+
+// SetAside moves a record that waits to dead/, with the reason in a few words:
+// the way out for what can never be delivered. It waits for the device, and
+// when it returns nil the dead letter is as durable as Fsync says. A record
+// that does not wait any more is no error. After ErrUnavailable it still waits.
+//
+// Dead letters take at most a 16th of MaxBytes, and one fits always: the oldest
+// goes first, and stays counted as dead. A letter whose file somebody renames
+// from .dead to .replay is appended again by Run.
+func (s *Spool) SetAside(epoch, seq uint64, reason string) error {
+	s.slow.Lock()
+	defer s.slow.Unlock()
+	name, b, err := s.letter(epoch, seq, reason)
+	if err != nil || b == nil {
+		return err
+	}
+	err = s.writeLetter(name, b)
+	s.mu.Lock()
+	defer s.unlock()
+	if err != nil {
+		s.down(err)
+		return s.unavailable()
+	}
+	if seg, i := s.find(epoch, seq); seg != nil {
+		s.settleEntry(seg, i, dead)
+	}
+	return nil
+}
+
+// letter makes the dead letter of a record that waits, nil if it does not.
+func (s *Spool) letter(epoch, seq uint64, reason string) (name string, b []byte, err error) {
+	s.mu.Lock()
+	defer s.unlock()
+	seg, i := s.find(epoch, seq)
+	if seg == nil {
+		return "", nil, nil
+	}
+	record, err := s.read(seg, i)
+	if errors.Is(err, errDamaged) {
+		s.settleEntry(seg, i, corrupt)
+		return "", nil, nil
+	}
+	if err == nil {
+		err = s.checkFree(int64(len(record)))
+	}
+	if err != nil {
+		s.down(err)
+	}
+	if s.cause != nil {
+		return "", nil, s.unavailable()
+	}
+	h, err := parseHeader(record, seg.salt)
+	return letterName(h.timeMS, epoch, seq), encodeLetter(h, record, reason), err
+}
+
+// writeLetter makes room for a letter and writes it. Writing it again after a
+// crash writes the same file.
+func (s *Spool) writeLetter(name string, b []byte) error {
+	if !s.lock.Held() {
+		return errLost
+	}
+	if err := s.disk.Mkdir(deadDir); err != nil {
+		return err
+	}
+	if err := s.trimLetters(s.cfg.MaxBytes/asideShare - int64(len(b))); err != nil {
+		return err
+	}
+	f, err := s.disk.Create(deadDir + "/" + name)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, 0)
+	if err == nil {
+		err = s.sync(f)
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = errors.Join(s.syncDir(deadDir), s.syncDir("."))
+	}
+	if err != nil {
+		_ = s.disk.Remove(deadDir + "/" + name) // the record still waits
+	}
+	s.countAside()
+	return err
+}
+
+// trimLetters removes the oldest letters until the rest takes at most limit.
+func (s *Spool) trimLetters(limit int64) error {
+	names, sizes, total := s.sizes(deadDir)
+	for i := 0; i < len(names) && total > limit; i++ {
+		if err := s.disk.Remove(deadDir + "/" + names[i]); err != nil {
+			return err
+		}
+		total -= sizes[i]
+	}
+	return nil
+}
+
+// sizes lists a directory; one that is not there is empty.
+func (s *Spool) sizes(dir string) (names []string, sizes []int64, total int64) {
+	names, _ = s.disk.List(dir)
+	sizes = make([]int64, len(names))
+	for i, name := range names {
+		if f, err := s.disk.Open(dir + "/" + name); err == nil {
+			sizes[i], _ = f.Size()
+			_ = f.Close()
+		}
+		total += sizes[i]
+	}
+	return names, sizes, total
+}
+
+// countAside finds out what dead/ and quarantine/ hold. slow is held.
+func (s *Spool) countAside() {
+	letters, _, deadBytes := s.sizes(deadDir)
+	_, _, quarantined := s.sizes(quarantineDir)
+	s.mu.Lock()
+	defer s.unlock()
+	s.letters, s.aside = len(letters), deadBytes+quarantined
+}
+
+// room is what segments may take; mu is held.
+func (s *Spool) room() int64 {
+	return s.cfg.MaxBytes - min(s.aside, 2*(s.cfg.MaxBytes/asideShare))
+}
+
+// quarantine moves the file of a segment in which something was damaged out of
+// the way, and reports whether it did. What does not fit is not kept: the
+// oldest evidence is the nearest to the cause. slow is held.
+func (s *Spool) quarantine(seg *segment) bool {
+	s.mu.Lock()
+	wanted := seg.tally.corrupt > 0 && seg.tally.evicted == 0 && s.cause == nil
+	s.mu.Unlock()
+	if !wanted {
+		return false
+	}
+	if _, _, total := s.sizes(quarantineDir); total+seg.size > s.cfg.MaxBytes/asideShare {
+		return false
+	}
+	if s.disk.Mkdir(quarantineDir) != nil || s.disk.Rename(seg.name(), quarantineDir+"/"+seg.name()) != nil {
+		return false
+	}
+	_ = s.syncDir(quarantineDir)
+	s.countAside()
+	return true
+}
+
+// replay appends the letters that are to be sent again, as of now: else an old
+// one would expire at once.
+func (s *Spool) replay() {
+	names, _ := s.disk.List(deadDir)
+	for _, name := range names {
+		if !strings.HasSuffix(name, replaySuffix) {
+			continue
+		}
+		path := deadDir + "/" + name
+		r, _, err := readLetter(s.disk, path)
+		switch {
+		case errors.Is(err, errDamaged):
+			_ = s.disk.Rename(path, strings.TrimSuffix(path, replaySuffix)+letterSuffix)
+			continue
+		case err != nil:
+			continue
+		}
+		r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
+		if err := s.Append(r); err != nil && !errors.Is(err, ErrTooLarge) {
+			return
+		} else if err == nil && s.settle() == nil {
+			_ = s.disk.Remove(path)
+		}
+	}
+	s.slow.Lock()
+	defer s.slow.Unlock()
+	s.countAside()
+}

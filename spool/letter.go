@@ -1,0 +1,78 @@
+package spool
+
+import (
+	"cmp"
+	"fmt"
+	"hash/crc32"
+)
+
+// A dead letter is a file of two records: a note, whose payload is the reason,
+// and the record that was set aside. Its name tells the record's time, epoch
+// and seq, so that names sort by age.
+const (
+	letterSuffix = ".dead"
+	replaySuffix = ".replay" // to be appended again
+
+	// maxNote bounds the reason, in bytes; a longer one is cut.
+	maxNote = 4 << 10
+)
+
+func letterName(timeMS int64, epoch, seq uint64) string {
+	return fmt.Sprintf("%016x-%016x-%016x%s", uint64(timeMS), epoch, seq, letterSuffix)
+}
+
+// encodeLetter makes the file of a record, header and payload, that has been
+// checked.
+func encodeLetter(h header, record []byte, reason string) []byte {
+	reason = reason[:min(len(reason), maxNote)]
+	note := header{
+		kind: typeNote, payloadLen: uint32(len(reason)), epoch: h.epoch, seq: h.seq,
+		timeMS: h.timeMS, payloadCRC: crc32.Checksum([]byte(reason), castagnoli),
+	}
+	b := make([]byte, headerBytes, 2*headerBytes+len(reason)+len(record))
+	note.encode(b)
+	b = append(b, reason...)
+	at := len(b)
+	b = append(b, record...)
+	h.salt, h.before = 0, 0
+	h.encode(b[at:])
+	return b
+}
+
+// readLetter returns the record and the reason. A letter that is not whole is
+// errDamaged.
+func readLetter(disk fileSystem, path string) (r Record, reason string, err error) {
+	f, err := disk.Open(path)
+	if err != nil {
+		return r, "", err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	note, text, err := readRecord(f, 0)
+	if err != nil || note.kind != typeNote || note.payloadLen > maxNote {
+		return r, "", cmp.Or(err, errDamaged)
+	}
+	h, payload, err := readRecord(f, note.length)
+	if err != nil || h.kind != typeData {
+		return r, "", cmp.Or(err, errDamaged)
+	}
+	return Record{h.epoch, h.seq, int64(h.items), h.timeMS, payload}, string(text), nil
+}
+
+// readRecord reads and checks the record of a letter at off.
+func readRecord(f file, off int64) (header, []byte, error) {
+	h, err := readHeader(f, off, 0)
+	if err != nil || h.foreign {
+		return h, nil, cmp.Or(err, errDamaged)
+	}
+	if size, err := f.Size(); err != nil || off+h.length > size {
+		return h, nil, cmp.Or(err, errDamaged)
+	}
+	payload := make([]byte, h.payloadLen)
+	if err := readFull(f, payload, off+headerBytes); err != nil {
+		return h, nil, err
+	}
+	if h.payloadCRC != crc32.Checksum(payload, castagnoli) {
+		return h, nil, errDamaged
+	}
+	return h, payload, nil
+}
