@@ -21,6 +21,7 @@ type store interface {
 	Append(spool.Record) error
 	Oldest() (spool.Record, error)
 	Ack(epoch, seq uint64) bool
+	SetAside(epoch, seq uint64, reason string) error
 	MakeRoom() error
 	Lose(reason string, points int64)
 	Losses() []spool.Loss
@@ -104,6 +105,15 @@ func (d *durable) Ack(epoch, seq uint64) bool {
 	var there bool
 	ok, _ := d.within(func() { there = d.store.Ack(epoch, seq) })
 	return ok && there
+}
+
+// SetAside makes a batch a dead letter.
+func (d *durable) SetAside(epoch, seq uint64, reason string) error {
+	var err error
+	if ok, _ := d.within(func() { err = d.store.SetAside(epoch, seq, reason) }); !ok {
+		return errDiskHangs
+	}
+	return err
 }
 
 // MakeRoom makes room for Append if it can.

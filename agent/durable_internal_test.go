@@ -43,7 +43,12 @@ func (h *hungStore) Oldest() (r spool.Record, err error) {
 }
 func (h *hungStore) Ack(uint64, uint64) bool { h.do(func() {}); return true }
 func (h *hungStore) MakeRoom() error         { h.do(func() {}); return nil }
-func (h *hungStore) Lose(_ string, n int64)  { h.do(func() { h.lost += n }) }
+func (h *hungStore) SetAside(uint64, uint64, string) error {
+	h.do(func() {})
+	return nil
+}
+
+func (h *hungStore) Lose(_ string, n int64) { h.do(func() { h.lost += n }) }
 func (h *hungStore) Losses() (l []spool.Loss) {
 	h.do(func() { l = []spool.Loss{{Points: h.lost}} })
 	return

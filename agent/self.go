@@ -31,6 +31,11 @@ var (
 		Name: "heka.agent.spool.bytes", Unit: "By", Kind: metric.UpDown,
 		Help: "Disk space that the spool occupies.", Source: "the spool",
 	}
+	selfSpoolPoints = metric.Desc{
+		Name: "heka.agent.spool.points", Unit: "{points}", Kind: metric.UpDown, Labels: []string{"state"},
+		Help:   "Points over the spool directory's life: appended = delivered + evicted + expired + corrupt + dead + pending.",
+		Source: "the spool",
+	}
 	selfSpoolUsable = metric.Desc{
 		Name: "heka.agent.spool.usable", Unit: "1", Kind: metric.Gauge,
 		Help: "1 while the spool can be written, 0 while the agent runs from memory alone.", Source: "the spool",
@@ -71,7 +76,7 @@ var (
 
 func selfDescs() []*metric.Desc {
 	return []*metric.Desc{
-		&selfQueuePoints, &selfQueueBytes, &selfWaiting, &selfSpoolRecords, &selfSpoolBytes, &selfSpoolUsable,
+		&selfQueuePoints, &selfQueueBytes, &selfWaiting, &selfSpoolRecords, &selfSpoolBytes, &selfSpoolPoints, &selfSpoolUsable,
 		&selfBatchesDelivered, &selfPointsDelivered, &selfFailures, &selfLost, &selfLag, &selfRSS, &selfCPU, &selfGoroutines,
 	}
 }
@@ -131,4 +136,18 @@ func (c *self) collectSpool(s *metric.Snapshot) {
 	s.Int(&selfSpoolRecords, stats.Records)
 	s.Int(&selfSpoolBytes, stats.DiskBytes)
 	s.Int(&selfSpoolUsable, usable)
+	for _, state := range []struct {
+		name   string
+		points int64
+	}{
+		{"appended", stats.Appended},
+		{"delivered", stats.Delivered},
+		{"evicted", stats.Evicted},
+		{"expired", stats.Expired},
+		{"corrupt", stats.Corrupt},
+		{"dead", stats.Dead},
+		{"pending", stats.Points},
+	} {
+		s.Int(&selfSpoolPoints, state.points, metric.L("state", state.name))
+	}
 }

@@ -56,6 +56,16 @@ func (s *chaosSpool) Oldest() (ship.Entry, bool) {
 	return e, true
 }
 
+func (s *chaosSpool) SetAside(epoch, seq uint64, reason string) error {
+	s.mu.Lock()
+	broken := s.rng.Float64() < s.fail
+	s.mu.Unlock()
+	if broken {
+		return errors.New("disk full")
+	}
+	return s.memorySpool.SetAside(epoch, seq, reason)
+}
+
 // chaosBackend answers at random, and refuses some batches for good.
 type chaosBackend struct {
 	mu             sync.Mutex
@@ -145,8 +155,13 @@ func accountForAll(t *testing.T, seed uint64) {
 		}
 	}
 	produced := r.produced * int64(points)
-	if sum := delivered + spooled + r.lost() - twice; sum != produced {
-		t.Errorf("seed %d: delivered %d + spooled %d + lost %v = %d, want %d", seed, delivered, spooled, r.ledger.Losses(), sum, produced)
+	var dead int64
+	for _, e := range spool.dead {
+		dead += e.Items
+	}
+	if sum := delivered + spooled + dead + r.lost() - twice; sum != produced {
+		t.Errorf("seed %d: delivered %d + spooled %d + dead %d + lost %v = %d, want %d",
+			seed, delivered, spooled, dead, r.ledger.Losses(), sum, produced)
 	}
 }
 

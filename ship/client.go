@@ -156,13 +156,17 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 }
 
 // secretsOf lists the values that could be secrets of the headers so far, and
-// what follows a scheme such as "Bearer".
+// what follows a scheme such as "Bearer", and the password of "Basic".
 func secretsOf(h http.Header) []string {
 	var secrets []string
 	for name := range h {
 		value := h.Get(name)
 		if _, token, ok := strings.Cut(value, " "); ok && len(token) >= minSecret {
 			secrets = append(secrets, token)
+		}
+		request := http.Request{Header: http.Header{"Authorization": {value}}}
+		if _, password, ok := request.BasicAuth(); ok && len(password) >= minSecret {
+			secrets = append(secrets, password)
 		}
 		if len(value) >= minSecret {
 			secrets = append(secrets, value)

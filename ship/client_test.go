@@ -3,6 +3,7 @@ package ship_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -239,6 +240,10 @@ func TestHostileWordsOfABackend(t *testing.T) {
 		{"400 repeats the header", func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "you sent "+r.Header.Get("Authorization"), http.StatusBadRequest)
 		}},
+		{"400 decodes the password", func(w http.ResponseWriter, r *http.Request) {
+			_, password, _ := r.BasicAuth()
+			http.Error(w, "no such password: "+password, http.StatusBadRequest)
+		}},
 		{"long reason, negative points", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, `{"batch_id":%q,"points":-1000000,"rejected":[{"series":0,"reason":"%s"}]}`,
 				r.Header.Get("Idempotency-Key"), strings.Repeat("x", 50000))
@@ -248,6 +253,10 @@ func TestHostileWordsOfABackend(t *testing.T) {
 		server := httptest.NewServer(c.answer)
 		cfg := clientConfig(parse(t, server.URL))
 		cfg.Authorize = func(h http.Header, _ bool) error {
+			if strings.Contains(c.name, "password") {
+				h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("user:"+key)))
+				return nil
+			}
 			h.Set("X-Api-Key", key)
 			h.Set("Authorization", "Bearer "+key)
 			return nil

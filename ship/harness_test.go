@@ -120,6 +120,8 @@ type memorySpool struct {
 	mu       sync.Mutex
 	broken   bool
 	entries  []ship.Entry
+	dead     []ship.Entry
+	reasons  []string
 	appended int
 }
 
@@ -150,6 +152,22 @@ func (s *memorySpool) Ack(epoch, seq uint64) bool {
 	before := len(s.entries)
 	s.entries = slices.DeleteFunc(s.entries, func(e ship.Entry) bool { return e.Epoch == epoch && e.Seq == seq })
 	return len(s.entries) < before
+}
+
+func (s *memorySpool) SetAside(epoch, seq uint64, reason string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errors.New("disk full")
+	}
+	s.entries = slices.DeleteFunc(s.entries, func(e ship.Entry) bool {
+		found := e.Epoch == epoch && e.Seq == seq
+		if found {
+			s.dead, s.reasons = append(s.dead, e), append(s.reasons, reason)
+		}
+		return found
+	})
+	return nil
 }
 
 func (s *memorySpool) Pending() int64 {
@@ -275,6 +293,14 @@ func (r *rig) stop() {
 // spooled returns how many ticks are in the spool.
 func (r *rig) spooled() (n int64) {
 	for _, e := range r.spool.entries {
+		n += e.Items
+	}
+	return n
+}
+
+// setAside returns how many points are in dead letters.
+func (r *rig) setAside() (n int64) {
+	for _, e := range r.spool.dead {
 		n += e.Items
 	}
 	return n

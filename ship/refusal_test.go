@@ -41,8 +41,15 @@ func TestPoisonIsGivenUpAndNothingElse(t *testing.T) {
 			r.run(10 * time.Minute)
 			r.stop()
 			const batch = 3 // points
-			if got := int64(len(r.backend.ticks())); r.lost() != batch || got != r.produced-batch {
-				t.Errorf("%s: delivered %d, lost %d of %d; want one batch of 3 lost", mode, got, r.lost(), r.produced)
+			var lost, dead int64 = batch, 0
+			if mode != ship.SpoolOff {
+				lost, dead = dead, lost
+			}
+			if got := int64(len(r.backend.ticks())); r.lost() != lost || r.setAside() != dead || got != r.produced-batch {
+				t.Errorf("%s: delivered %d, lost %d, set %d aside of %d; want one batch of 3 given up", mode, got, r.lost(), r.setAside(), r.produced)
+			}
+			if dead > 0 && r.spool.reasons[0] != "422" {
+				t.Errorf("set aside for the reason %q", r.spool.reasons)
 			}
 			if r.spool.Pending() != 0 {
 				t.Errorf("%s: the poisoned batch is still in the spool", mode)
@@ -88,8 +95,8 @@ func TestABadBatchAtTheHeadIsPassed(t *testing.T) {
 			r.backend.set(refusing(poison))
 			r.run(time.Hour)
 			r.stop()
-			if got := int64(len(r.backend.ticks())); r.lost() != head.Items || got != r.produced-head.Items {
-				t.Errorf("fifo %v: %d of %d delivered, lost %v; want the %d of one batch lost", fifo, got, r.produced, r.ledger.Losses(), head.Items)
+			if got := int64(len(r.backend.ticks())); r.setAside() != head.Items || r.lost() != 0 || got != r.produced-head.Items {
+				t.Errorf("fifo %v: %d of %d delivered, lost %v; want the %d of one batch set aside", fifo, got, r.produced, r.ledger.Losses(), head.Items)
 			}
 		})
 	}

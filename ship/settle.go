@@ -83,7 +83,7 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 }
 
 // refused decides between a bad batch and a wrong endpoint. A live batch joins
-// the backlog; one of the backlog is given up after strikesMax refusals.
+// the backlog; one of the backlog is set aside after strikesMax refusals.
 func (s *Shipper) refused(now time.Time, h *held, o Outcome) {
 	h.late = true
 	s.refusals++
@@ -99,11 +99,31 @@ func (s *Shipper) refused(now time.Time, h *held, o Outcome) {
 		return
 	}
 	s.suspect = suspect{}
-	if s.forget(h) {
+	s.giveUp(h, o)
+}
+
+// giveUp takes a bad batch out of the way: to the spool's dead letters, or if
+// there is no spool it is lost. While the disk is unusable the batch waits.
+func (s *Shipper) giveUp(h *held, o Outcome) {
+	event := s.log.Error().Str("batch", metric.BatchID(h.Epoch, h.Seq)).Int64("points", h.Items).Str("cause", o.Cause)
+	if s.spool == nil {
+		s.remove(h)
 		s.ledger.Lose(LostRejected, h.Items)
+		event.Msg("gave up a batch that the backend refuses while it accepts others: its points are lost")
+		return
 	}
-	s.log.Error().Str("batch", metric.BatchID(h.Epoch, h.Seq)).Int64("points", h.Items).Str("cause", o.Cause).
-		Msg("gave up a batch that the backend refuses while it accepts others")
+	if !h.spooled {
+		if s.spool.Append(h.Entry) != nil {
+			return
+		}
+		h.spooled = true
+	}
+	if s.spool.SetAside(h.Epoch, h.Seq, o.Cause) != nil {
+		return
+	}
+	s.remove(h)
+	event.Str("hint", "heka-insights-agent spool dead; mend the cause, then spool replay").
+		Msg("set a batch aside that the backend refuses while it accepts others")
 }
 
 // waiting counts the batches that are not acknowledged.

@@ -32,6 +32,10 @@ type Spool interface {
 	// Ack forgets an entry. It reports whether the entry was still there: one
 	// that was evicted meanwhile has been counted already.
 	Ack(epoch, seq uint64) bool
+	// SetAside takes an entry that the backend refuses for good out of the
+	// queue and keeps it, with the reason, for a person to look at. One that was
+	// evicted meanwhile is no error. After an error it waits as before.
+	SetAside(epoch, seq uint64, reason string) error
 	// Pending counts the entries that are not acknowledged.
 	Pending() int64
 	// MakeRoom is called when memory is full. It returns nil when Append is
@@ -51,7 +55,8 @@ type Ledger interface {
 const (
 	// LostQueueFull: the memory bound was reached and there was no disk.
 	LostQueueFull = "queue_full"
-	// LostRejected: the backend refused the points for good.
+	// LostRejected: the backend refused the points for good, and there was no
+	// spool to set them aside in.
 	LostRejected = "rejected"
 	// LostSeriesLimit: a series over HEKA_MAX_SERIES.
 	LostSeriesLimit = "series_limit"

@@ -47,13 +47,13 @@ func TestSetAside(t *testing.T) {
 		t.Errorf("read %v", got)
 	}
 	want := []Loss{{reasonDead, points([]uint64{1, 3})}}
-	if got := s.Losses(); !slices.Equal(got, want) {
+	if got := losses(s); !slices.Equal(got, want) {
 		t.Errorf("losses %v, want %v", got, want)
 	}
 	must(t, s.Sync(background))
 	must(t, s.Close(background))
 	s, _ = testSpool(t, dir, Config{})
-	if got := s.Losses(); !slices.Equal(got, want) {
+	if got := losses(s); !slices.Equal(got, want) {
 		t.Errorf("losses after the segment is gone %v, want %v", got, want)
 	}
 }
@@ -123,6 +123,12 @@ func TestDeadLettersAreCapped(t *testing.T) {
 	}
 	if st := checkBalance(t, s); st.Dead != points(upTo(12)) || st.Letters != 3 {
 		t.Errorf("%+v", st)
+	}
+	for seq := range uint64(100) {
+		must(t, s.Append(rec(seq+20, 1000)))
+		if held := s.Stats().DiskBytes; held > 64<<10 {
+			t.Fatalf("%d bytes on disk, letters included", held)
+		}
 	}
 	must(t, s.Append(rec(13, 9000)))
 	must(t, s.SetAside(7, 13, "413"))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -187,6 +188,11 @@ func points(seqs []uint64) (n int64) {
 		n += rec(seq, 0).Items
 	}
 	return n
+}
+
+// losses returns the losses that are not zero.
+func losses(s *Spool) []Loss {
+	return slices.DeleteFunc(s.Losses(), func(l Loss) bool { return l.Points == 0 })
 }
 
 // balance checks the invariant.

@@ -68,14 +68,13 @@ func (s *Spool) Stats() Stats {
 }
 
 // Losses returns the cumulative loss by reason, sorted by reason, including
-// what was reported to Lose. Reasons without loss are left out.
+// what was reported to Lose. The spool's own reasons are all there, lost or not.
 func (s *Spool) Losses() []Loss {
 	s.mu.Lock()
 	defer s.unlock()
 	all := maps.Clone(s.ledger.losses)
 	t := s.totals()
 	t.losses(func(reason string, points int64) { all[reason] = points })
-	maps.DeleteFunc(all, func(_ string, points int64) bool { return points == 0 })
 	out := make([]Loss, 0, len(all))
 	for reason, points := range all {
 		out = append(out, Loss{reason, points})
