@@ -163,6 +163,13 @@ func (s *Spool) quarantine(seg *segment) bool {
 	return true
 }
 
+func (s *Spool) waits(r Record) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seg, _ := s.find(r.Epoch, r.Seq)
+	return seg != nil
+}
+
 // replay appends the letters that are to be sent again, as of now: else an old
 // one would expire at once.
 func (s *Spool) replay() {
@@ -180,10 +187,11 @@ func (s *Spool) replay() {
 		case err != nil:
 			continue
 		}
-		r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
-		if err := s.Append(r); err != nil && !errors.Is(err, ErrTooLarge) {
-			return
-		} else if err == nil && s.settle() == nil {
+		if !s.waits(r) {
+			r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
+			err = s.Append(r)
+		}
+		if err == nil && s.settle() == nil {
 			_ = s.disk.Remove(path)
 		}
 	}
