@@ -170,3 +170,25 @@ func TestReplacedDirectory(t *testing.T) {
 	must(t, s.Append(rec(2, 100)))
 	checkBalance(t, s)
 }
+
+// TestCloseAfterRemovedDirectory counts what the directory took with it also
+// when nobody has asked for it before the end.
+func TestCloseAfterRemovedDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	s, _ := testSpool(t, dir, Config{})
+	appendAll(t, s, 1, 6, 100)
+	s.Ack(7, 2)
+	must(t, s.Sync(background))
+	appendAll(t, s, 7, 9, 100)
+	s.Ack(7, 8)
+	must(t, os.RemoveAll(dir))
+	must(t, s.Close(background))
+	s, _ = testSpool(t, dir, Config{})
+	st := checkBalance(t, s)
+	if want := points([]uint64{1, 3, 4, 5, 6}); st.Corrupt != want || st.Appended != points(upTo(9)) || st.Delivered != points([]uint64{2, 8}) {
+		t.Errorf("want %d points lost of %d: %+v", want, points(upTo(9)), st)
+	}
+	if got := drain(t, s, 100); !slices.Equal(got, []uint64{7, 9}) {
+		t.Errorf("read %v, want what was in memory", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 )
@@ -91,6 +92,7 @@ func (s *Spool) close() error {
 	}
 	down := s.cause != nil
 	s.seal()
+	s.missing()
 	s.unlock()
 	if down {
 		s.retry() // the last chance of what is only in memory
@@ -119,6 +121,16 @@ func (s *Spool) close() error {
 		s.lock = nil
 	}
 	return err
+}
+
+// missing counts what a directory that was removed took with it, since nobody
+// will ask for it any more; mu is held.
+func (s *Spool) missing() {
+	for _, seg := range s.segs {
+		if errors.Is(s.disk.Exists(seg.name()), fs.ErrNotExist) {
+			seg.settleAll(corrupt, false)
+		}
+	}
 }
 
 // unwritten is an error if records are in memory alone.

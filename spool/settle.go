@@ -41,7 +41,9 @@ func (s *Spool) settle() error {
 		return nil
 	}
 	if err := s.flush(); err != nil {
-		return s.repair()
+		if err := s.repair(); err != nil {
+			return err
+		}
 	}
 	return s.sweep()
 }
@@ -108,8 +110,9 @@ func (s *Spool) flush() error {
 	s.mu.Lock()
 	var todo []unsynced
 	for _, seg := range s.segs {
+		// One that was sealed with all of it synced is still to be closed.
 		// Without fsyncs this still finds out that a file was removed.
-		if seg.f != nil && !seg.bad && (seg.synced < seg.size || s.cfg.Fsync == FsyncNever) {
+		if seg.f != nil && !seg.bad && (seg.synced < seg.size || seg.sealed || s.cfg.Fsync == FsyncNever) {
 			todo = append(todo, unsynced{seg: seg, f: seg.f, size: seg.size})
 		}
 	}

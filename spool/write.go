@@ -137,6 +137,10 @@ func (s *Spool) put(h *header, b []byte) error {
 		// fail as well, its header shows that it is torn.
 		_ = seg.f.Truncate(seg.size)
 		seg.sealed, s.active = true, nil
+		if errors.Is(err, syscall.EFBIG) && seg.size > 0 {
+			// A limit below the size of a segment: a new one has room.
+			return s.put(h, b)
+		}
 		return err
 	}
 	seg.add(h, seg.size)
