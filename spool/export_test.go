@@ -5,8 +5,9 @@ import (
 	"path/filepath"
 )
 
-// Waiting returns the seq of each record that waits, for tests that see only
-// what is exported.
+// What tests in package spool_test have to see beyond what is exported.
+
+// Waiting returns the seq of each record that waits.
 func (s *Spool) Waiting() (seqs []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -20,8 +21,8 @@ func (s *Spool) Waiting() (seqs []uint64) {
 	return seqs
 }
 
-// Writers returns the epochs of the records in each segment of a directory.
-func Writers(dir string) (all [][]uint64, err error) {
+// ReadSegments returns the seqs in each segment of a directory.
+func ReadSegments(dir string) (all [][]uint64, err error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
 	for _, name := range names {
 		id, _, _ := parseName(filepath.Base(name))
@@ -35,11 +36,11 @@ func Writers(dir string) (all [][]uint64, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var epochs []uint64
+		var seqs []uint64
 		for _, e := range seg.entries {
-			epochs = append(epochs, e.epoch)
+			seqs = append(seqs, e.seq)
 		}
-		all = append(all, epochs)
+		all = append(all, seqs)
 	}
 	return all, err
 }

@@ -56,7 +56,7 @@ func TestOutages(t *testing.T) {
 		{
 			name: "file system turned read-only", dir: "disk/spool", private: true, setup: makeImage,
 			begin: sh(`mount -o remount,abort disk || true`), want: "read-only file system",
-			end: sh(`PATH=$PATH:/usr/sbin:/sbin; umount -l disk; e2fsck -p image || test $? = 1; ` + mountImage),
+			end:   sh(`PATH=$PATH:/usr/sbin:/sbin; umount -l disk; e2fsck -p image || test $? = 1; ` + mountImage),
 			again: true,
 		},
 		{
@@ -100,12 +100,13 @@ func TestOutages(t *testing.T) {
 		// They wait most of the time: all at once, not two on two processors.
 		cases.Go(func() { t.Run(o.name, o.run) })
 	}
+	cases.Go(func() { t.Run("read-only at the start", readOnlyAtStart) })
+	cases.Go(func() { t.Run("file size limit below that of a segment", smallFiles) })
 }
 
-// TestReadOnlyAtStart starts on a file system that is mounted read-only, and
-// takes records when it is remounted.
-func TestReadOnlyAtStart(t *testing.T) {
-	t.Parallel()
+// readOnlyAtStart opens a spool on a file system that is mounted read-only. It
+// takes records when that is remounted.
+func readOnlyAtStart(t *testing.T) {
 	o := outage{
 		fsync: "interval", dir: "disk/spool", private: true, setup: makeImage + `; mount -o remount,ro disk`,
 		want: "read-only file system", held: held,
@@ -117,10 +118,9 @@ func TestReadOnlyAtStart(t *testing.T) {
 	o.reopened(w)
 }
 
-// TestFileSizeLimitBelowSegment has a limit that a record fits in, but no
-// segment, refuse nothing and leave no files open.
-func TestFileSizeLimitBelowSegment(t *testing.T) {
-	t.Parallel()
+// smallFiles has a limit that records fit in, but no segment, refuse nothing and
+// leave no files open.
+func smallFiles(t *testing.T) {
 	o := outage{fsync: "always", dir: "spool"}
 	w := o.start(t)
 	limit(50_000)(w)
