@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 GOLANGCI_LINT := v2.15.0
+GOTESTSUM     := v1.12.3
 
 TOOLS   := $(CURDIR)/.bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -27,8 +28,8 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 	@bin/heka-ingest demo --agent bin/heka-insights-agent --data .run
 
 .PHONY: test
-test: compiler ## everything that proves the promises, race detector on
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout 9m ./...
+test: compiler faults $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
+	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
 
 .PHONY: check
 check: lint fresh tidy cross ## format, vet, lint, generated docs, go.mod, cross-compilation
@@ -67,8 +68,9 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent/e2e
 
 .PHONY: soak
-soak: compiler ## what takes longer than make test: 1,000 chaos runs, and fuzzing, SOAK each (default 5m)
+soak: compiler ## what takes longer than make test: 1,000 chaos runs, KILLS (default 10000), and fuzzing, SOAK each (default 5m)
 	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds 1000
+	CGO_ENABLED=1 go test -race -timeout 0 -run Kill -v ./spool -kills $(or $(KILLS),10000)
 	for target in ./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode; do \
 	go test -run '^$$' -fuzz "$${target#*:}" -fuzztime $(or $(SOAK),5m) "$${target%:*}"; done
 
@@ -76,6 +78,16 @@ soak: compiler ## what takes longer than make test: 1,000 chaos runs, and fuzzin
 .PHONY: compiler
 compiler:
 	@command -v $$(go env CC) >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev; }
+
+# The tests with faults of the real kernel: what is missing, they skip and say so.
+.PHONY: faults
+faults:
+	@type -P strace mkfs.ext4 losetup >/dev/null || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
+	{ apt-get update -q && apt-get install -qy --no-install-recommends strace e2fsprogs mount; } || true
+
+$(TOOLS)/gotestsum-$(GOTESTSUM):
+	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM)
+	mv $(TOOLS)/gotestsum $@
 
 $(TOOLS)/golangci-lint-$(GOLANGCI_LINT):
 	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
