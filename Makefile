@@ -70,7 +70,7 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 .PHONY: soak
 soak: compiler ## what takes longer than make test: 1,000 chaos runs, KILLS (default 10000), and fuzzing, SOAK each (default 5m)
 	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds 1000
-	CGO_ENABLED=1 go test -race -timeout 0 -run Kill -v ./spool -kills $(or $(KILLS),10000)
+	CGO_ENABLED=1 go test -race -timeout 2h -run Kill -v ./spool -kills $(or $(KILLS),10000)
 	for target in ./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode; do \
 	go test -run '^$$' -fuzz "$${target#*:}" -fuzztime $(or $(SOAK),5m) "$${target%:*}"; done
 
