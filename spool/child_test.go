@@ -215,7 +215,7 @@ func (p *process) ask(r request) answer {
 	if err := p.out.Decode(&a); err != nil {
 		p.t.Fatalf("the process died of %s: %v", r.Do, err)
 	}
-	if st := a.Stats; st.Appended != st.Delivered+st.Evicted+st.Expired+st.Corrupt+st.Points {
+	if st := a.Stats; st.Appended != st.Delivered+st.Evicted+st.Expired+st.Corrupt+st.Dead+st.Points {
 		p.t.Fatalf("after %s the totals do not add up: %+v", r.Do, st)
 	}
 	return a

@@ -24,7 +24,8 @@ var kills = flag.Int("kills", 200, "how many processes TestKill kills")
 
 // TestKill kills a process that uses a spool, again and again, with SIGKILL,
 // and then compares what the directory holds with what the process said: each
-// record that it appended waits, or was acked, or is counted as evicted.
+// record that it appended waits, was acked, lies in dead/, or is counted as
+// evicted.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	modes := []spool.Fsync{spool.FsyncInterval, spool.FsyncAlways, spool.FsyncNever}
@@ -39,8 +40,8 @@ func TestKill(t *testing.T) {
 				k.round()
 			}
 			k.drain()
-			t.Logf("%d points appended, %d delivered, %d evicted, %d lost by the owner; %d records came back after their ack",
-				k.stats.Appended, k.stats.Delivered, k.stats.Evicted, k.lost, k.resent)
+			t.Logf("%d points appended, %d delivered, %d dead, %d evicted, %d lost by the owner; %d records came back after their ack",
+				k.stats.Appended, k.stats.Delivered, k.stats.Dead, k.stats.Evicted, k.lost, k.resent)
 		})
 	}
 }
@@ -62,11 +63,12 @@ type killed struct {
 // heard is what one process said before it died. Of what it began but did not
 // report, anything may be true.
 type heard struct {
-	appended, acked map[uint64]bool
-	lost, synced    int64
+	appended, acked, dead map[uint64]bool
+	lost, synced          int64
+	lastDead              uint64
 
-	appending, acking uint64
-	losing            int64
+	appending, acking, burying uint64
+	losing                     int64
 }
 
 // round starts a process, kills it somewhere, and looks at what is left. It
@@ -80,6 +82,12 @@ func (k *killed) round() {
 	must(k.t, err)
 	s := openSpool(k.t, spool.Config{Dir: copied})
 	k.compare(said, s, len(segments))
+	if letters, err := filepath.Glob(filepath.Join(copied, "dead", fmt.Sprintf("*-%016x.dead", said.lastDead))); said.lastDead != 0 && said.burying == 0 {
+		must(k.t, err)
+		if len(letters) != 1 {
+			k.t.Fatalf("record %d, set aside last, has no letter", said.lastDead)
+		}
+	}
 	must(k.t, s.Close(background))
 	must(k.t, os.RemoveAll(copied))
 }
@@ -98,7 +106,7 @@ func (k *killed) run(lines int) heard {
 	out, err := cmd.StdoutPipe()
 	must(k.t, err)
 	must(k.t, cmd.Start())
-	h := heard{appended: map[uint64]bool{}, acked: map[uint64]bool{}}
+	h := heard{appended: map[uint64]bool{}, acked: map[uint64]bool{}, dead: map[uint64]bool{}}
 	in := bufio.NewScanner(out)
 	// Half of them die in a sync, or just after: there the order of writes counts.
 	inSync, alive := k.rng.IntN(2) == 0, true
@@ -137,6 +145,10 @@ func (h *heard) hear(line string) bool {
 		h.acked[n], h.acking = true, 0
 	case "gone":
 		h.acking = 0
+	case "bury":
+		h.burying = n
+	case "dead":
+		h.dead[n], h.lastDead, h.burying = true, n, 0
 	case "lose":
 		h.losing = int64(n)
 	case "lost":
@@ -154,7 +166,7 @@ func (h *heard) hear(line string) bool {
 func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 	k.t.Helper()
 	st := balanced(k.t, s)
-	var missing, appended, delivered int64
+	var missing, appended int64
 	found := map[uint64]bool{}
 	for _, seq := range s.Waiting() {
 		if found[seq] {
@@ -167,16 +179,20 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 		appended += items(seq)
 	}
 	back := 0
-	for seq := range h.acked {
-		if found[seq] {
-			back++
-			continue
+	settled := func(seqs map[uint64]bool) (points int64) {
+		for seq := range seqs {
+			if found[seq] {
+				back++
+				continue
+			}
+			delete(k.waiting, seq)
+			points += items(seq)
 		}
-		delete(k.waiting, seq)
-		delivered += items(seq)
+		return points
 	}
+	delivered, dead := settled(h.acked), settled(h.dead)
 	for seq := range k.waiting {
-		if !found[seq] && seq != h.acking {
+		if !found[seq] && seq != h.acking && seq != h.burying {
 			missing += items(seq)
 		}
 	}
@@ -185,7 +201,7 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 			k.t.Errorf("record %d waits, but nobody appended it", seq)
 		}
 	}
-	// The last ack of a segment is told to the disk by its removal, which comes
+	// The last fate in a segment is told to the disk by its removal, which comes
 	// later: a re-send.
 	if back > segments {
 		k.t.Errorf("%d records came back after their ack, from %d segments", back, segments)
@@ -198,7 +214,8 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 	}
 	within("appended", st.Appended-k.stats.Appended, appended, items(h.appending))
 	within("delivered", st.Delivered-k.stats.Delivered, delivered, items(h.acking))
-	within("evicted", st.Evicted-k.stats.Evicted, missing, items(h.acking))
+	within("dead", st.Dead-k.stats.Dead, dead, items(h.burying))
+	within("evicted", st.Evicted-k.stats.Evicted, missing, items(h.acking)+items(h.burying))
 	within("corrupt", st.Corrupt-k.stats.Corrupt, 0, items(h.appending))
 	var lost int64
 	for _, l := range s.Losses() {
@@ -324,6 +341,9 @@ func (c *churner) step() error {
 		if err := errors.Join(err, checkKillRecord(r)); err != nil {
 			return err
 		}
+		if n > 27 {
+			return c.bury(r)
+		}
 		c.ack(r.Seq)
 	case n < 31:
 		points := 1 + c.rng.Int64N(1000)
@@ -347,6 +367,15 @@ func (c *churner) ack(seq uint64) {
 	} else {
 		c.say("gone", seq)
 	}
+}
+
+func (c *churner) bury(r spool.Record) error {
+	c.say("bury", r.Seq)
+	if err := c.s.SetAside(r.Epoch, r.Seq, "killed"); err != nil {
+		return err
+	}
+	c.say("dead", r.Seq)
+	return nil
 }
 
 // say writes a line at once: what is in the pipe outlives the process.

@@ -76,8 +76,8 @@ func (w *witness) succeeds(o outage, first *witness) {
 	if a.Stats.Appended != points || a.Stats.Delivered != points {
 		w.t.Errorf("want %d points appended and delivered: %+v", points, a.Stats)
 	}
-	if want := []spool.Loss{{Reason: "queue_full", Points: 7}}; !slices.Equal(a.Losses, want) {
-		w.t.Errorf("losses are %v, want %v", a.Losses, want)
+	if want := (spool.Loss{Reason: "queue_full", Points: 7}); !slices.Contains(a.Losses, want) {
+		w.t.Errorf("losses are %v, want %v among them", a.Losses, want)
 	}
 }
 

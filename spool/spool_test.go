@@ -63,7 +63,7 @@ func drain(t testing.TB, s *spool.Spool) (seqs []uint64) {
 func balanced(t testing.TB, s *spool.Spool) spool.Stats {
 	t.Helper()
 	st := s.Stats()
-	if st.Appended != st.Delivered+st.Evicted+st.Expired+st.Corrupt+st.Points {
+	if st.Appended != st.Delivered+st.Evicted+st.Expired+st.Corrupt+st.Dead+st.Points {
 		t.Fatalf("totals do not add up: %+v", st)
 	}
 	return st

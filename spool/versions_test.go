@@ -43,8 +43,10 @@ func TestDowngrade(t *testing.T) {
 		t.Errorf("read %v again", got)
 	}
 	st := checkBalance(t, s)
-	if want := []Loss{{"from_now", 1}, {"from_the_future", 12}}; !slices.Equal(s.Losses(), want) {
-		t.Errorf("losses are %v, want %v", s.Losses(), want)
+	for _, want := range []Loss{{"from_now", 1}, {"from_the_future", 12}} {
+		if !slices.Contains(s.Losses(), want) {
+			t.Errorf("losses are %v, want %v among them", s.Losses(), want)
+		}
 	}
 	must(t, s.Close(background))
 	for name, want := range before {
