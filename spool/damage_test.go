@@ -177,6 +177,38 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestForeignIsNotEvicted makes room with the records that it can count, and
+// refuses new ones when there are none.
+func TestForeignIsNotEvicted(t *testing.T) {
+	const size = 900
+	name, b := image(t, 3, size, true)
+	h := b[:headerBytes]
+	h[offVersion] = 9
+	binary.LittleEndian.PutUint32(h[offHeaderCRC:], crc32.Checksum(h[:offHeaderCRC], castagnoli))
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, name), b, fileMode))
+	s, _ := testSpool(t, dir, Config{MaxBytes: 8 << 10})
+	for seq := range uint64(20) {
+		must(t, s.Append(rec(seq+10, size)))
+	}
+	if st := checkBalance(t, s); st.Evicted == 0 || st.Foreign != 1 {
+		t.Errorf("%+v", st)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !slices.Equal(got, b) {
+		t.Errorf("the segment of another version was changed (%v)", err)
+	}
+	must(t, s.Close(context.Background()))
+
+	s, _ = testSpool(t, dir, Config{MaxBytes: 3 << 10})
+	for _, seq := range []uint64{40, 41} {
+		unavailable(t, s.Append(rec(seq, size)), errUnknown)
+		s.retry()
+	}
+	if st := checkBalance(t, s); st.Records != 2 || st.Foreign != 1 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestStaleBytes reads nothing from a segment whose records carry the salt of
 // another, nor from a record inside a payload.
 func TestStaleBytes(t *testing.T) {

@@ -18,6 +18,7 @@ var (
 
 	errLocked   = errors.New("another process holds the lock")
 	errLowSpace = errors.New("free space is below the minimum")
+	errUnknown  = errors.New("the spool is full of records of another version, or that cannot be read")
 	errLost     = errors.New("the directory was removed or replaced")
 	errClosed   = errors.New("closed")
 )

@@ -31,8 +31,10 @@ func (s *Spool) Append(r Record) error {
 		if s.used+need+headerBytes <= s.room() {
 			break
 		}
-		if len(s.retired) == 0 {
-			s.evict()
+		if len(s.retired) == 0 && !s.evict() {
+			s.down(errUnknown)
+			defer s.unlock()
+			return s.unavailable()
 		}
 		s.unlock()
 		// What settle could not do shows in admit.
@@ -218,13 +220,18 @@ func (s *Spool) retire(seg *segment) {
 	s.retired = append(s.retired, seg)
 }
 
-// evict gives up the oldest segment; mu is held.
-func (s *Spool) evict() {
-	if len(s.segs) > 0 {
-		seg := s.segs[0]
-		seg.settleAll(evicted, true)
-		s.retire(seg)
+// evict gives up the oldest segment and reports whether there was one. A loss
+// that cannot be counted is no way to make room: what another version wrote, or
+// cannot be read, stays. mu is held.
+func (s *Spool) evict() bool {
+	i := slices.IndexFunc(s.segs, func(seg *segment) bool { return seg.foreign == 0 && !seg.unreadable })
+	if i < 0 {
+		return false
 	}
+	seg := s.segs[i]
+	seg.settleAll(evicted, true)
+	s.retire(seg)
+	return true
 }
 
 // MakeRoom tries an unusable disk at once and, if it is still full, gives up
