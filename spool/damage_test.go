@@ -150,8 +150,12 @@ func TestForeign(t *testing.T) {
 	for what, change := range map[string]func(h []byte) []byte{
 		"newer version": func(h []byte) []byte { h[offVersion] = 9; return h },
 		"unknown type":  func(h []byte) []byte { h[offType] = 9; return h },
-		"longer header": func(h []byte) []byte {
+		"newer version, longer header": func(h []byte) []byte {
 			h[offVersion] = 9
+			binary.LittleEndian.PutUint16(h[offHeaderLen:], headerBytes+16)
+			return append(h, make([]byte, 16)...)
+		},
+		"longer header": func(h []byte) []byte {
 			binary.LittleEndian.PutUint16(h[offHeaderLen:], headerBytes+16)
 			return append(h, make([]byte, 16)...)
 		},

@@ -59,8 +59,8 @@ type header struct {
 	timeMS     int64
 	payloadCRC uint32
 
-	// foreign marks a header that checks out but is of an unknown version or
-	// type; only length is meaningful then.
+	// foreign marks a header that checks out but is of an unknown version, type
+	// or length; only the record's length is meaningful then.
 	foreign bool
 	// length is that of the whole record, header and payload.
 	length int64
@@ -98,7 +98,7 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 	h := header{payloadLen: le.Uint32(b[offPayloadLen:]), salt: salt}
 	h.length = int64(n) + int64(h.payloadLen)
 	h.kind = b[offType]
-	if b[offVersion] != formatVersion || h.kind < typeData || h.kind > typeNote {
+	if b[offVersion] != formatVersion || n != headerBytes || h.kind < typeData || h.kind > typeNote {
 		h.foreign = true
 		return h, nil
 	}
