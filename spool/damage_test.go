@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -238,6 +239,26 @@ func TestStaleBytes(t *testing.T) {
 	}
 	if st := checkBalance(t, s); st.Corrupt != 5 {
 		t.Errorf("%d points counted as corrupt, want 5", st.Corrupt)
+	}
+}
+
+// TestImpossibleCount takes a header for damage that says, soundly, that more
+// came before it than fits there: the totals would wrap.
+func TestImpossibleCount(t *testing.T) {
+	const n, size = 4, 40
+	name, b := image(t, n, size, true)
+	for _, before := range []uint64{math.MaxUint32 + 1, 1 << 63, math.MaxUint64} {
+		b := slices.Clone(b)
+		h := b[headerBytes+size:][:headerBytes]
+		binary.LittleEndian.PutUint64(h[offBefore:], before)
+		binary.LittleEndian.PutUint32(h[offHeaderCRC:], crc32.Checksum(h[:offHeaderCRC], castagnoli))
+		s := reopen(t, t.TempDir(), name, b)
+		if got, want := drain(t, s, size), []uint64{1, 3, 4}; !slices.Equal(got, want) {
+			t.Errorf("%d before: read %v, want %v", before, got, want)
+		}
+		if st := checkBalance(t, s); st.Corrupt != rec(2, 0).Items || st.Appended != points(upTo(n)) {
+			t.Errorf("%d before: %+v", before, st)
+		}
 	}
 }
 

@@ -24,7 +24,7 @@ func (seg *segment) load(f file) error {
 		switch {
 		case err != nil && !errors.Is(err, errDamaged):
 			return err
-		case err != nil || !h.foreign && h.before < seg.items || off+h.length > math.MaxUint32:
+		case err != nil || !h.foreign && !seg.follows(&h, off) || off+h.length > math.MaxUint32:
 			if off, err = resync(f, off+1, size, seg.salt); err != nil {
 				return err
 			}
@@ -53,6 +53,12 @@ func (seg *segment) load(f file) error {
 	}
 	seg.covered = len(seg.entries)
 	return nil
+}
+
+// follows says whether a record at off can have this count of items before it:
+// no less than was found, and no more than fits there.
+func (seg *segment) follows(h *header, off int64) bool {
+	return h.before >= seg.items && h.before <= uint64(off/headerBytes)*math.MaxUint32
 }
 
 // lost counts points of records that cannot be found.
