@@ -22,6 +22,8 @@ const (
 	maxRetired = 128
 	// maxReason bounds a reason's name; longer ones are cut.
 	maxReason = 48
+	// maxCount bounds all points of a slot together, so that no total can wrap.
+	maxCount = 1 << 62
 )
 
 var ledgerMagic = [4]byte{'H', 'K', 'S', 'L'}
@@ -76,36 +78,45 @@ func (l *ledger) encode(b []byte) {
 	le.PutUint32(b[slotCRC:], crc32.Checksum(b[:slotCRC], castagnoli))
 }
 
-// parseLedger reads one slot.
+// parseLedger reads one slot. What no spool writes is errDamaged, whatever the
+// checksum says.
 func parseLedger(b []byte) (ledger, error) {
 	le := binary.LittleEndian
 	if len(b) != slotBytes || [4]byte(b) != ledgerMagic || b[4] != formatVersion ||
 		le.Uint32(b[slotCRC:]) != crc32.Checksum(b[:slotCRC], castagnoli) {
 		return ledger{}, errDamaged
 	}
+	var sum uint64 // stays at maxCount+1 once it is more than maxCount
+	points := func(b []byte) int64 {
+		n := min(le.Uint64(b), maxCount+1)
+		sum = min(sum+n, maxCount+1)
+		return int64(n)
+	}
 	l := ledger{generation: le.Uint64(b[8:]), losses: map[string]int64{}}
-	l.totals.appended = int64(le.Uint64(b[16:]))
-	l.totals.delivered = int64(le.Uint64(b[24:]))
+	l.totals.appended = points(b[16:])
+	l.totals.delivered = points(b[24:])
+	if l.generation > maxCount || le.Uint16(b[32:]) > maxRetired {
+		return ledger{}, errDamaged
+	}
 	p := b[slotHeader:slotCRC]
 	for range le.Uint16(b[32:]) {
-		if len(p) < retiredBytes {
-			return ledger{}, errDamaged
-		}
 		l.retired = append(l.retired, segmentID{le.Uint64(p), le.Uint32(p[8:])})
 		p = p[retiredBytes:]
 	}
 	for range le.Uint16(b[34:]) {
-		if len(p) < 1 || len(p) < 9+int(p[0]) {
+		if len(p) < 1 || p[0] > maxReason || len(p) < 9+int(p[0]) {
 			return ledger{}, errDamaged
 		}
-		n := int(p[0])
-		reason, points := string(p[1:1+n]), int64(le.Uint64(p[1+n:]))
+		reason, rest := string(p[1:1+p[0]]), p[1+p[0]:]
 		if at := l.totals.loss(reason); at != nil {
-			*at = points
+			*at = points(rest)
 		} else {
-			l.losses[reason] = points
+			l.losses[reason] = points(rest)
 		}
-		p = p[9+n:]
+		p = rest[8:]
+	}
+	if sum > maxCount {
+		return ledger{}, errDamaged
 	}
 	return l, nil
 }
