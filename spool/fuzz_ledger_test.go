@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// slot encodes a ledger.
-func slot(l ledger) []byte {
+// encodeSlot encodes a ledger.
+func encodeSlot(l ledger) []byte {
 	b := make([]byte, slotBytes)
 	l.encode(b)
 	return b
@@ -38,9 +38,9 @@ func manyReasons(n, length int) map[string]int64 {
 // FuzzLedger takes any bytes for the contents of a slot whose checksum is
 // right. What is not refused can be counted on and written again.
 func FuzzLedger(f *testing.F) {
-	f.Add(slot(ledger{}))
-	f.Add(slot(ledger{generation: 3, totals: tally{appended: 10, delivered: 4, evicted: 3, expired: 2, corrupt: 1}, losses: manyReasons(9, 20)}))
-	f.Add(slot(ledger{generation: 2, losses: manyReasons(120, maxReason), retired: make([]segmentID, maxRetired)}))
+	f.Add(encodeSlot(ledger{}))
+	f.Add(encodeSlot(ledger{generation: 3, totals: tally{appended: 10, delivered: 4, evicted: 3, expired: 2, corrupt: 1}, losses: manyReasons(9, 20)}))
+	f.Add(encodeSlot(ledger{generation: 2, losses: manyReasons(120, maxReason), retired: make([]segmentID, maxRetired)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := parseLedger(resealSlot(b))
 		if err != nil {
@@ -57,20 +57,20 @@ func FuzzLedger(f *testing.F) {
 		if sum < 0 || min(l.totals.appended, l.totals.delivered, l.totals.corrupt, l.totals.evicted, l.totals.expired) < 0 {
 			t.Fatalf("counts are negative or wrap: %+v", l)
 		}
-		once := slot(l)
+		once := encodeSlot(l)
 		again, err := parseLedger(once)
 		must(t, err)
 		if again.generation != l.generation || again.totals != l.totals || !slices.Equal(again.retired, l.retired) ||
-			total(again.losses) != total(l.losses) {
+			totalLoss(again.losses) != totalLoss(l.losses) {
 			t.Fatalf("written and read again,\n%+v is\n%+v", l, again)
 		}
-		if !bytes.Equal(slot(again), once) {
+		if !bytes.Equal(encodeSlot(again), once) {
 			t.Fatal("written twice, a ledger differs from itself")
 		}
 	})
 }
 
-func total(losses map[string]int64) (n int64) {
+func totalLoss(losses map[string]int64) (n int64) {
 	for points := range maps.Values(losses) {
 		n += points
 	}
@@ -93,7 +93,7 @@ func TestLedgerBounds(t *testing.T) {
 		"reasons too many":   func(b []byte) { le.PutUint16(b[34:], math.MaxUint16) },
 		"name too long":      func(b []byte) { b[name] = maxReason + 1 },
 	} {
-		b := slot(ledger{generation: 1, totals: tally{appended: 5, delivered: 5}})
+		b := encodeSlot(ledger{generation: 1, totals: tally{appended: 5, delivered: 5}})
 		if _, err := parseLedger(resealSlot(b)); err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,6 @@
 package spool
 
 import (
-	"io"
-	"math"
 	"slices"
 )
 
@@ -97,9 +95,7 @@ func openSegment(disk fileSystem, id segmentID, gone bool) *segment {
 	}
 	seg.entries = slices.Clone(seg.entries) // of the exact size
 	if a, err := disk.Open(id.sidecar()); err == nil {
-		if b, err := io.ReadAll(io.NewSectionReader(a, 0, math.MaxInt64)); err == nil {
-			seg.mark(b)
-		}
+		seg.mark(a)
 		_ = a.Close()
 	}
 	return seg

@@ -13,7 +13,8 @@ import (
 // and the last four bytes of a header are its CRC, so that an older reader can
 // step over what it does not know.
 const (
-	headerBytes = 64
+	headerBytes    = 64
+	maxHeaderBytes = 1 << 10 // in any version
 
 	offVersion    = 4
 	offType       = 5
@@ -91,7 +92,7 @@ func (h *header) encode(b []byte) {
 func parseHeader(b []byte, salt uint32) (header, error) {
 	le := binary.LittleEndian
 	n := headerLen(b)
-	if n < headerBytes || n > len(b) || !bytes.Equal(b[:4], magic[:]) || le.Uint32(b[offSalt:]) != salt ||
+	if n < headerBytes || n > min(len(b), maxHeaderBytes) || !bytes.Equal(b[:4], magic[:]) || le.Uint32(b[offSalt:]) != salt ||
 		le.Uint32(b[n-4:]) != crc32.Checksum(b[:n-4], castagnoli) {
 		return header{}, errDamaged
 	}
@@ -117,23 +118,6 @@ func headerLen(b []byte) int {
 		return 0
 	}
 	return int(binary.LittleEndian.Uint16(b[offHeaderLen:]))
-}
-
-// readHeader reads and checks the header at off. It returns errDamaged for
-// bytes that are none, and other errors when the disk cannot be read.
-func readHeader(f file, off int64, salt uint32) (header, error) {
-	var buf [headerBytes]byte
-	b := buf[:]
-	if err := readFull(f, b, off); err != nil {
-		return header{}, err
-	}
-	if n := headerLen(b); n > headerBytes && bytes.Equal(b[:4], magic[:]) {
-		b = make([]byte, n)
-		if err := readFull(f, b, off); err != nil {
-			return header{}, err
-		}
-	}
-	return parseHeader(b, salt)
 }
 
 // readFull fills b from off; a file that ends before is errDamaged.

@@ -1,10 +1,8 @@
 package spool
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
-	"io"
 	"math"
 	"slices"
 )
@@ -18,14 +16,15 @@ func (seg *segment) load(f file) error {
 		return err
 	}
 	seg.size, seg.synced, seg.sealed = size, size, true
+	w := window{f: f}
 	known := true // seg.items is what the next header should count
 	for off := int64(0); off < size; {
-		h, err := readHeader(f, off, seg.salt)
+		h, err := w.header(off, seg.salt)
 		switch {
 		case err != nil && !errors.Is(err, errDamaged):
 			return err
 		case err != nil || !h.foreign && !seg.follows(&h, off) || off+h.length > math.MaxUint32:
-			if off, err = resync(f, off+1, size, seg.salt); err != nil {
+			if off, err = w.search(off+1, size, seg.salt); err != nil {
 				return err
 			}
 			continue
@@ -46,6 +45,7 @@ func (seg *segment) load(f file) error {
 			break
 		}
 		if h.kind == typeData {
+			seg.reserve(size)
 			seg.add(&h, off)
 		}
 		seg.ended = h.kind == typeEnd
@@ -67,43 +67,32 @@ func (seg *segment) lost(points uint64) {
 	seg.tally.corrupt += int64(points)
 }
 
-// resync returns where the next sound header of the segment starts at or after
-// off, or size.
-func resync(f file, off, size int64, salt uint32) (int64, error) {
-	b := make([]byte, min(64<<10, max(size-off, 0)))
-	for off < size {
-		n, err := f.ReadAt(b, off)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return off, err
-		}
-		for at := 0; ; at++ {
-			i := bytes.Index(b[at:n], magic[:])
-			if i < 0 {
-				break
-			}
-			at += i
-			switch _, err := readHeader(f, off+int64(at), salt); {
-			case err == nil:
-				return off + int64(at), nil
-			case !errors.Is(err, errDamaged):
-				return off, err
-			}
-		}
-		if n < len(magic) {
-			break
-		}
-		// The magic may straddle two reads.
-		off += int64(n - len(magic) + 1)
+// reserve makes room for one more entry in the index of a file of that size.
+// Doubling from a 64th of what fits to all that fits leaves less behind than
+// append would.
+func (seg *segment) reserve(size int64) {
+	if n := len(seg.entries); n == cap(seg.entries) {
+		fits := int(size/headerBytes) + 1
+		seg.entries = append(make([]entry, 0, max(2*n, fits/64+1)), seg.entries...)
 	}
-	return size, nil
 }
 
-// mark applies the sidecar to the index.
-func (seg *segment) mark(sidecar []byte) {
-	readMarks(sidecar, seg.salt, func(off uint32, f fate) {
-		i, ok := slices.BinarySearchFunc(seg.entries, off, func(e entry, off uint32) int { return cmp.Compare(e.off, off) })
-		if ok && seg.entries[i].fate == pending {
-			seg.settle(i, f)
+// mark applies a sidecar to the index, as far as it can be read.
+func (seg *segment) mark(sidecar file) {
+	w := window{f: sidecar}
+	for off := int64(0); ; {
+		b, err := w.peek(off, markBytes)
+		if err != nil {
+			return
 		}
-	})
+		off += int64(readMarks(b, seg.salt, seg.note))
+	}
+}
+
+// note gives the record at off the fate that the sidecar says.
+func (seg *segment) note(off uint32, f fate) {
+	i, ok := slices.BinarySearchFunc(seg.entries, off, func(e entry, off uint32) int { return cmp.Compare(e.off, off) })
+	if ok && seg.entries[i].fate == pending {
+		seg.settle(i, f)
+	}
 }

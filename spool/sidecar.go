@@ -39,17 +39,19 @@ func markCRC(salt uint32, b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(s[:], castagnoli), castagnoli, b)
 }
 
-// readMarks calls settled for each sound entry of the sidecar in b.
-func readMarks(b []byte, salt uint32, settled func(off uint32, f fate)) {
-	for ; len(b) >= markBytes; b = b[markBytes:] {
-		f := fate(b[4])
-		if binary.LittleEndian.Uint32(b[8:]) != markCRC(salt, b[:8]) || b[5] != formatVersion {
+// readMarks calls settled for each sound entry at the start of b, and returns
+// how many bytes of b it read: whole entries.
+func readMarks(b []byte, salt uint32, settled func(off uint32, f fate)) (n int) {
+	for ; n+markBytes <= len(b); n += markBytes {
+		m := b[n:]
+		if binary.LittleEndian.Uint32(m[8:]) != markCRC(salt, m[:8]) || m[5] != formatVersion {
 			continue
 		}
-		switch f {
+		switch f := fate(m[4]); f {
 		case delivered, expired, corrupt, dead:
-			settled(binary.LittleEndian.Uint32(b), f)
+			settled(binary.LittleEndian.Uint32(m), f)
 		case pending, evicted, moved:
 		}
 	}
+	return n
 }

@@ -1,0 +1,145 @@
+package spool
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+	"math"
+)
+
+// This is a second reader, written from docs/spool-format.md as plainly as
+// that can be, for the fuzzers to compare the first with.
+
+// refHeader is what the first bytes of b say, if they are a sound header.
+type refHeader struct {
+	version, kind byte
+	n, payload    int64 // bytes
+	epoch, seq    uint64
+	items         int64
+	before        uint64
+	timeMS        int64
+	payloadCRC    uint32
+}
+
+func (h *refHeader) known() bool {
+	return h.version == 1 && h.n == 64 && (h.kind == 1 || h.kind == 2)
+}
+
+func readRefHeader(b []byte, salt uint32) (h refHeader, sound bool) {
+	le := binary.LittleEndian
+	if len(b) < 64 || string(b[:4]) != "HKSR" || le.Uint32(b[12:]) != salt {
+		return h, false
+	}
+	h.n = int64(le.Uint16(b[6:]))
+	if h.n < 64 || h.n > 1024 || h.n > int64(len(b)) || le.Uint32(b[h.n-4:]) != refCRC(b[:h.n-4]) {
+		return h, false
+	}
+	h.version, h.kind, h.payload = b[4], b[5], int64(le.Uint32(b[8:]))
+	h.epoch, h.seq, h.items = le.Uint64(b[16:]), le.Uint64(b[24:]), int64(le.Uint32(b[32:]))
+	h.before, h.timeMS, h.payloadCRC = le.Uint64(b[40:]), int64(le.Uint64(b[48:])), le.Uint32(b[56:])
+	return h, true
+}
+
+func refCRC(b ...[]byte) (sum uint32) {
+	for _, b := range b {
+		sum = crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), b)
+	}
+	return sum
+}
+
+// refRecord is a record and what became of it.
+type refRecord struct {
+	refHeader
+	body []byte
+	fate byte
+}
+
+// refSegment is what a segment and its sidecar hold.
+type refSegment struct {
+	records []refRecord
+	lost    int64 // items
+	foreign int64
+}
+
+func readRefSegment(b, sidecar []byte, salt uint32) (seg refSegment) {
+	fates := readRefSidecar(sidecar, salt)
+	var next uint64 // what the running count should be, unless jumped
+	jumped := false
+	for off := int64(0); off < int64(len(b)); {
+		h, sound := readRefHeader(b[off:], salt)
+		end := off + h.n + h.payload
+		switch {
+		case !sound || end > math.MaxUint32,
+			h.known() && (h.before < next || h.before > uint64(off/64*math.MaxUint32)):
+			off++
+			continue
+		case !h.known():
+			seg.foreign++
+			jumped = true
+			off = end
+			continue
+		case !jumped:
+			seg.lost += int64(h.before - next)
+		}
+		jumped = false
+		next = h.before + uint64(h.items)
+		switch {
+		case end > int64(len(b)):
+			seg.lost += h.items
+		case h.kind == 1:
+			seg.records = append(seg.records, refRecord{h, b[off+64 : end], fates[off]})
+		}
+		off = end
+	}
+	return seg
+}
+
+// readRefSidecar returns fates by offset; the first one of a record counts.
+func readRefSidecar(b []byte, salt uint32) map[int64]byte {
+	fates := map[int64]byte{}
+	for ; len(b) >= 12; b = b[12:] {
+		sum := refCRC(binary.LittleEndian.AppendUint32(nil, salt), b[:8])
+		if f := b[4]; f >= 1 && f <= 3 && b[5] == 1 && binary.LittleEndian.Uint32(b[8:]) == sum {
+			off := int64(binary.LittleEndian.Uint32(b))
+			if fates[off] == 0 {
+				fates[off] = f
+			}
+		}
+	}
+	return fates
+}
+
+// stats is what Stats should say when the segment was opened.
+func (seg *refSegment) stats() (st Stats) {
+	st.Appended, st.Corrupt, st.Foreign = seg.lost, seg.lost, seg.foreign
+	for _, r := range seg.records {
+		st.Appended += r.items
+		switch r.fate {
+		case 0:
+			st.Records++
+			st.Points += r.items
+			st.Bytes += r.payload
+		case 1:
+			st.Delivered += r.items
+		case 2:
+			st.Expired += r.items
+		case 3:
+			st.Corrupt += r.items
+		}
+	}
+	return st
+}
+
+// deliverable returns the records that are to be read, in order, and the
+// items of those that turn out to be damaged.
+func (seg *refSegment) deliverable() (records []Record, damaged int64) {
+	for _, r := range seg.records {
+		switch {
+		case r.fate != 0:
+		case refCRC(r.body) != r.payloadCRC:
+			damaged += r.items
+		default:
+			records = append(records, Record{r.epoch, r.seq, r.items, r.timeMS, r.body})
+		}
+	}
+	return records, damaged
+}
