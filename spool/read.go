@@ -15,7 +15,11 @@ import (
 func (s *Spool) Ack(epoch, seq uint64) bool {
 	s.mu.Lock()
 	defer s.unlock()
-	seg, i := s.find(epoch, seq)
+	// What Oldest returned, as a rule.
+	seg, i := s.head()
+	if seg == nil || seg.entries[i].epoch != epoch || seg.entries[i].seq != seq {
+		seg, i = s.find(epoch, seq)
+	}
 	if seg == nil {
 		return false
 	}

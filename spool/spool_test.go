@@ -365,3 +365,21 @@ func TestConcurrent(t *testing.T) {
 	defer stop()
 	balanced(t, s)
 }
+
+// TestTwins acks the one of two records of the same name that was read.
+func TestTwins(t *testing.T) {
+	dir := t.TempDir()
+	for _, size := range []int{10, 20} {
+		s := openSpool(t, spool.Config{Dir: dir})
+		must(t, s.Append(record(1, size)))
+		must(t, s.Close(background))
+	}
+	s := openSpool(t, spool.Config{Dir: dir})
+	for _, size := range []int{10, 20} {
+		r, err := s.Oldest()
+		must(t, err)
+		if len(r.Payload) != size || !s.Ack(r.Epoch, r.Seq) {
+			t.Errorf("read %d bytes, want %d", len(r.Payload), size)
+		}
+	}
+}
