@@ -67,12 +67,26 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 	go test -run '^$$' -bench . -benchmem ./collect/... ./ship/... ./spool/...
 	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent/e2e
 
+# What to fuzz: package:target.
+FUZZ := ./spool:FuzzImage ./spool:FuzzFiles ./spool:FuzzLedger ./spool:FuzzMarks \
+	./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode
+FUZZTIME ?= 5s
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser, FUZZTIME each (default 5s)
+	for target in $(FUZZ); do \
+	go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -timeout 0 "$${target%:*}"; done
+
+IMAGES ?= 1000000
+KILLS  ?= 10000
+SOAK   ?= 8h
+
 .PHONY: soak
-soak: compiler ## what takes longer than make test: 1,000 chaos runs, KILLS (default 10000), and fuzzing, SOAK each (default 5m)
-	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds 1000
-	CGO_ENABLED=1 go test -race -timeout 2h -run Kill -v ./spool -kills $(or $(KILLS),10000)
-	for target in ./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode; do \
-	go test -run '^$$' -fuzz "$${target#*:}" -fuzztime $(or $(SOAK),5m) "$${target%:*}"; done
+soak: compiler ## what takes longer than make test: SEEDS chaos runs, IMAGES crash images, KILLS kills, and SOAK of fuzzing (default 8h)
+	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds $(or $(SEEDS),1000)
+	go test -timeout 0 -run '^TestCrash' ./spool -images $(IMAGES)
+	go test -timeout 0 -run '^TestKill' ./spool -kills $(KILLS)
+	$(MAKE) fuzz FUZZTIME=$$(( $(subst h,*3600,$(subst m,*60,$(subst s,,$(SOAK)))) / $(words $(FUZZ)) ))s
 
 # The race detector needs a C compiler.
 .PHONY: compiler
