@@ -89,3 +89,16 @@ func TestCost(t *testing.T) {
 		t.Run(what, func(t *testing.T) { checkImage(t, make(&program{led: ledger{}})) })
 	}
 }
+
+// TestStraddle finds a record behind damage wherever reads may cut it.
+func TestStraddle(t *testing.T) {
+	var p program
+	p.record([]byte("found"), 3)
+	for n := windowBytes - 2*headerBytes; n < windowBytes+headerBytes; n++ {
+		x := contents{segment: slices.Concat(make([]byte, n), p.segment)}
+		if seg := readRefSegment(x.segment, nil, imageID.salt); len(seg.records) != 1 {
+			t.Fatalf("%d records behind %d bytes", len(seg.records), n)
+		}
+		checkImage(t, x)
+	}
+}

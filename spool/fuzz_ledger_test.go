@@ -91,7 +91,11 @@ func TestLedgerBounds(t *testing.T) {
 		"last generation":    func(b []byte) { le.PutUint64(b[8:], math.MaxUint64) },
 		"retired too many":   func(b []byte) { le.PutUint16(b[32:], maxRetired+1) },
 		"reasons too many":   func(b []byte) { le.PutUint16(b[34:], math.MaxUint16) },
-		"name too long":      func(b []byte) { b[name] = maxReason + 1 },
+		"name too long": func(b []byte) {
+			clear(b[name:])
+			le.PutUint16(b[34:], 1)
+			b[name] = maxReason + 1
+		},
 	} {
 		b := encodeSlot(ledger{generation: 1, totals: tally{appended: 5, delivered: 5}})
 		if _, err := parseLedger(resealSlot(b)); err != nil {

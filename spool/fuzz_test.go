@@ -46,9 +46,11 @@ func seedPrograms() [][]byte {
 		slices.Concat(record, []byte{insMark, 0, 0, 3, insMark, 0, 1, 1, insMark, 0, 0, 1}),
 		slices.Concat(record, []byte{insLedger, 200, 0, insLedger, 9, 1, insLedger, 40, 2}),
 		slices.Concat(record, []byte{insLedger, 3, 3, insLedger, 7, 3, insLedger, 255, 4}), // counted as gone
+		slices.Concat(record, []byte{insForeign, 10, 3, 1, 2, insLie, 5, 2, 1}),            // and a gap
+		slices.Concat(record, []byte{insGarbage, 1, 3, 60}),                                // long headers claimed near the end
 		slices.Concat(record, []byte{insGarbage, 0, 3, 255}, record, []byte{insGarbage, 2, 3, 255, insGarbage, 0, 1, 255}, record),
 	}
-	for field := range byte(8) { // lies
+	for field := range byte(lies) {
 		for _, odd := range []byte{1, 2, 4, 5, 6} {
 			seeds = append(seeds, slices.Concat(record, []byte{insLie, 5, odd, field}, record, small))
 		}
@@ -61,15 +63,16 @@ func seedPrograms() [][]byte {
 func FuzzMarks(f *testing.F) {
 	m := encodeMark(1, 64, delivered)
 	f.Add(uint32(1), slices.Concat(m[:], m[:5]))
-	f.Add(uint32(2), bytes.Repeat([]byte{0, 1, 2, 3, 4, 5, 6, 7}, 9))
+	f.Add(uint32(2), bytes.Repeat([]byte{0, 0, 0, 0, 1, 1, 0}, 20))
+	f.Add(uint32(3), bytes.Repeat([]byte{1, 1, 2, 1, 9}, 20))
 	f.Fuzz(func(t *testing.T, salt uint32, b []byte) {
 		b = bytes.Clone(b)
 		var want, got []byte
 		for at := 0; at+markBytes <= len(b); at += markBytes {
 			m := b[at : at+markBytes]
-			m[5], m[6], m[7] = formatVersion, 0, 0
+			m[6], m[7] = 0, 0
 			binary.LittleEndian.PutUint32(m[8:], markCRC(salt, m[:8]))
-			if f := fate(m[4]); f == delivered || f == expired || f == corrupt {
+			if f := fate(m[4]); m[5] == formatVersion && (f == delivered || f == expired || f == corrupt) {
 				want = append(want, m...)
 			}
 		}

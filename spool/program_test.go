@@ -140,6 +140,9 @@ func reseal(b []byte) {
 	binary.LittleEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], castagnoli))
 }
 
+// lies are the fields that lie chooses from.
+const lies = 9
+
 // lie appends a sound data record with one field that is unlikely.
 func (p *program) lie() {
 	p.seq++
@@ -149,7 +152,8 @@ func (p *program) lie() {
 		payloadCRC: crc32.Checksum(payload, castagnoli),
 	}
 	odd := choose[uint64](p, 0, 1, 100, 1<<16, math.MaxUint32, 1<<63, math.MaxUint64)
-	switch p.byte() % 8 {
+	salt := imageID.salt
+	switch p.byte() % lies {
 	case 0:
 		h.before = odd
 	case 1:
@@ -168,8 +172,13 @@ func (p *program) lie() {
 		h.timeMS = int64(odd)
 	case 7:
 		h.kind = byte(odd)
+	case 8:
+		salt = uint32(odd)
 	}
-	p.put(h, payload, nil)
+	p.put(h, payload, func(b []byte) []byte {
+		binary.LittleEndian.PutUint32(b[offSalt:], salt)
+		return b
+	})
 }
 
 // foreign appends a header of another version, type or length.
