@@ -228,7 +228,7 @@ func syntax(path string, err error) error {
 			path += "."
 		}
 		path += wrongType.Field
-		err = fmt.Errorf("want %s, got %s", jsonType(wrongType.Type.Kind()), wrongType.Value)
+		err = fmt.Errorf("want %s, got %.64s", jsonType(wrongType.Type.Kind()), wrongType.Value)
 	}
 	if path == "" {
 		return err
