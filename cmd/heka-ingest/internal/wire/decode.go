@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -95,9 +97,23 @@ func Decode(body []byte) (*Batch, error) {
 	}
 	doc, err := parse(body)
 	if err != nil {
-		return nil, err
+		return nil, oneLine(err)
 	}
-	return doc.validate()
+	b, err := doc.validate()
+	return b, oneLine(err)
+}
+
+// oneLine takes from an error the control characters of names that it quotes.
+func oneLine(err error) error {
+	if err == nil || errors.Is(err, ErrTooLarge) || strings.IndexFunc(err.Error(), unicode.IsControl) < 0 {
+		return err
+	}
+	return errors.New(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, err.Error()))
 }
 
 // parse walks the top level by token, which bounds the number of series before
