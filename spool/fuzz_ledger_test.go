@@ -54,7 +54,7 @@ func FuzzLedger(f *testing.F) {
 			}
 			sum += n
 		}
-		if sum < 0 || min(l.totals.appended, l.totals.delivered, l.totals.corrupt, l.totals.evicted, l.totals.expired) < 0 {
+		if sum < 0 || min(l.totals.appended, l.totals.delivered, l.totals.corrupt, l.totals.evicted, l.totals.expired, l.totals.dead) < 0 {
 			t.Fatalf("counts are negative or wrap: %+v", l)
 		}
 		once := encodeSlot(l)

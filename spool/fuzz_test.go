@@ -72,7 +72,7 @@ func FuzzMarks(f *testing.F) {
 			m := b[at : at+markBytes]
 			m[6], m[7] = 0, 0
 			binary.LittleEndian.PutUint32(m[8:], markCRC(salt, m[:8]))
-			if f := fate(m[4]); m[5] == formatVersion && (f == delivered || f == expired || f == corrupt) {
+			if f := fate(m[4]); m[5] == formatVersion && (f == delivered || f == expired || f == corrupt || f == dead) {
 				want = append(want, m...)
 			}
 		}

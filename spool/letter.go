@@ -60,7 +60,8 @@ func readLetter(disk fileSystem, path string) (r Record, reason string, err erro
 
 // readRecord reads and checks the record of a letter at off.
 func readRecord(f file, off int64) (header, []byte, error) {
-	h, err := readHeader(f, off, 0)
+	w := window{f: f}
+	h, err := w.header(off, 0)
 	if err != nil || h.foreign {
 		return h, nil, cmp.Or(err, errDamaged)
 	}

@@ -98,7 +98,7 @@ func readRefSidecar(b []byte, salt uint32) map[int64]byte {
 	fates := map[int64]byte{}
 	for ; len(b) >= 12; b = b[12:] {
 		sum := refCRC(binary.LittleEndian.AppendUint32(nil, salt), b[:8])
-		if f := b[4]; f >= 1 && f <= 3 && b[5] == 1 && binary.LittleEndian.Uint32(b[8:]) == sum {
+		if f := b[4]; (f >= 1 && f <= 3 || f == 6) && b[5] == 1 && binary.LittleEndian.Uint32(b[8:]) == sum {
 			off := int64(binary.LittleEndian.Uint32(b))
 			if fates[off] == 0 {
 				fates[off] = f
@@ -124,6 +124,8 @@ func (seg *refSegment) stats() (st Stats) {
 			st.Expired += r.items
 		case 3:
 			st.Corrupt += r.items
+		case 6:
+			st.Dead += r.items
 		}
 	}
 	return st
