@@ -30,6 +30,7 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 .PHONY: test
 test: compiler faults $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
 	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
+	$(MAKE) --no-print-directory fuzz
 
 .PHONY: check
 check: lint fresh tidy cross ## format, vet, lint, generated docs, go.mod, cross-compilation
@@ -70,10 +71,10 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 # What to fuzz: package:target.
 FUZZ := ./spool:FuzzImage ./spool:FuzzFiles ./spool:FuzzLedger ./spool:FuzzMarks \
 	./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode
-FUZZTIME ?= 5s
+FUZZTIME ?= 8s
 
 .PHONY: fuzz
-fuzz: ## fuzz every parser, FUZZTIME each (default 5s)
+fuzz: ## fuzz every parser, FUZZTIME each (default 8s)
 	for target in $(FUZZ); do \
 	go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -timeout 0 "$${target%:*}"; done
 
