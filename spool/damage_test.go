@@ -151,6 +151,7 @@ func TestForeign(t *testing.T) {
 	for what, change := range map[string]func(h []byte) []byte{
 		"newer version": func(h []byte) []byte { h[offVersion] = 9; return h },
 		"unknown type":  func(h []byte) []byte { h[offType] = 9; return h },
+		"note":          func(h []byte) []byte { h[offType] = typeNote; return h }, // at home in dead letters
 		"newer version, longer header": func(h []byte) []byte {
 			h[offVersion] = 9
 			binary.LittleEndian.PutUint16(h[offHeaderLen:], headerBytes+16)

@@ -27,5 +27,8 @@
 // While it is unusable, Append returns ErrUnavailable and evicts nothing;
 // Oldest and Ack go on as far as the disk can be read.
 //
+// Inspect looks into a directory beside all this, and changes nothing; Replay,
+// Discard and Purge mend one.
+//
 // docs/spool-format.md describes the bytes and why a crash loses nothing.
 package spool

@@ -10,16 +10,13 @@ import (
 // it. Names are relative to it, "." is the directory itself. Tests put faults
 // underneath.
 type fileSystem interface {
+	looker
 	// Mkdir makes a directory and its parents where they are missing.
 	Mkdir(dir string) error
 	// Tighten takes the directory's permissions from all but its owner.
 	Tighten() error
 	// Lock takes the directory for this process, or fails at once.
 	Lock() (lock, error)
-	// List returns the names in a directory, sorted.
-	List(dir string) ([]string, error)
-	// Open opens a file for reading.
-	Open(name string) (file, error)
 	// Create opens a file for reading and writing and makes it if needed. It
 	// does not truncate.
 	Create(name string) (file, error)
@@ -32,6 +29,14 @@ type fileSystem interface {
 	SyncDir(dir string) error
 	// Free returns how many bytes this process could still write.
 	Free() (int64, error)
+}
+
+// looker is the part of a fileSystem that changes nothing.
+type looker interface {
+	// List returns the names in a directory, sorted.
+	List(dir string) ([]string, error)
+	// Open opens a file for reading.
+	Open(name string) (file, error)
 }
 
 // file is an open file. WriteAt and ReadAt do not move anything else.

@@ -123,27 +123,35 @@ func parseLedger(b []byte) (ledger, error) {
 
 // readLedger returns the newer of the two slots. A directory without a ledger,
 // or with none that is sound, starts from nothing.
-func readLedger(disk fileSystem) (ledger, error) {
-	newest := ledger{losses: map[string]int64{}}
+func readLedger(disk looker) (ledger, error) {
 	f, err := disk.Open(ledgerName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newest, nil
+		return ledger{losses: map[string]int64{}}, nil
 	}
 	if err != nil {
-		return newest, err
+		return ledger{losses: map[string]int64{}}, err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
+	l, _, err := readSlots(f)
+	return l, err
+}
+
+// readSlots returns the newer sound slot, and which of the two are sound.
+func readSlots(f file) (newest ledger, sound [2]bool, err error) {
+	newest.losses = map[string]int64{}
 	b := make([]byte, slotBytes)
-	for slot := range int64(2) {
-		err := readFull(f, b, slot*slotBytes)
+	for slot := range sound {
+		err := readFull(f, b, int64(slot)*slotBytes)
 		if err != nil && !errors.Is(err, errDamaged) {
-			return newest, err
+			return newest, sound, err
 		}
-		if l, err := parseLedger(b); err == nil && l.generation >= newest.generation {
+		l, parseErr := parseLedger(b)
+		sound[slot] = err == nil && parseErr == nil
+		if sound[slot] && l.generation >= newest.generation {
 			newest = l
 		}
 	}
-	return newest, nil
+	return newest, sound, nil
 }
 
 // writeLedger writes l over the older slot and makes it durable. A file that is

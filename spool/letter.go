@@ -41,7 +41,7 @@ func encodeLetter(h header, record []byte, reason string) []byte {
 
 // readLetter returns the record and the reason. A letter that is not whole is
 // errDamaged.
-func readLetter(disk fileSystem, path string) (r Record, reason string, err error) {
+func readLetter(disk looker, path string) (r Record, reason string, err error) {
 	f, err := disk.Open(path)
 	if err != nil {
 		return r, "", err

@@ -145,12 +145,17 @@ func (s *Spool) read(seg *segment, i int) ([]byte, error) {
 	if err := readFull(f, b, int64(e.off)); err != nil {
 		return nil, err
 	}
-	h, err := parseHeader(b, seg.salt)
+	return b, e.check(b, seg.salt)
+}
+
+// check says whether b is the whole of the record that the index means.
+func (e *entry) check(b []byte, salt uint32) error {
+	h, err := parseHeader(b, salt)
 	if err != nil || h.length != int64(e.length) || h.epoch != e.epoch || h.seq != e.seq ||
 		h.payloadCRC != crc32.Checksum(b[headerBytes:], castagnoli) {
-		return nil, errDamaged
+		return errDamaged
 	}
-	return b, nil
+	return nil
 }
 
 func (s *Spool) closeRead() {

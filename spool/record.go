@@ -51,6 +51,7 @@ var (
 
 // header is a record's header in memory.
 type header struct {
+	version    byte
 	kind       byte // one of the types
 	payloadLen uint32
 	salt       uint32
@@ -61,7 +62,7 @@ type header struct {
 	payloadCRC uint32
 
 	// foreign marks a header that checks out but is of an unknown version, type
-	// or length; only the record's length is meaningful then.
+	// or length; only these are meaningful then.
 	foreign bool
 	// length is that of the whole record, header and payload.
 	length int64
@@ -96,10 +97,9 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 		le.Uint32(b[n-4:]) != crc32.Checksum(b[:n-4], castagnoli) {
 		return header{}, errDamaged
 	}
-	h := header{payloadLen: le.Uint32(b[offPayloadLen:]), salt: salt}
+	h := header{version: b[offVersion], kind: b[offType], payloadLen: le.Uint32(b[offPayloadLen:]), salt: salt}
 	h.length = int64(n) + int64(h.payloadLen)
-	h.kind = b[offType]
-	if b[offVersion] != formatVersion || n != headerBytes || h.kind < typeData || h.kind > typeNote {
+	if h.version != formatVersion || n != headerBytes || h.kind < typeData || h.kind > typeNote {
 		h.foreign = true
 		return h, nil
 	}
