@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/heka-insights/heka-insights-agent/agent"
@@ -28,8 +29,12 @@ const (
 // command is one row of the table of commands.
 type command struct {
 	name, args, summary string
-	// setup declares the command's flags and returns what it does.
-	setup func(flags *flag.FlagSet) action
+	// setup declares the command's flags and returns what it does. What is no
+	// flag is flags.Args(), if the command says in args that it takes any.
+	setup    func(flags *flag.FlagSet) action
+	operands bool
+	// group holds the commands of a command that is only their common name.
+	group []command
 }
 
 // action does a command's work. envFile is "" unless --env-file was given.
@@ -38,11 +43,12 @@ type action func(ctx context.Context, envFile string, stdout, stderr io.Writer) 
 // commands returns the table; the first row is what runs without a name.
 func commands() []command {
 	return []command{
-		{"run", "", "run the agent until SIGINT or SIGTERM (the default)", setupRun},
-		{"once", "[--format json|prometheus]", "print one batch to stdout, ship nothing", setupOnce},
-		{"check", "[--connect]", "validate the configuration and print it resolved", setupCheck},
-		{"config", "[--format env|markdown]", "list every variable, its type, default and meaning", setupConfig},
-		{"version", "", "print version, commit and Go version", setupVersion},
+		{name: "run", summary: "run the agent until SIGINT or SIGTERM (the default)", setup: setupRun},
+		{name: "once", args: "[--format json|prometheus]", summary: "print one batch to stdout, ship nothing", setup: setupOnce},
+		{name: "check", args: "[--connect]", summary: "validate the configuration and print it resolved", setup: setupCheck},
+		{name: "config", args: "[--format env|markdown]", summary: "list every variable, its type, default and meaning", setup: setupConfig},
+		{name: "spool", args: "ls|verify|cat|export|…", summary: "look into the spool and mend it, also beside a running agent", group: spoolCommands()},
+		{name: "version", summary: "print version, commit and Go version", setup: setupVersion},
 	}
 }
 
@@ -59,32 +65,52 @@ func main() {
 // into an exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	table := commands()
-	cmd := &table[0]
-	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
-		if cmd = find(table, args[0]); cmd == nil {
-			fmt.Fprintf(stderr, "%s: unknown command %q; did you mean %q?\n\n", program, args[0], agent.Nearest(args[0], names(table)))
-			usage(stderr, table)
-			return exitUsage
-		}
-		args = args[1:]
-	} else if len(args) == 1 && (args[0] == "--help" || args[0] == "-help" || args[0] == "-h") {
-		usage(stdout, table)
-		return exitOK
+	if len(args) == 0 || !isWord(args[0]) && (len(args) > 1 || !isHelp(args[0])) {
+		return execute(ctx, &table[0], args, stdout, stderr)
 	}
-	return execute(ctx, cmd, args, stdout, stderr)
+	return pick(ctx, "", table, args, stdout, stderr)
 }
+
+// pick runs the command of table that args begin with. within is the group
+// that the table belongs to, and a space.
+func pick(ctx context.Context, within string, table []command, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 || !isWord(args[0]) {
+		if len(args) > 0 && isHelp(args[0]) {
+			usage(stdout, within, table)
+			return exitOK
+		}
+		fmt.Fprintf(stderr, "%s %s: which command?\n\n", program, strings.TrimSpace(within))
+		usage(stderr, within, table)
+		return exitUsage
+	}
+	cmd := find(table, args[0])
+	switch {
+	case cmd == nil:
+		fmt.Fprintf(stderr, "%s: unknown command %q; did you mean %q?\n\n", program, within+args[0], within+agent.Nearest(args[0], names(table)))
+		usage(stderr, within, table)
+		return exitUsage
+	case cmd.group != nil:
+		return pick(ctx, within+cmd.name+" ", cmd.group, args[1:], stdout, stderr)
+	}
+	cmd.name = within + cmd.name
+	return execute(ctx, cmd, args[1:], stdout, stderr)
+}
+
+func isWord(arg string) bool { return arg != "" && arg[0] != '-' }
+
+func isHelp(arg string) bool { return arg == "--help" || arg == "-help" || arg == "-h" }
 
 func execute(ctx context.Context, cmd *command, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet(cmd.name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	envFile := flags.String("env-file", "", "dotenv `file` to read; real environment variables win over it")
 	do := cmd.setup(flags)
-	err := flags.Parse(args)
+	err := parse(flags, args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		commandUsage(stdout, cmd, flags)
 		return exitOK
-	case err == nil && flags.NArg() > 0:
+	case err == nil && flags.NArg() > 0 && !cmd.operands:
 		err = usageErrorf("unexpected argument %q; a command comes first, its flags after it", flags.Arg(0))
 	case err != nil:
 		err = usageErrorf("%w", err)
@@ -92,6 +118,21 @@ func execute(ctx context.Context, cmd *command, args []string, stdout, stderr io
 		err = do(ctx, *envFile, stdout, stderr)
 	}
 	return exitCode(err, cmd, flags, stderr)
+}
+
+// parse reads flags wherever they stand; flags.Args() is all that is none.
+func parse(flags *flag.FlagSet, args []string) error {
+	operands := []string{"--"}
+	for {
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+		if flags.NArg() == 0 {
+			return flags.Parse(operands)
+		}
+		operands = append(operands, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
 }
 
 // exitCode reports err, if there is one, and says how the process ends.

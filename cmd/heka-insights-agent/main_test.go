@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,7 +77,20 @@ func TestExitCodes(t *testing.T) {
 		{"once --format xml", nil, 2, "", `invalid value "xml" for flag --format`},
 		{"run", map[string]string{"HEKA_LOG_FILE": "/proc/agent.log"}, 2, "", "HEKA_LOG_FILE: cannot be opened"},
 		{"chekc", nil, 2, "", `unknown command "chekc"; did you mean "check"?`},
-		{"spool ls", nil, 2, "", `unknown command "spool"`},
+		{"spool", nil, 2, "", "spool: which command?"},
+		{"spool lss", nil, 2, "", `unknown command "spool lss"; did you mean "spool ls"?`},
+		{"spool ls", nil, 1, "", "there is no spool in "},
+		{"spool ls now", nil, 2, "", `unexpected argument "now"`},
+		{"spool ls", typo, 1, "", "there is no spool in "},
+		{"spool ls --format xml", nil, 2, "", `invalid value "xml" for flag --format`},
+		{"spool ls --env-file /nowhere", nil, 2, "", "--env-file: cannot be read"},
+		{"spool cat 123", nil, 2, "", `"123" is no batch id`},
+		{"spool cat 123 --dir", nil, 2, "", "flag needs an argument"},
+		{"spool export", nil, 2, "", "name the directory to write to"},
+		{"spool replay", nil, 2, "", "name batches, or use --all"},
+		{"spool purge", nil, 2, "", "say what to remove"},
+		{"spool --help", nil, 0, "usage: " + program + " spool COMMAND", ""},
+		{"spool ls --help", nil, 0, "-summary", ""},
 		{"check now", nil, 2, "", `unexpected argument "now"`},
 		{"--env-file " + good + " check", nil, 2, "", `unexpected argument "check"`},
 		{"run --verbose", nil, 2, "", "flag provided but not defined: -verbose"},
@@ -109,8 +123,13 @@ func holds(t *testing.T, stream, got, want string) {
 
 // TestEveryCommandTakesEnvFile holds the table against the contract's promise.
 func TestEveryCommandTakesEnvFile(t *testing.T) {
-	for _, c := range commands() {
-		code, stdout, _ := start(done(), t, nil, c.name, "--help")
+	all := slices.DeleteFunc(commands(), func(c command) bool { return c.group != nil })
+	for _, c := range spoolCommands() {
+		c.name = "spool " + c.name
+		all = append(all, c)
+	}
+	for _, c := range all {
+		code, stdout, _ := start(done(), t, nil, append(strings.Fields(c.name), "--help")...)
 		if code != 0 || !strings.Contains(stdout, "-env-file") || !strings.Contains(stdout, c.summary) {
 			t.Errorf("%s --help: exit code %d\n%s", c.name, code, stdout)
 		}

@@ -23,18 +23,30 @@ func names(table []command) []string {
 	return list
 }
 
-// usage describes the program.
-func usage(w io.Writer, table []command) {
-	fmt.Fprintf(w, "usage: %s [command] [--env-file PATH] [flags]\n\n", program)
-	for _, c := range table {
-		fmt.Fprintf(w, "  %-8s %-28s %s\n", c.name, c.args, c.summary)
+// usage describes the program, or a group of its commands.
+func usage(w io.Writer, within string, table []command) {
+	word := "[command]"
+	if within != "" {
+		word = within + "COMMAND"
 	}
-	fmt.Fprintf(w, "\nIt is configured by environment variables: %s config\n", program)
+	fmt.Fprintf(w, "usage: %s %s [--env-file PATH] [flags]\n\n", program, word)
+	for _, c := range table {
+		fmt.Fprintf(w, "  %-8s %-31s %s\n", c.name, c.args, c.summary)
+	}
+	if within == "" {
+		fmt.Fprintf(w, "\nIt is configured by environment variables: %s config\n", program)
+		return
+	}
+	fmt.Fprintf(w, "\nEach has more to say: %s %sCOMMAND --help\n", program, within)
 }
 
 // commandUsage describes one command with its flags.
 func commandUsage(w io.Writer, cmd *command, flags *flag.FlagSet) {
-	fmt.Fprintf(w, "usage: %s %s [flags]\n%s\n\n", program, cmd.name, cmd.summary)
+	args := ""
+	if cmd.operands {
+		args = cmd.args + " "
+	}
+	fmt.Fprintf(w, "usage: %s %s %s[flags]\n%s\n\n", program, cmd.name, args, cmd.summary)
 	flags.SetOutput(w)
 	flags.PrintDefaults()
 }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/spool"
+)
+
+func setupSpoolCat(flags *flag.FlagSet) action {
+	common := declareSpoolFlags(flags)
+	dead := flags.Bool("dead", false, "print dead batches instead of those that wait")
+	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
+		l, err := common.open(envFile, stdout, stderr)
+		if err != nil {
+			return err
+		}
+		keys, err := parseKeys(flags.Args())
+		if err != nil {
+			return err
+		}
+		return l.each(ctx, keys, *dead, func(f *spool.Finding) error {
+			body, err := plainBody(f.Record.Payload)
+			if err != nil {
+				return &skipped{err}
+			}
+			_, err = l.rows.out.Write(append(body, '\n'))
+			return err
+		})
+	}
+}
+
+// plainBody returns a batch as one line of JSON.
+func plainBody(payload []byte) ([]byte, error) {
+	body, err := ship.Decompress(payload)
+	if err != nil {
+		return nil, err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, body); err != nil {
+		return nil, fmt.Errorf("not a JSON body: %w", err)
+	}
+	return line.Bytes(), nil
+}
+
+// skipped is why one batch cannot be had; the next one may.
+type skipped struct{ cause error }
+
+func (e *skipped) Error() string { return e.cause.Error() }
+
+// each calls do for each sound batch that was asked for: those of keys wherever
+// they are, once each, or, without keys, all that wait, or all dead ones. What
+// is damaged or not found is said, and an error in the end.
+func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do func(*spool.Finding) error) error {
+	l.query.Payloads = true
+	l.query.Letters = dead || len(keys) > 0
+	l.query.Segments = !dead || len(keys) > 0
+	l.query.Quarantine = len(keys) > 0
+	missed := 0
+	miss := func(format string, args ...any) {
+		missed++
+		l.say(format, args...)
+	}
+	_, err := l.inspect(ctx, func(f spool.Finding) error {
+		if len(keys) == 0 && f.Severity == spool.Damage && damagesData(f.Found) {
+			miss("skipped: %s", describe(&f))
+			return nil
+		}
+		if !wanted(&f, keys) {
+			return nil
+		}
+		if len(keys) > 0 {
+			keys[keyOf(&f)] = true
+		}
+		err := do(&f)
+		if why := (*skipped)(nil); errors.As(err, &why) {
+			miss("skipped: batch %s: %v", keyOf(&f), why)
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for key, done := range keys {
+		if !done {
+			miss("batch %s is not in the spool, or not sound: spool verify says more", key)
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d could not be had", missed)
+	}
+	return nil
+}
+
+// wanted says whether a finding is a batch that can be had and was asked for.
+func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
+	if f.Record.Payload == nil {
+		return false
+	}
+	if len(keys) == 0 {
+		return f.Found == spool.FoundLetter || f.State == spool.StateWaiting
+	}
+	done, asked := keys[keyOf(f)]
+	return asked && !done
+}
+
+// damagesData says whether such damage may have cost batches.
+func damagesData(f spool.Found) bool { return f != spool.FoundLedger && f != spool.FoundSidecar }

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+	"github.com/heka-insights/heka-insights-agent/spool"
+)
+
+// TestSpoolCat prints bodies that decode, whatever their compression.
+func TestSpoolCat(t *testing.T) {
+	dir := closedSpool(t, 6)
+	seqs := func(text string) (all []uint64) {
+		t.Helper()
+		for line := range strings.Lines(text) {
+			b, err := encode.Native{}.Decode([]byte(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, b.Agent.Seq)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		args string
+		code int
+		want []uint64
+	}{
+		{"", exitOK, []uint64{1, 4, 5, 6}},
+		{"--dead", exitOK, []uint64{3}},
+		{batchID(6) + " " + strings.ToUpper(batchID(2)) + " " + batchID(3), exitOK, []uint64{2, 3, 6}},
+		{batchID(6) + " " + batchID(99), exitFailure, []uint64{6}},
+	} {
+		stdout, stderr := ask(t, c.code, dir, append([]string{"cat"}, strings.Fields(c.args)...)...)
+		if got := seqs(stdout); !slices.Equal(got, c.want) {
+			t.Errorf("cat %s prints %v, want %v; stderr %s", c.args, got, c.want, stderr)
+		}
+	}
+	flip(t, dir, 4)
+	stdout, stderr := ask(t, exitFailure, dir, "cat")
+	if got := seqs(stdout); !slices.Equal(got, []uint64{1, 5, 6}) || !strings.Contains(stderr, "skipped: batch "+batchID(4)) {
+		t.Errorf("prints %v; stderr %s", got, stderr)
+	}
+}
+
+// TestSpoolCatForeignBody skips a body that is no batch.
+func TestSpoolCatForeignBody(t *testing.T) {
+	dir := t.TempDir()
+	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 1 << 20})
+	for seq, body := range []string{"\x1f\x8bnot gzip", "{\"a\":\n1}", "plain"} {
+		if err := s.Append(spool.Record{Epoch: 1, Seq: uint64(seq), Items: 1, TimeMS: 1, Payload: []byte(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := ask(t, exitFailure, dir, "cat")
+	if stdout != "{\"a\":1}\n" || strings.Count(stderr, "skipped: ") != 2 {
+		t.Errorf("stdout %q, stderr %q", stdout, stderr)
+	}
+}
+
+func TestSpoolExport(t *testing.T) {
+	dir := closedSpool(t, 5)
+	out := filepath.Join(t.TempDir(), "a", "b")
+	stdout, _ := ask(t, exitOK, dir, "export", out)
+	lines := objects(t, stdout)
+	same(t, "batches", field(lines, "batch_id"), ids(1, 4, 5))
+	same(t, "encodings", field(lines, "content_encoding"), []string{"", "gzip", ""})
+	for i, seq := range []uint64{1, 4, 5} {
+		name := lines[i]["file"].(string)
+		got, err := os.ReadFile(name)
+		info, statErr := os.Stat(name)
+		if err != nil || statErr != nil || !bytes.Equal(got, nativeBody(t, seq)) || info.Mode().Perm() != 0o600 {
+			t.Errorf("batch %d: %v, %v, %v", seq, err, statErr, info)
+		}
+	}
+	same(t, "files", []string{filepath.Base(lines[0]["file"].(string)), filepath.Base(lines[1]["file"].(string))}, []string{batchID(1) + ".json", batchID(4) + ".json.gz"})
+
+	stdout, _ = ask(t, exitOK, dir, "export", out)
+	same(t, "status again", field(objects(t, stdout), "status"), []string{"present", "present", "present"})
+
+	other := lines[0]["file"].(string)
+	if err := os.WriteFile(other, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := ask(t, exitFailure, dir, "export", out)
+	if b, _ := os.ReadFile(other); string(b) != "mine" || len(objects(t, stdout)) != 2 || !strings.Contains(stderr, "holds something else") {
+		t.Errorf("holds %q; stdout %s, stderr %s", b, stdout, stderr)
+	}
+	stdout, _ = ask(t, exitOK, dir, "export", "--dead", out)
+	same(t, "dead", field(objects(t, stdout), "batch_id"), ids(3))
+	stdout, _ = ask(t, exitOK, dir, "export", out, batchID(2))
+	same(t, "by id", field(objects(t, stdout), "batch_id"), ids(2))
+	if names, _ := os.ReadDir(out); len(names) != 5 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// TestSpoolDeadAndReplay lists what the backend refused and has a running spool
+// send it again.
+func TestSpoolDeadAndReplay(t *testing.T) {
+	dir, s := liveSpool(t, 5)
+	stdout, _ := ask(t, exitOK, dir, "dead")
+	line := objects(t, stdout)[0]
+	if line["batch_id"] != batchID(3) || line["points"] != 30.0 || line["reason"] != "the endpoint answered 400 Bad Request" || line["state"] != "dead" ||
+		line["bytes"] != float64(len(nativeBody(t, 3))) {
+		t.Errorf("the dead batch is %v", line)
+	}
+	_, stderr := ask(t, exitFailure, dir, "replay", batchID(4))
+	if !strings.Contains(stderr, "is not among the dead ones") || !strings.Contains(stderr, "0 batches will be sent again") {
+		t.Errorf("a batch that is not dead: %s", stderr)
+	}
+	stdout, stderr = ask(t, exitOK, dir, "replay", batchID(3))
+	if len(objects(t, stdout)) != 1 || !strings.Contains(stderr, "1 batches will be sent again") {
+		t.Errorf("stdout %s, stderr %s", stdout, stderr)
+	}
+	stdout, _ = ask(t, exitOK, dir, "dead")
+	same(t, "states", field(objects(t, stdout), "state"), []string{"replay"})
+	_, stderr = ask(t, exitOK, dir, "replay", "--all")
+	if !strings.Contains(stderr, "0 batches will be sent again") {
+		t.Errorf("once more: %s", stderr)
+	}
+	if st := s.Stats(); st.Records != 3 {
+		t.Errorf("%d batches wait in the running spool", st.Records)
+	}
+}
+
+func TestSpoolPurge(t *testing.T) {
+	dir, s := liveSpool(t, 5)
+	before := listing(t, dir)
+	stdout, stderr := ask(t, exitUsage, dir, "purge", "--dead", "--waiting")
+	same(t, "would go", field(objects(t, stdout), "what"), []string{"dead", "waiting"})
+	same(t, "removed", field(objects(t, stdout), "removed"), []string{"false", "false"})
+	if after := listing(t, dir); after != before || !strings.Contains(stderr, "add --yes") {
+		t.Errorf("stderr %s; before\n%s\nafter\n%s", stderr, before, after)
+	}
+	_, stderr = ask(t, exitFailure, dir, "purge", "--waiting", "--yes")
+	if !strings.Contains(stderr, "another process holds the lock: stop the agent first") {
+		t.Errorf("beside the agent: %s", stderr)
+	}
+	stdout, _ = ask(t, exitOK, dir, "purge", "--dead", "--yes")
+	same(t, "removed", field(objects(t, stdout), "removed"), []string{"true"})
+	if stdout, _ = ask(t, exitOK, dir, "dead"); stdout != "" {
+		t.Errorf("still dead: %s", stdout)
+	}
+	if st := s.Stats(); st.Records != 3 || st.Dead != 30 {
+		t.Errorf("the running spool says %+v", st)
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _ = ask(t, exitOK, dir, "purge", "--waiting", "--yes")
+	if o := objects(t, stdout); len(o) != 1 || o[0]["points"] != 100.0 || o[0]["batches"] != 3.0 {
+		t.Errorf("purged %s", stdout)
+	}
+	_, stderr = ask(t, exitOK, dir, "ls")
+	if !strings.Contains(stderr, "evicted 100 + expired 0 + corrupt 0 + dead 30 + waiting 0") {
+		t.Errorf("afterwards: %s", stderr)
+	}
+}
+
+// TestSpoolPurgeQuarantine removes damaged segments that were set aside.
+func TestSpoolPurgeQuarantine(t *testing.T) {
+	dir := closedSpool(t, 5)
+	flip(t, dir, 4)
+	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
+	aside := filepath.Join(dir, "quarantine", filepath.Base(segments[0]))
+	for _, err := range []error{os.Mkdir(filepath.Dir(aside), 0o700), os.Rename(segments[0], aside)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdout, _ := ask(t, exitOK, dir, "verify")
+	same(t, "severities", field(objects(t, stdout), "severity"), []string{"notice", "notice", "ok"})
+	stdout, _ = ask(t, exitOK, dir, "cat", batchID(5))
+	if len(objects(t, stdout)) != 1 {
+		t.Errorf("from quarantine: %q", stdout)
+	}
+	stdout, _ = ask(t, exitOK, dir, "purge", "--quarantine", "--yes")
+	same(t, "files", field(objects(t, stdout), "file"), []string{"quarantine/" + filepath.Base(aside)})
+	if _, err := os.Stat(aside); err == nil {
+		t.Error("the segment is still there")
+	}
+}
