@@ -213,6 +213,13 @@ func TestForeignIsNotEvicted(t *testing.T) {
 	if st := checkBalance(t, s); st.Records != 2 || st.Foreign != 1 {
 		t.Errorf("%+v", st)
 	}
+	must(t, s.Close(context.Background()))
+	if records, _, err := Purge(context.Background(), dir); err != nil || records != 0 {
+		t.Errorf("purged %d records (%v)", records, err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !slices.Equal(got, b) {
+		t.Errorf("purged, the segment of another version was changed (%v)", err)
+	}
 }
 
 // TestStaleBytes reads nothing from a segment whose records carry the salt of

@@ -131,10 +131,10 @@ func (s *Spool) sizes(dir string) (names []string, sizes []int64, total int64) {
 // countAside finds out what dead/ and quarantine/ hold. slow is held.
 func (s *Spool) countAside() {
 	letters, _, deadBytes := s.sizes(deadDir)
-	_, _, quarantined := s.sizes(quarantineDir)
+	kept, _, keptBytes := s.sizes(quarantineDir)
 	s.mu.Lock()
 	defer s.unlock()
-	s.letters, s.aside = len(letters), deadBytes+quarantined
+	s.letters, s.kept, s.aside = len(letters), len(kept), deadBytes+keptBytes
 }
 
 // room is what segments may take; mu is held.
@@ -163,39 +163,47 @@ func (s *Spool) quarantine(seg *segment) bool {
 	return true
 }
 
+// replay appends the letters that are to be sent again, and finds out what
+// somebody removed.
+func (s *Spool) replay() {
+	names, _ := s.disk.List(deadDir)
+	quarantined, _ := s.disk.List(quarantineDir)
+	s.mu.Lock()
+	changed := len(names) != s.letters || len(quarantined) != s.kept
+	s.mu.Unlock()
+	for _, name := range names {
+		if strings.HasSuffix(name, replaySuffix) {
+			changed = true
+			s.replayOne(deadDir + "/" + name)
+		}
+	}
+	if changed {
+		s.slow.Lock()
+		defer s.slow.Unlock()
+		s.countAside()
+	}
+}
+
+// replayOne appends a letter, with the time of now: else an old one would
+// expire at once. One that can never be appended is a dead letter again; else
+// it is tried again later.
+func (s *Spool) replayOne(path string) {
+	r, _, err := readLetter(s.disk, path)
+	if err == nil && !s.waits(r) {
+		r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
+		err = s.Append(r)
+	}
+	switch {
+	case errors.Is(err, errDamaged), errors.Is(err, ErrTooLarge):
+		_ = s.disk.Rename(path, strings.TrimSuffix(path, replaySuffix)+letterSuffix)
+	case err == nil && s.settle() == nil:
+		_ = s.disk.Remove(path)
+	}
+}
+
 func (s *Spool) waits(r Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seg, _ := s.find(r.Epoch, r.Seq)
 	return seg != nil
-}
-
-// replay appends the letters that are to be sent again, as of now: else an old
-// one would expire at once.
-func (s *Spool) replay() {
-	names, _ := s.disk.List(deadDir)
-	for _, name := range names {
-		if !strings.HasSuffix(name, replaySuffix) {
-			continue
-		}
-		path := deadDir + "/" + name
-		r, _, err := readLetter(s.disk, path)
-		switch {
-		case errors.Is(err, errDamaged):
-			_ = s.disk.Rename(path, strings.TrimSuffix(path, replaySuffix)+letterSuffix)
-			continue
-		case err != nil:
-			continue
-		}
-		if !s.waits(r) {
-			r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
-			err = s.Append(r)
-		}
-		if err == nil && s.settle() == nil {
-			_ = s.disk.Remove(path)
-		}
-	}
-	s.slow.Lock()
-	defer s.slow.Unlock()
-	s.countAside()
 }

@@ -186,6 +186,40 @@ func TestReplay(t *testing.T) {
 	})
 }
 
+// TestReplayOfALetterThatIsTooLarge puts it back, for a larger spool.
+func TestReplayOfALetterThatIsTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := testSpool(t, dir, Config{})
+	must(t, s.Append(rec(1, 5000)))
+	must(t, s.SetAside(7, 1, "413"))
+	must(t, s.Close(background))
+	name := files(t, filepath.Join(dir, deadDir), "")[0]
+	must(t, os.Rename(name, strings.TrimSuffix(name, letterSuffix)+replaySuffix))
+	s, _ = testSpool(t, dir, Config{MaxBytes: 4000})
+	s.tick()
+	if _, err := os.Stat(name); err != nil || checkBalance(t, s).Records != 0 {
+		t.Errorf("the letter: %v, %+v", err, s.Stats())
+	}
+}
+
+// TestWhatSomebodyRemoves is room again within seconds.
+func TestWhatSomebodyRemoves(t *testing.T) {
+	for _, sub := range []string{deadDir, quarantineDir} {
+		dir := t.TempDir()
+		must(t, os.Mkdir(filepath.Join(dir, sub), dirMode))
+		must(t, os.WriteFile(filepath.Join(dir, sub, "x"), make([]byte, 100), fileMode))
+		s, _ := testSpool(t, dir, Config{})
+		if st := s.Stats(); st.DiskBytes != 100 {
+			t.Errorf("%s: %d bytes", sub, st.DiskBytes)
+		}
+		must(t, os.RemoveAll(filepath.Join(dir, sub)))
+		s.tick()
+		if st := s.Stats(); st.DiskBytes != 0 {
+			t.Errorf("%s: %d bytes after it was removed", sub, st.DiskBytes)
+		}
+	}
+}
+
 // TestReplayOfADamagedLetter puts it back.
 func TestReplayOfADamagedLetter(t *testing.T) {
 	dir := t.TempDir()

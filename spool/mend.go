@@ -79,10 +79,11 @@ func discardable(name string) bool {
 // what finished segments may add to quarantine.
 const purgeBytes = 256 << 20
 
-// Purge gives up everything that waits in dir, and counts it as evicted. It
-// takes the directory's lock, and fails if another process has it; a directory
-// that is not there is not made. The directory must belong to the process's
-// user: files made by another one would lock its agent out.
+// Purge gives up everything that waits in dir, and counts it as evicted. What
+// cannot be counted stays: segments with records of another version, or that
+// cannot be read. It takes the directory's lock, and fails if another process
+// has it; a directory that is not there is not made. The directory must belong
+// to the process's user: files made by another one would lock its agent out.
 func Purge(ctx context.Context, dir string) (records, points int64, err error) {
 	if err := ownedByAnother(dir); err != nil {
 		return 0, 0, err
@@ -96,14 +97,14 @@ func purge(ctx context.Context, dir string, disk fileSystem) (records, points in
 	}
 	s := open(Config{Dir: dir, MaxBytes: purgeBytes, Fsync: FsyncAlways}, disk)
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
+	before := s.Stats()
 	s.mu.Lock()
 	cause := s.cause
-	for cause == nil && len(s.segs) > 0 {
-		records += int64(s.segs[0].records)
-		points += s.segs[0].points
-		s.evict()
+	for more := cause == nil; more; {
+		more = s.evict()
 	}
 	s.unlock()
+	after := s.Stats()
 	switch {
 	case errors.Is(cause, errLocked):
 		return 0, 0, fmt.Errorf("%w: stop the agent first", cause)
@@ -113,5 +114,5 @@ func purge(ctx context.Context, dir string, disk fileSystem) (records, points in
 	if err := s.settle(); err != nil {
 		return 0, 0, err
 	}
-	return records, points, nil
+	return before.Records - after.Records, before.Points - after.Points, nil
 }

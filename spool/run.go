@@ -35,7 +35,7 @@ func (s *Spool) tick() {
 	usable := s.cause == nil
 	now := time.Now()
 	due := !usable && !now.Before(s.probeAt)
-	replay := usable && s.letters > 0 && !now.Before(s.replayAt)
+	replay := usable && s.letters+s.kept > 0 && !now.Before(s.replayAt)
 	if replay {
 		s.replayAt = now.Add(replayEvery)
 	}
