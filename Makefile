@@ -69,12 +69,12 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 	go test -run '^$$' -bench Footprint -benchtime 1x -timeout 30m ./cmd/heka-insights-agent/e2e
 
 # What to fuzz: package:target.
-FUZZ := ./spool:FuzzImage ./spool:FuzzFiles ./spool:FuzzLedger ./spool:FuzzMarks \
+FUZZ := ./spool:FuzzImage ./spool:FuzzFiles ./spool:FuzzLedger ./spool:FuzzMarks ./spool:FuzzLetter ./spool:FuzzInspect \
 	./ship/encode:FuzzDecode ./cmd/heka-ingest/internal/wire:FuzzDecode
-FUZZTIME ?= 8s
+FUZZTIME ?= 6s
 
 .PHONY: fuzz
-fuzz: ## fuzz every parser, FUZZTIME each (default 8s)
+fuzz: ## fuzz every parser, FUZZTIME each (default 6s)
 	for target in $(FUZZ); do \
 	go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -timeout 0 "$${target%:*}"; done
 
