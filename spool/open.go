@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"slices"
 )
 
@@ -46,28 +47,40 @@ func (s *Spool) index() error {
 			_ = s.disk.Remove(name)
 		}
 	}
-	if n := len(segs); n > 0 && !segs[n-1].ended {
-		s.syncAfterCrash(segs[max(0, n-maxUnsynced):])
-	}
+	s.syncAfterCrash(slices.Contains(names, ledgerName), segs[max(0, len(segs)-maxUnsynced):])
 	s.install(led, segs)
 	s.countAside()
 	return nil
 }
 
 // maxUnsynced is how many segments can hold what a process had not synced when
-// it died: they share maxOwed.
-const maxUnsynced = maxOwed/minSegmentBytes + 2
+// it died: they share maxOwed, and any two neighbours have more than one takes.
+const maxUnsynced = 2*maxOwed/minSegmentBytes + 2
 
-// syncAfterCrash syncs what a process that died left to the kernel. Where that
-// fails there is nothing better to do than to read what is there.
-func (s *Spool) syncAfterCrash(segs []*segment) {
-	for _, seg := range segs {
-		if f, err := s.disk.Open(seg.name()); err == nil {
-			_ = s.sync(f)
-			_ = f.Close()
-		}
+// syncAfterCrash syncs what a process that died left to the kernel. An end
+// record does not say that there is nothing: it may be the last thing that the
+// process wrote. Where the fsync of a segment fails there is nothing better to
+// do than to read what is there; the ledger is written again.
+func (s *Spool) syncAfterCrash(ledger bool, segs []*segment) {
+	if ledger && s.syncByName(ledgerName) != nil {
+		s.mu.Lock()
+		s.ledgerEdits++
+		s.mu.Unlock()
 	}
-	_ = s.syncDir(".")
+	for _, seg := range segs {
+		_ = s.syncByName(seg.name())
+	}
+	if ledger || len(segs) > 0 {
+		_ = s.syncDir(".")
+	}
+}
+
+func (s *Spool) syncByName(name string) error {
+	f, err := s.disk.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.sync(f), f.Close())
 }
 
 // strange says that a file is not of the spool's making.
