@@ -154,8 +154,9 @@ func readSlots(f file) (newest ledger, sound [2]bool, err error) {
 	return newest, sound, nil
 }
 
-// writeLedger writes l over the older slot and makes it durable. A file that is
-// not there yet is made with both slots. slow is held.
+// writeLedger writes l over the older slot and makes it durable, with its name.
+// The other slot, if the file does not have it yet, is written too, so that it
+// takes no space later. slow is held.
 func (s *Spool) writeLedger(l *ledger) error {
 	if !s.lock.Held() {
 		return errLost // another process may have made the directory anew
@@ -170,20 +171,25 @@ func (s *Spool) writeLedger(l *ledger) error {
 		return err
 	}
 	b := make([]byte, 2*slotBytes)
-	l.encode(b[:slotBytes])
-	made := size < int64(len(b))
-	at := int64(0)
-	if made {
-		copy(b[slotBytes:], b[:slotBytes])
+	at := int64(l.generation%2) * slotBytes
+	l.encode(b[at:][:slotBytes])
+	if other := slotBytes - at; size < other+slotBytes {
+		// Of the older generation, or it could win over the next write should
+		// this one fail: that has the same generation.
+		older := *l
+		older.generation--
+		older.encode(b[other:][:slotBytes])
+		at, s.ledgerNamed = 0, false
 	} else {
-		at = int64(l.generation%2) * slotBytes
-		b = b[:slotBytes]
+		b = b[at:][:slotBytes]
 	}
 	if _, err := f.WriteAt(b, at); err != nil {
 		return err
 	}
-	if err := s.sync(f); err != nil || !made {
+	if err := s.sync(f); err != nil || s.ledgerNamed {
 		return err
 	}
-	return s.syncDir(".")
+	err = s.syncDir(".")
+	s.ledgerNamed = err == nil
+	return err
 }

@@ -192,3 +192,24 @@ func TestCloseAfterRemovedDirectory(t *testing.T) {
 		t.Errorf("read %v, want what was in memory", got)
 	}
 }
+
+// TestLedgerAfterAFailedFsync removes the ledger, and has the second try to make
+// it anew win over what the first one wrote to both slots.
+func TestLedgerAfterAFailedFsync(t *testing.T) {
+	dir := t.TempDir()
+	s, d := testSpool(t, dir, Config{})
+	s.Lose("queue_full", 1)
+	must(t, s.Sync(background))
+	must(t, os.Remove(filepath.Join(dir, ledgerName)))
+	s.Lose("queue_full", 1)
+	d.syncErr = syscall.EIO
+	if err := s.Sync(background); err == nil {
+		t.Fatal("Sync without an fsync succeeded")
+	}
+	d.syncErr = nil
+	s.Lose("queue_full", 1)
+	must(t, s.Sync(background))
+	if l, err := readLedger(osFS(dir)); err != nil || l.losses["queue_full"] != 3 {
+		t.Errorf("the ledger says %v (%v), want 3 lost", l.losses, err)
+	}
+}

@@ -72,6 +72,9 @@ type Spool struct {
 	// lock is nil until this process owns the directory. It changes with slow
 	// held and while the disk is unusable; either guards it.
 	lock lock
+	// ledgerNamed says that an fsync covers the ledger's name: one of this
+	// process, since the last one may have died before its own. slow is held.
+	ledgerNamed bool
 
 	mu sync.Mutex
 	// All below is guarded by mu.
