@@ -182,6 +182,8 @@ func (s *Spool) repair() error {
 		err = s.flush()
 	}
 	if err == nil {
+		// Before the ledger is written: cutting moves counts to it.
+		s.cutBad()
 		err = s.sweep()
 	}
 	s.mu.Lock()
@@ -189,11 +191,6 @@ func (s *Spool) repair() error {
 	if err != nil {
 		s.down(err)
 		return err
-	}
-	for _, seg := range s.segs {
-		if seg.bad {
-			s.cut(seg)
-		}
 	}
 	s.up()
 	return nil
@@ -260,6 +257,16 @@ func (s *Spool) rehome() error {
 		}
 	}
 	return nil
+}
+
+func (s *Spool) cutBad() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, seg := range s.segs {
+		if seg.bad {
+			s.cut(seg)
+		}
+	}
 }
 
 // cut takes from a bad segment what was rewritten; mu is held.
