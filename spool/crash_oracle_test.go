@@ -1,0 +1,225 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// oracle knows what was offered to a spool and says after each operation and
+// after each crash whether the spool may have what it has. Records are known by
+// their seq.
+type oracle struct {
+	offered map[uint64]*offer
+	waiting map[uint64]*offer // those with pending entries
+	refused int64             // points that this process was refused
+	torn    int64             // and those before it, since the last power cut
+
+	now    Stats            // after the last operation
+	losses map[string]int64 // the owner's losses then
+	// bad says that a segment was given up and not yet replaced. Its settled
+	// records are not written again, but counted when it is.
+	bad bool
+	// floor is what the ledger has durably, but for appended: that is what it
+	// and durable segments have. No crash may make it less.
+	floor       tally
+	floorLosses map[string]int64
+	// shaken says that an fsync failed and then a process was killed: the next
+	// one cannot know that what it reads of the ledger is not on the device. A
+	// power cut shows it. syncs is how many had failed at the last one.
+	shaken bool
+	syncs  int
+}
+
+// offer is a record that was offered to the spool, and what became of it.
+type offer struct {
+	Record
+	entries int // pending in the spool; more than one if it was written twice
+	// durable is the spool's promise that a power cut does not take it.
+	durable bool
+	// doubtful says that an fsync failed and the process died before it could
+	// write the record again, or that opening the spool could not sync it.
+	// Nobody can know then what the device has, until a power cut shows it.
+	doubtful bool
+	// free records carry no promise, whatever comes back of them: Append refused
+	// them, or an entry was delivered, evicted or expired.
+	free bool
+	// rotten records have an entry that is damaged on the disk. Of several, which
+	// Ack settles in no certain order, one may be that nobody read.
+	rotten bool
+	// before is the number of the next segment when the last entry was settled
+	// or the record refused: only segments before it can hold the record.
+	before uint64
+	// buried records are in no segment any more: they cannot come back.
+	buried bool
+}
+
+func newOracle() *oracle {
+	return &oracle{
+		offered: map[uint64]*offer{}, waiting: map[uint64]*offer{},
+		losses: map[string]int64{}, floorLosses: map[string]int64{},
+	}
+}
+
+// effect is what an operation did, as its caller sees it.
+type effect struct {
+	appended, refused *offer
+	delivered         int64 // points that Ack took
+	synced            bool  // Sync succeeded
+	wrong             error // what Oldest returned is not what was offered
+}
+
+func (e effect) String() string {
+	switch {
+	case e.appended != nil:
+		return fmt.Sprintf("took %d (%d points, %d bytes)", e.appended.Seq, e.appended.Items, len(e.appended.Payload))
+	case e.refused != nil:
+		return fmt.Sprintf("refused %d", e.refused.Seq)
+	}
+	return fmt.Sprintf("delivered %d, synced %t", e.delivered, e.synced)
+}
+
+// observe checks a spool after an operation:
+//
+//   - the totals add up; Append alone adds to appended, Ack alone to delivered;
+//   - pending is what Append took and nothing settled, no more often than it
+//     was written, with the right epoch, time and points;
+//   - durable records vanish from what is pending only as their points are
+//     delivered, evicted or expired.
+//
+// It notes as promised what Append (in always mode) or Sync said was durable,
+// and every record of this process that has no copy in memory any more.
+func (o *oracle) observe(s *Spool, did effect, born uint64) error {
+	was := o.now
+	o.now, o.losses = s.Stats(), maps.Clone(s.ledger.losses)
+	o.bad = slices.ContainsFunc(s.segs, func(seg *segment) bool { return seg.bad })
+	if err := errors.Join(balance(o.now), did.wrong); err != nil {
+		return err
+	}
+	if of := did.appended; of != nil {
+		was.Appended += of.Items
+		of.entries++
+		of.durable = s.cfg.Fsync == FsyncAlways
+		o.waiting[of.Seq] = of
+	}
+	if of := did.refused; of != nil {
+		of.before, of.free = s.next, true
+		o.refused += of.Items
+	}
+	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered {
+		return fmt.Errorf("%+v became %+v", was, o.now)
+	}
+	left, err := o.pending(s, func(seg *segment, i int) bool {
+		return s.cfg.Fsync != FsyncNever && seg.number >= born && (did.synced || seg.copyOf(i) == nil)
+	})
+	if err != nil {
+		return err
+	}
+	if err := o.vanished(left, was, s.next); err != nil {
+		return err
+	}
+	if did.synced {
+		o.raise(s)
+	}
+	return nil
+}
+
+// trust takes what waits for promised, if opening or closing the spool did sync
+// it. A spool that cannot do that when it opens reads what there is.
+func (o *oracle) trust(s *Spool, synced bool) {
+	for _, of := range o.waiting {
+		of.doubtful = of.doubtful || !of.durable && !synced
+		of.durable = of.durable || s.cfg.Fsync != FsyncNever && !of.rotten && !of.doubtful
+	}
+}
+
+// closed takes the promises of a Close that returned nil, if the spool had read
+// the disk before.
+func (o *oracle) closed(s *Spool, err error, mounted bool) {
+	// Close may have mounted it.
+	for reason, points := range s.ledger.losses {
+		o.losses[reason] = max(o.losses[reason], points)
+	}
+	o.bad = o.bad || err != nil
+	if err == nil && mounted {
+		o.trust(s, true)
+		o.raiseFloor(s)
+	}
+}
+
+// pending counts the pending entries of each record, and notes which are
+// durable.
+func (o *oracle) pending(s *Spool, durable func(*segment, int) bool) (map[uint64]int, error) {
+	n := map[uint64]int{}
+	for _, seg := range s.segs {
+		for i, e := range seg.entries {
+			if e.fate != pending {
+				continue
+			}
+			of := o.offered[e.seq]
+			if of == nil || of.Epoch != e.epoch || of.Items != int64(e.items) || of.TimeMS != e.timeMS {
+				return nil, fmt.Errorf("segment %d has a record %d/%d with %d points that nobody offered", seg.number, e.epoch, e.seq, e.items)
+			}
+			n[e.seq]++
+			of.durable = of.durable || durable(seg, i)
+		}
+	}
+	return n, nil
+}
+
+// vanished compares what is left with what was pending.
+func (o *oracle) vanished(left map[uint64]int, was Stats, next uint64) error {
+	var gone int64
+	for seq, n := range left {
+		if of := o.waiting[seq]; of == nil || n > of.entries {
+			return fmt.Errorf("record %d has %d entries of %+v", seq, n, of)
+		}
+	}
+	for seq, of := range o.waiting {
+		n := left[seq]
+		if n == of.entries {
+			continue
+		}
+		if n == 0 {
+			if of.durable && !of.free && !of.rotten && of.entries == 1 {
+				gone += of.Items
+			}
+			of.before = next
+			delete(o.waiting, seq)
+		}
+		of.entries = n
+		of.free = of.free || o.now.Corrupt == was.Corrupt
+	}
+	settled := o.now.Delivered + o.now.Evicted + o.now.Expired - was.Delivered - was.Evicted - was.Expired
+	if gone > settled {
+		return fmt.Errorf("%d durable points vanished and %d are accounted for", gone, settled)
+	}
+	return nil
+}
+
+// raise notes what a Sync that succeeded promises for ever.
+func (o *oracle) raise(s *Spool) {
+	o.raiseFloor(s)
+	oldest := s.next
+	if len(s.segs) > 0 {
+		oldest = s.segs[0].number
+	}
+	for seq, of := range o.offered {
+		if o.waiting[seq] == nil && of.before <= oldest {
+			of.buried = true
+		}
+	}
+}
+
+func (o *oracle) raiseFloor(s *Spool) {
+	appended := o.now.Appended
+	for _, of := range o.offered {
+		o.bad = o.bad || of.doubtful && !of.buried
+	}
+	if o.bad {
+		appended = o.floor.appended
+	}
+	o.floor, o.floorLosses = s.ledger.totals, maps.Clone(s.ledger.losses)
+	o.floor.appended = appended
+}
