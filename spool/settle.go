@@ -41,9 +41,7 @@ func (s *Spool) settle() error {
 		return nil
 	}
 	if err := s.flush(); err != nil {
-		if err := s.repair(); err != nil {
-			return err
-		}
+		return s.repair()
 	}
 	return s.sweep()
 }
