@@ -173,6 +173,7 @@ func (o *oracle) rebase(found, drained map[uint64]int, how crash, next uint64) {
 			delete(o.waiting, seq)
 		}
 	}
+	o.doubtful = !how.power && (o.doubtful || how.lost)
 	for _, of := range o.offered {
 		of.doubtful = !how.power && (of.doubtful || how.lost && !of.durable)
 	}

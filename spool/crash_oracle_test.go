@@ -30,6 +30,10 @@ type oracle struct {
 	// power cut shows it. syncs is how many had failed at the last one.
 	shaken bool
 	syncs  int
+	// doubtful says that a process did not write again what an fsync had failed
+	// for, or could not sync what it found: segments may have less than they show
+	// until a power cut.
+	doubtful bool
 }
 
 // offer is a record that was offered to the spool, and what became of it.
@@ -38,9 +42,7 @@ type offer struct {
 	entries int // pending in the spool; more than one if it was written twice
 	// durable is the spool's promise that a power cut does not take it.
 	durable bool
-	// doubtful says that an fsync failed and the process died before it could
-	// write the record again, or that opening the spool could not sync it.
-	// Nobody can know then what the device has, until a power cut shows it.
+	// doubtful records are those of a doubtful oracle that were not durable.
 	doubtful bool
 	// free records carry no promise, whatever comes back of them: Append refused
 	// them, or an entry was delivered, evicted or expired.
@@ -128,6 +130,7 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 // trust takes what waits for promised, if opening or closing the spool did sync
 // it. A spool that cannot do that when it opens reads what there is.
 func (o *oracle) trust(s *Spool, synced bool) {
+	o.doubtful = o.doubtful || !synced
 	for _, of := range o.waiting {
 		of.doubtful = of.doubtful || !of.durable && !synced
 		of.durable = of.durable || s.cfg.Fsync != FsyncNever && !of.rotten && !of.doubtful
@@ -214,10 +217,7 @@ func (o *oracle) raise(s *Spool) {
 
 func (o *oracle) raiseFloor(s *Spool) {
 	appended := o.now.Appended
-	for _, of := range o.offered {
-		o.bad = o.bad || of.doubtful && !of.buried
-	}
-	if o.bad {
+	if o.bad || o.doubtful {
 		appended = o.floor.appended
 	}
 	o.floor, o.floorLosses = s.ledger.totals, maps.Clone(s.ledger.losses)

@@ -142,6 +142,9 @@ func TestFailedSync(t *testing.T) {
 	if n := len(files(t, dir, segmentSuffix)); n != 2 {
 		t.Errorf("%d segments, want the old and the new one", n)
 	}
+	if l, err := readLedger(d); err != nil || l.totals.delivered != rec(8, 0).Items {
+		t.Errorf("the ledger has %d points delivered (%v), want those of record 8", l.totals.delivered, err)
+	}
 	// As if the process died: nothing more is written.
 	other, _ := testSpool(t, copyDir(t, dir), Config{})
 	want := slices.Delete(upTo(10), 7, 8)

@@ -51,7 +51,7 @@ func (f memFile) WriteAt(b []byte, off int64) (int, error) {
 		if wasDead {
 			return 0, err
 		}
-		b = b[:f.d.rng.IntN(len(b)+1)]
+		b = b[:f.d.rng.IntN(max(len(b), 1))]
 	}
 	f.n.do(change{off: int(off), b: slices.Clone(b)})
 	return len(b), err

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -211,5 +212,34 @@ func TestLedgerAfterAFailedFsync(t *testing.T) {
 	must(t, s.Sync(background))
 	if l, err := readLedger(osFS(dir)); err != nil || l.losses["queue_full"] != 3 {
 		t.Errorf("the ledger says %v (%v), want 3 lost", l.losses, err)
+	}
+}
+
+// brokenDir is a disk whose directory cannot be synced for a while.
+type brokenDir struct {
+	*memFS
+	broken bool
+}
+
+func (d *brokenDir) SyncDir(dir string) error {
+	if d.broken {
+		return syscall.EIO
+	}
+	return d.memFS.SyncDir(dir)
+}
+
+// TestLedgerNameAfterAFailedFsync has a Sync that succeeds in the end make the
+// name of the ledger durable too.
+func TestLedgerNameAfterAFailedFsync(t *testing.T) {
+	d := &brokenDir{newMemFS(rand.New(rand.NewPCG(1, 1))), true}
+	s := open(Config{MaxBytes: 1 << 20}, d)
+	s.Lose("queue_full", 1)
+	if err := s.Sync(background); err == nil {
+		t.Fatal("Sync without an fsync of the directory succeeded")
+	}
+	d.broken = false
+	must(t, s.Sync(background))
+	if d.durable[ledgerName] == nil {
+		t.Error("a power cut takes the ledger")
 	}
 }
