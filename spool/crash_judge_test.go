@@ -20,7 +20,7 @@ type crash struct {
 //   - each record that Append took and nothing settled comes back: after a kill
 //     all, after a power cut the durable ones;
 //   - what comes back is byte for byte what was offered, is not buried, and
-//     comes once unless an fsync had failed;
+//     comes once unless an fsync had failed, or its letter was replayed;
 //   - the figures are within the bounds of judgeFigures. After a power cut
 //     without good fsyncs, when removed segments may come back that the ledger
 //     does not name any more, nothing is promised of them but that they add up.
@@ -57,7 +57,7 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 		}
 	}
 	for seq, n := range drained {
-		if n > 1 && how.syncs == 0 {
+		if n > 1 && how.syncs == 0 && !o.offered[seq].twice {
 			return fmt.Errorf("record %d comes back %d times", seq, n)
 		}
 	}
@@ -96,7 +96,7 @@ func (o *oracle) drain(s *Spool) (map[uint64]int, error) {
 
 // judgeFigures checks the figures of a spool as it was opened:
 //
-//   - delivered, evicted, expired and each of the owner's losses are at most
+//   - delivered, evicted, expired, dead and each of the owner's losses are at most
 //     what memory said at the crash: nothing is counted twice; and at least
 //     what the ledger had when Sync last succeeded;
 //   - appended is at least what was then in the ledger and in segments, and
@@ -111,24 +111,26 @@ func (o *oracle) drain(s *Spool) (map[uint64]int, error) {
 //     failed, since that left it in a segment given up.
 func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int64, how crash) error {
 	most, least := o.now, o.floor
-	most.Appended += o.refused
+	refused := o.refused + o.unreplayed(how)
+	most.Appended += refused
 	if how.power {
 		most.Appended += o.torn
 	}
 	if how.syncs > 0 {
 		most.Appended = got.Appended
 		if how.power || how.cuts > 0 {
-			most.Delivered, most.Expired = got.Delivered, got.Expired
+			most.Delivered, most.Expired, most.Dead = got.Delivered, got.Expired, got.Dead
 		}
 	}
 	if !how.power && how.syncs == 0 {
 		least.appended = o.now.Appended
 	}
 	if got.Appended < least.appended || got.Delivered < least.delivered || got.Evicted < least.evicted ||
-		got.Expired < least.expired || got.Corrupt < least.corrupt {
+		got.Expired < least.expired || got.Corrupt < least.corrupt || got.Dead < least.dead {
 		return fmt.Errorf("counted too little: %+v, durable were %+v", got, least)
 	}
-	if got.Appended > most.Appended || got.Delivered > most.Delivered || got.Evicted > most.Evicted || got.Expired > most.Expired {
+	if got.Appended > most.Appended || got.Delivered > most.Delivered || got.Evicted > most.Evicted ||
+		got.Expired > most.Expired || got.Dead > most.Dead {
 		return fmt.Errorf("counted twice: %+v, at most %+v", got, most)
 	}
 	for reason := range o.losses {
@@ -146,7 +148,7 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 		}
 	}
 	if !how.power && how.cuts > 0 {
-		allowed += o.refused
+		allowed += refused
 		if how.syncs > 0 {
 			allowed += o.now.Points
 		}

@@ -55,6 +55,9 @@ type offer struct {
 	before uint64
 	// buried records are in no segment any more: they cannot come back.
 	buried bool
+	// letter is the promise that there is a dead letter; replayed says that it
+	// is to be appended again, twice that it was: a crash may bring back both.
+	letter, replayed, twice bool
 }
 
 func newOracle() *oracle {
@@ -67,7 +70,7 @@ func newOracle() *oracle {
 // effect is what an operation did, as its caller sees it.
 type effect struct {
 	appended, refused *offer
-	delivered         int64 // points that Ack took
+	delivered, dead   int64 // points that Ack or SetAside took
 	synced            bool  // Sync succeeded
 	wrong             error // what Oldest returned is not what was offered
 }
@@ -79,16 +82,17 @@ func (e effect) String() string {
 	case e.refused != nil:
 		return fmt.Sprintf("refused %d", e.refused.Seq)
 	}
-	return fmt.Sprintf("delivered %d, synced %t", e.delivered, e.synced)
+	return fmt.Sprintf("delivered %d, dead %d, synced %t", e.delivered, e.dead, e.synced)
 }
 
 // observe checks a spool after an operation:
 //
-//   - the totals add up; Append alone adds to appended, Ack alone to delivered;
+//   - the totals add up; Append alone adds to appended, and so does a replay,
+//     Ack alone to delivered, SetAside alone to dead;
 //   - pending is what Append took and nothing settled, no more often than it
 //     was written, with the right epoch, time and points;
 //   - durable records vanish from what is pending only as their points are
-//     delivered, evicted or expired.
+//     delivered, evicted, expired or dead.
 //
 // It notes as promised what Append (in always mode) or Sync said was durable,
 // and every record of this process that has no copy in memory any more.
@@ -109,14 +113,19 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 		of.before, of.free = s.next, true
 		o.refused += of.Items
 	}
-	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered {
-		return fmt.Errorf("%+v became %+v", was, o.now)
+	replayed, err := o.replays(s)
+	if err != nil {
+		return err
 	}
+	was.Appended += replayed
 	left, err := o.pending(s, func(seg *segment, i int) bool {
 		return s.cfg.Fsync != FsyncNever && seg.number >= born && (did.synced || seg.copyOf(i) == nil)
 	})
 	if err != nil {
 		return err
+	}
+	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered || o.now.Dead != was.Dead+did.dead {
+		return fmt.Errorf("%+v became %+v", was, o.now)
 	}
 	if err := o.vanished(left, was, s.next); err != nil {
 		return err
@@ -194,7 +203,7 @@ func (o *oracle) vanished(left map[uint64]int, was Stats, next uint64) error {
 		of.entries = n
 		of.free = of.free || o.now.Corrupt == was.Corrupt
 	}
-	settled := o.now.Delivered + o.now.Evicted + o.now.Expired - was.Delivered - was.Evicted - was.Expired
+	settled := o.now.Delivered + o.now.Evicted + o.now.Expired + o.now.Dead - was.Delivered - was.Evicted - was.Expired - was.Dead
 	if gone > settled {
 		return fmt.Errorf("%d durable points vanished and %d are accounted for", gone, settled)
 	}

@@ -134,7 +134,10 @@ func (p *process) check(name string, did effect) error {
 		p.up, p.born = true, p.s.next
 		p.o.trust(p.s, p.disk.syncFaults == p.how.syncs)
 	}
-	return p.o.observe(p.s, did, p.born)
+	if err := p.o.observe(p.s, did, p.born); err != nil {
+		return err
+	}
+	return p.settleLetters()
 }
 
 // choose draws what to do next.
@@ -156,8 +159,12 @@ func (p *process) choose() (string, func() effect) {
 		return "sync", p.sync
 	case n < 86:
 		return "lose", p.lose
-	case n < 89:
+	case n < 88:
 		return "make room", func() effect { _ = p.s.MakeRoom(); return effect{} }
+	case n < 92:
+		return "set aside", p.setAside
+	case n < 93:
+		return "replay", p.replay
 	case n < 96:
 		return "probe", p.probe
 	case n < 97:
@@ -195,7 +202,11 @@ func (p *process) record() Record {
 			inner.encode(b[at:])
 		}
 	}
-	return Record{Epoch: 7, Seq: p.seq, Items: 1 + p.rng.Int64N(1000), TimeMS: time.Now().UnixMilli(), Payload: b}
+	now := time.Now()
+	if p.rng.IntN(4) == 0 {
+		now = now.AddDate(10, 0, 0) // never expires
+	}
+	return Record{Epoch: 7, Seq: p.seq, Items: 1 + p.rng.Int64N(1000), TimeMS: now.UnixMilli(), Payload: b}
 }
 
 func (p *process) drain() effect {
@@ -271,6 +282,9 @@ func (p *process) die() error {
 	p.log("%d.%d crash %+v", p.generation, p.disk.ops, p.how)
 	if p.how.power {
 		p.disk.cutPower()
+	}
+	if err := p.judgeLetters(p.disk.clone()); err != nil {
+		return err
 	}
 	return p.o.judge(p.cfg, p.disk.clone(), p.how)
 }

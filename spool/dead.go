@@ -144,7 +144,8 @@ func (s *Spool) room() int64 {
 
 // quarantine moves the file of a segment in which something was damaged out of
 // the way, and reports whether it did. What does not fit is not kept: the
-// oldest evidence is the nearest to the cause. slow is held.
+// oldest evidence is the nearest to the cause. The directories are still to be
+// synced. slow is held.
 func (s *Spool) quarantine(seg *segment) bool {
 	s.mu.Lock()
 	wanted := seg.tally.corrupt > 0 && seg.tally.evicted == 0 && s.cause == nil
@@ -158,7 +159,6 @@ func (s *Spool) quarantine(seg *segment) bool {
 	if s.disk.Mkdir(quarantineDir) != nil || s.disk.Rename(seg.name(), quarantineDir+"/"+seg.name()) != nil {
 		return false
 	}
-	_ = s.syncDir(quarantineDir)
 	s.countAside()
 	return true
 }

@@ -21,6 +21,10 @@ func FuzzLetter(f *testing.F) {
 			payloadLen: uint32(len(payload)), payloadCRC: crc32.Checksum(payload, castagnoli),
 		}
 		letter := encodeLetter(h, append(make([]byte, headerBytes), payload...), reason)
+		name := letterName(timeMS, epoch, seq)
+		read := func(b []byte) (Record, string, error) {
+			return readLetter(newRAMFS(map[string][]byte{name: b}), name)
+		}
 		r, why, err := read(letter)
 		want := Record{Epoch: epoch, Seq: seq, Items: int64(items), TimeMS: timeMS, Payload: payload}
 		if err != nil || why != reason[:min(len(reason), maxNote)] || sameRecord(r, want) != nil {
@@ -36,14 +40,15 @@ func FuzzLetter(f *testing.F) {
 			t.Fatalf("bit %d of %d flipped: %v", at, len(letter)*8, err)
 		}
 
+		other := letterName(timeMS, epoch, seq+1)
+		if _, _, err := readLetter(newRAMFS(map[string][]byte{other: letter}), other); !errors.Is(err, errDamaged) {
+			t.Fatalf("under another's name: %v", err)
+		}
+
 		disk := newRAMFS(map[string][]byte{"x": payload})
 		cost(t, "a letter", contents{segment: payload}, disk, func() *Spool {
 			_, _, _ = readLetter(disk, "x")
 			return nil
 		})
 	})
-}
-
-func read(letter []byte) (Record, string, error) {
-	return readLetter(newRAMFS(map[string][]byte{"x": letter}), "x")
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"hash/crc32"
+	"path"
+	"strings"
 )
 
 // A dead letter is a file of two records: a note, whose payload is the reason,
@@ -39,10 +41,10 @@ func encodeLetter(h header, record []byte, reason string) []byte {
 	return b
 }
 
-// readLetter returns the record and the reason. A letter that is not whole is
-// errDamaged.
-func readLetter(disk looker, path string) (r Record, reason string, err error) {
-	f, err := disk.Open(path)
+// readLetter returns the record and the reason. A letter that is not whole, or
+// of another name, is errDamaged: the name tells stale bytes, as a salt does.
+func readLetter(disk looker, name string) (r Record, reason string, err error) {
+	f, err := disk.Open(name)
 	if err != nil {
 		return r, "", err
 	}
@@ -54,6 +56,10 @@ func readLetter(disk looker, path string) (r Record, reason string, err error) {
 	h, payload, err := readRecord(f, note.length)
 	if err != nil || h.kind != typeData {
 		return r, "", cmp.Or(err, errDamaged)
+	}
+	stem := strings.TrimSuffix(path.Base(name), path.Ext(name)) + letterSuffix
+	if stem != letterName(note.timeMS, note.epoch, note.seq) || stem != letterName(h.timeMS, h.epoch, h.seq) {
+		return r, "", errDamaged
 	}
 	return Record{h.epoch, h.seq, int64(h.items), h.timeMS, payload}, string(text), nil
 }

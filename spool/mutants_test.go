@@ -75,8 +75,24 @@ var mutants = []mutant{
 		"\t\tl.retired = append(l.retired, seg.segmentID)\n", "",
 	},
 	{
+		"a dead letter is not synced", "dead.go",
+		"\t\terr = s.sync(f)\n", "",
+	},
+	{
+		"the name of a dead letter is not synced", "dead.go",
+		"errors.Join(s.syncDir(deadDir), s.syncDir(\".\"))", "s.syncDir(\".\")",
+	},
+	{
+		"the directory of the dead letters is not synced", "dead.go",
+		"errors.Join(s.syncDir(deadDir), s.syncDir(\".\"))", "s.syncDir(deadDir)",
+	},
+	{
+		"a replayed letter is removed before its record is durable", "dead.go",
+		"err == nil && s.settle() == nil", "err == nil",
+	},
+	{
 		"what a killed process left is not synced", "open.go",
-		"\ts.syncAfterCrash(slices.Contains(names, ledgerName), segs[max(0, len(segs)-maxUnsynced):])\n", "",
+		"\ts.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):])\n", "",
 	},
 }
 

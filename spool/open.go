@@ -47,7 +47,7 @@ func (s *Spool) index() error {
 			_ = s.disk.Remove(name)
 		}
 	}
-	s.syncAfterCrash(slices.Contains(names, ledgerName), segs[max(0, len(segs)-maxUnsynced):])
+	s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):])
 	s.install(led, segs)
 	s.countAside()
 	return nil
@@ -61,7 +61,8 @@ const maxUnsynced = 2*maxOwed/minSegmentBytes + 2
 // record does not say that there is nothing: it may be the last thing that the
 // process wrote. Where the fsync of a segment fails there is nothing better to
 // do than to read what is there; the ledger is written again.
-func (s *Spool) syncAfterCrash(ledger bool, segs []*segment) {
+func (s *Spool) syncAfterCrash(names []string, segs []*segment) {
+	ledger := slices.Contains(names, ledgerName)
 	if ledger && s.syncByName(ledgerName) != nil {
 		s.mu.Lock()
 		s.ledgerEdits++
@@ -69,6 +70,9 @@ func (s *Spool) syncAfterCrash(ledger bool, segs []*segment) {
 	}
 	for _, seg := range segs {
 		_ = s.syncByName(seg.name())
+	}
+	if slices.Contains(names, quarantineDir) {
+		_ = s.syncDir(quarantineDir) // the other half of a rename
 	}
 	if ledger || len(segs) > 0 {
 		_ = s.syncDir(".")

@@ -373,5 +373,14 @@ func (s *Spool) remove(gone []*segment) error {
 	if len(gone) == 0 {
 		return nil
 	}
+	s.mu.Lock()
+	kept := s.kept > 0
+	s.mu.Unlock()
+	if kept {
+		// Half a rename would bring the segment back.
+		if err := s.syncDir(quarantineDir); err != nil {
+			return err
+		}
+	}
 	return s.syncDir(".")
 }

@@ -1,0 +1,118 @@
+package spool
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// setAside makes a dead letter of a record that waits.
+func (p *process) setAside() effect {
+	if len(p.o.waiting) == 0 {
+		return effect{}
+	}
+	seqs := slices.Sorted(maps.Keys(p.o.waiting))
+	of := p.o.waiting[seqs[p.rng.IntN(len(seqs))]]
+	before := p.s.Stats().Dead
+	err := p.s.SetAside(of.Epoch, of.Seq, "refused")
+	did := effect{dead: p.s.Stats().Dead - before}
+	if err == nil && did.dead > 0 {
+		of.letter = true
+	}
+	// The cap takes others.
+	for _, of := range p.o.offered {
+		dead, _ := p.letters(of)
+		of.letter = of.letter && dead != nil
+	}
+	return did
+}
+
+// replay marks letters of records that do not expire, and has the spool look.
+func (p *process) replay() effect {
+	names := slices.Sorted(maps.Keys(p.disk.names))
+	for _, name := range names {
+		if !strings.HasSuffix(name, letterSuffix) || p.rng.IntN(2) == 0 {
+			continue
+		}
+		for _, of := range p.o.offered {
+			if of.TimeMS > time.Now().UnixMilli() && path.Base(name) == letterName(of.TimeMS, of.Epoch, of.Seq) {
+				p.disk.change(p.disk.names[name], name, strings.TrimSuffix(name, letterSuffix)+replaySuffix)
+				of.replayed, of.twice = true, true
+			}
+		}
+	}
+	time.Sleep(replayEvery)
+	return p.tick()
+}
+
+// letters returns a record's letter, and the one to be replayed. There are both
+// if it was set aside again before the latter could be removed.
+func (p *process) letters(of *offer) (dead, again *inode) {
+	name := deadDir + "/" + letterName(of.TimeMS, of.Epoch, of.Seq)
+	return p.disk.names[name], p.disk.names[strings.TrimSuffix(name, letterSuffix)+replaySuffix]
+}
+
+// replays takes the records that came back from their letters as appended
+// anew, and returns their points.
+func (o *oracle) replays(s *Spool) (points int64, err error) {
+	left, err := o.pending(s, func(*segment, int) bool { return false })
+	for seq, n := range left {
+		if of := o.offered[seq]; of.replayed && n == of.entries+1 {
+			of.entries++
+			of.durable, of.free, of.buried, of.doubtful = false, false, false, false
+			o.waiting[seq] = of
+			points += of.Items
+		}
+	}
+	return points, err
+}
+
+// unreplayed adds up what replays may have left that were refused: one, and
+// one for each truncate that failed.
+func (o *oracle) unreplayed(how crash) (points int64) {
+	for _, of := range o.offered {
+		if of.replayed || of.twice && how.cuts > 0 {
+			points += of.Items * int64(1+how.cuts)
+		}
+	}
+	return points
+}
+
+// settleLetters ends the promise of a letter whose record is as good again.
+func (p *process) settleLetters() error {
+	for seq, of := range p.o.offered {
+		dead, again := p.letters(of)
+		if of.letter && dead == nil && again == nil && !of.durable && !of.doubtful && p.cfg.Fsync != FsyncNever {
+			return fmt.Errorf("the letter of record %d is gone, and the record is not durable", seq)
+		}
+		of.letter = of.letter && (dead != nil || again != nil)
+		of.replayed = again != nil
+		of.buried = of.buried && !of.replayed
+	}
+	return nil
+}
+
+// judgeLetters checks that each record that SetAside took has a whole letter.
+func (p *process) judgeLetters(disk *memFS) error {
+	for seq, of := range p.o.offered {
+		of.letter = of.letter && !(p.how.power && p.cfg.Fsync == FsyncNever)
+		if !of.letter {
+			continue
+		}
+		name := deadDir + "/" + letterName(of.TimeMS, of.Epoch, of.Seq)
+		if dead, _ := p.letters(of); dead == nil {
+			name = strings.TrimSuffix(name, letterSuffix) + replaySuffix
+		}
+		r, reason, err := readLetter(disk, name)
+		if err == nil && reason == "refused" {
+			err = sameRecord(r, of.Record)
+		}
+		if err != nil {
+			return fmt.Errorf("the letter of record %d: %q, %w", seq, reason, err)
+		}
+	}
+	return nil
+}
