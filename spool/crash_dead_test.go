@@ -98,7 +98,7 @@ func (p *process) settleLetters() error {
 // judgeLetters checks that each record that SetAside took has a whole letter.
 func (p *process) judgeLetters(disk *memFS) error {
 	for seq, of := range p.o.offered {
-		of.letter = of.letter && !(p.how.power && p.cfg.Fsync == FsyncNever)
+		of.letter = of.letter && (!p.how.power || p.cfg.Fsync != FsyncNever)
 		if !of.letter {
 			continue
 		}

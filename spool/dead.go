@@ -105,8 +105,11 @@ func (s *Spool) writeLetter(name string, b []byte) error {
 // trimLetters removes the oldest letters until the rest takes at most limit.
 func (s *Spool) trimLetters(limit int64) error {
 	names, sizes, total := s.sizes(deadDir)
-	for i := 0; i < len(names) && total > limit; i++ {
-		if err := s.disk.Remove(deadDir + "/" + names[i]); err != nil {
+	for i, name := range names {
+		if _, ok := parseLetterName(name); !ok || total <= limit {
+			continue
+		}
+		if err := s.disk.Remove(deadDir + "/" + name); err != nil {
 			return err
 		}
 		total -= sizes[i]

@@ -203,6 +203,24 @@ func TestReplayOfALetterThatIsTooLarge(t *testing.T) {
 	}
 }
 
+// TestStrangersAmongLetters has the cap take letters alone.
+func TestStrangersAmongLetters(t *testing.T) {
+	dir := t.TempDir()
+	stranger := filepath.Join(dir, deadDir, "0.dead")
+	must(t, os.MkdirAll(filepath.Join(stranger, "x"), dirMode))
+	s, _ := testSpool(t, dir, Config{MaxBytes: 16 << 10})
+	for _, seq := range upTo(4) {
+		must(t, s.Append(rec(seq, 500)))
+		must(t, s.SetAside(7, seq, "400"))
+	}
+	if _, err := os.Stat(stranger); err != nil {
+		t.Error(err)
+	}
+	if found := files(t, filepath.Join(dir, deadDir), letterSuffix); len(found) != 2 {
+		t.Errorf("%v, want the stranger and the newest letter", found)
+	}
+}
+
 // TestWhatSomebodyRemoves is room again within seconds.
 func TestWhatSomebodyRemoves(t *testing.T) {
 	for _, sub := range []string{deadDir, quarantineDir} {

@@ -312,6 +312,19 @@ func TestFullLedger(t *testing.T) {
 	}
 }
 
+// TestLossesWithoutADisk has Sync and Close tell when they could not write what
+// was counted.
+func TestLossesWithoutADisk(t *testing.T) {
+	dir := t.TempDir()
+	first, _ := testSpool(t, dir, Config{})
+	second, _ := testSpool(t, dir, Config{})
+	must(t, second.Sync(background))
+	second.Lose("queue_full", 1)
+	unavailable(t, second.Sync(background), errLocked)
+	unavailable(t, second.Close(background), errLocked)
+	must(t, first.Close(background))
+}
+
 // copyDir copies the spool's files but for the lock, as a crash leaves them.
 func copyDir(t testing.TB, dir string) string {
 	t.Helper()

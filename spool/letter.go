@@ -26,7 +26,7 @@ func letterName(timeMS int64, epoch, seq uint64) string {
 // encodeLetter makes the file of a record, header and payload, that has been
 // checked.
 func encodeLetter(h header, record []byte, reason string) []byte {
-	reason = reason[:min(len(reason), maxNote)]
+	reason = strings.ToValidUTF8(reason[:min(len(reason), maxNote)], "")
 	note := header{
 		kind: typeNote, payloadLen: uint32(len(reason)), epoch: h.epoch, seq: h.seq,
 		timeMS: h.timeMS, payloadCRC: crc32.Checksum([]byte(reason), castagnoli),

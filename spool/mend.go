@@ -11,7 +11,7 @@ import (
 
 // Replay has dead letters sent again: it renames each File of a FoundLetter
 // from .dead to .replay, which the spool's owner looks for every ten seconds,
-// or when it opens. It may run beside a live spool. A letter that is gone
+// and soon after it opened. It may run beside a live spool. A letter that is gone
 // meanwhile, or marked already, is passed over; done counts those renamed.
 func Replay(dir string, files []string) (done int, err error) {
 	return replayLetters(osFS(dir), files)

@@ -133,10 +133,13 @@ func (s *Spool) missing() {
 	}
 }
 
-// unwritten is an error if records are in memory alone.
+// unwritten is an error if records, or counts of loss, are in memory alone.
 func (s *Spool) unwritten() error {
 	s.mu.Lock()
 	defer s.unlock()
+	if !s.mounted && s.ledgerEdits != s.ledgerSaved {
+		return fmt.Errorf("counts of loss are in memory alone: %w", s.unavailable())
+	}
 	var points int64
 	for _, seg := range s.segs {
 		if seg.bad {
