@@ -113,12 +113,30 @@ type osFile struct{ *os.File }
 // openFile opens a file that nobody else shall read: one found with wider
 // permissions is tightened, where the process may.
 func openFile(path string, flag int) (file, error) {
-	f, err := os.OpenFile(path, flag, fileMode)
+	f, err := openRegular(path, flag)
 	if err != nil {
 		return nil, err
 	}
 	tighten(f)
 	return osFile{f}, nil
+}
+
+// openRegular opens a file that is nothing else: to open a named pipe, or to
+// read from a device, could take for ever.
+func openRegular(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, flag|openNonblock, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = &os.PathError{Op: "open", Path: path, Err: errIrregular}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 func tighten(f *os.File) {

@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNonblock keeps a named pipe in the directory from blocking whoever looks.
-const openNonblock = unix.O_NONBLOCK
-
 // lockHeld asks the kernel's list of locks, since to try the lock would be to
 // take it. The inode alone decides: on btrfs and overlayfs the device in that
 // list is not the one that stat returns.

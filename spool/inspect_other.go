@@ -2,8 +2,6 @@
 
 package spool
 
-const openNonblock = 0
-
 func lockHeld(string) ownership { return ownerUnknown }
 
 func ownedByAnother(string) error { return nil }

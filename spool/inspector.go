@@ -24,7 +24,7 @@ type lookFS string
 func (d lookFS) List(dir string) ([]string, error) { return osFS(d).List(dir) }
 
 func (d lookFS) Open(name string) (file, error) {
-	f, err := os.OpenFile(osFS(d).path(name), os.O_RDONLY|openNonblock, 0)
+	f, err := openRegular(osFS(d).path(name), os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

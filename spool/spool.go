@@ -16,11 +16,12 @@ var (
 	// ErrTooLarge says that a record can never be spooled.
 	ErrTooLarge = errors.New("record too large for the spool")
 
-	errLocked   = errors.New("another process holds the lock")
-	errLowSpace = errors.New("free space is below the minimum")
-	errUnknown  = errors.New("the spool is full of records of another version, or that cannot be read")
-	errLost     = errors.New("the directory was removed or replaced")
-	errClosed   = errors.New("closed")
+	errLocked    = errors.New("another process holds the lock")
+	errLowSpace  = errors.New("free space is below the minimum")
+	errUnknown   = errors.New("the spool is full of records of another version, or that cannot be read")
+	errLost      = errors.New("the directory was removed or replaced")
+	errIrregular = errors.New("not a regular file")
+	errClosed    = errors.New("closed")
 )
 
 // Record is one opaque payload and what the spool needs to know of it.

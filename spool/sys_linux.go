@@ -8,11 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// openNonblock keeps a named pipe from blocking whoever opens it.
+const openNonblock = unix.O_NONBLOCK
+
 // flock holds an advisory lock for as long as its file is open.
 type flock struct{ *os.File }
 
 func lockFile(path string) (lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	f, err := openRegular(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

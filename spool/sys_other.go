@@ -7,6 +7,8 @@ import (
 	"os"
 )
 
+const openNonblock = 0
+
 // openLock is an open file and no lock: here it is up to the operator that
 // two agents do not share a directory.
 type openLock struct{ *os.File }
@@ -14,7 +16,7 @@ type openLock struct{ *os.File }
 func (openLock) Held() bool { return true }
 
 func lockFile(path string) (lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	f, err := openRegular(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
