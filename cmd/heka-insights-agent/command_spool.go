@@ -36,7 +36,7 @@ type spoolFlags struct{ dir, format *string }
 func declareSpoolFlags(flags *flag.FlagSet) spoolFlags {
 	return spoolFlags{
 		dir:    flags.String("dir", "", "the spool's `directory`, instead of HEKA_SPOOL_DIR"),
-		format: flags.String("format", "auto", "`format` of the output: json, table, or auto for a table on a terminal"),
+		format: flags.String("format", "auto", "`format` of the output: json (an object a line), table, or auto for a table on a terminal"),
 	}
 }
 
@@ -44,7 +44,6 @@ func declareSpoolFlags(flags *flag.FlagSet) spoolFlags {
 type look struct {
 	query  spool.Query
 	rows   *rows
-	stdout io.Writer
 	stderr io.Writer
 }
 
@@ -60,13 +59,15 @@ func (f spoolFlags) open(envFile string, stdout, stderr io.Writer, shape ...colu
 			return nil, err
 		}
 	}
-	return &look{query: spool.Query{Dir: dir}, rows: newRows(stdout, *f.format, shape), stdout: stdout, stderr: stderr}, nil
+	return &look{query: spool.Query{Dir: dir}, rows: newRows(stdout, *f.format, shape), stderr: stderr}, nil
 }
 
 // inspect shows what there is, and makes sure that all of it is written.
 func (l *look) inspect(ctx context.Context, see func(spool.Finding) error) (spool.Summary, error) {
 	sum, err := spool.Inspect(ctx, l.query, see)
-	err = errors.Join(err, l.rows.flush())
+	if flushErr := l.rows.flush(); err == nil {
+		err = flushErr // else it is the same error, or a later one
+	}
 	return sum, l.explain(err)
 }
 

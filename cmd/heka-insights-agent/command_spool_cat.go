@@ -17,6 +17,9 @@ func setupSpoolCat(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
 	dead := flags.Bool("dead", false, "print dead batches instead of those that wait")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
+		if *common.format == "table" {
+			return usageErrorf("cat prints bodies, which are JSON: ls and dead print tables")
+		}
 		l, err := common.open(envFile, stdout, stderr)
 		if err != nil {
 			return err
@@ -68,7 +71,7 @@ func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do f
 		l.say(format, args...)
 	}
 	_, err := l.inspect(ctx, func(f spool.Finding) error {
-		if len(keys) == 0 && f.Severity == spool.Damage && damagesData(f.Found) {
+		if len(keys) == 0 && f.Severity == spool.Damage && costsBatches(&f) {
 			miss("skipped: %s", describe(&f))
 			return nil
 		}
@@ -94,7 +97,7 @@ func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do f
 		}
 	}
 	if missed > 0 {
-		return fmt.Errorf("%d could not be had", missed)
+		return fmt.Errorf("not all could be had: the %d lines above say what", missed)
 	}
 	return nil
 }
@@ -111,5 +114,10 @@ func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
 	return asked && !done
 }
 
-// damagesData says whether such damage may have cost batches.
-func damagesData(f spool.Found) bool { return f != spool.FoundLedger && f != spool.FoundSidecar }
+// costsBatches says whether damage may be to what was to be delivered.
+func costsBatches(f *spool.Finding) bool {
+	if f.Found == spool.FoundRecord {
+		return f.State == spool.StateCorrupt
+	}
+	return f.Found != spool.FoundLedger && f.Found != spool.FoundSidecar
+}

@@ -42,6 +42,7 @@ func TestSpoolCat(t *testing.T) {
 			t.Errorf("cat %s prints %v, want %v; stderr %s", c.args, got, c.want, stderr)
 		}
 	}
+	ask(t, exitUsage, dir, "cat", "--format", "table")
 	flip(t, dir, 4)
 	stdout, stderr := ask(t, exitFailure, dir, "cat")
 	if got := seqs(stdout); !slices.Equal(got, []uint64{1, 5, 6}) || !strings.Contains(stderr, "skipped: batch "+batchID(4)) {
@@ -102,6 +103,26 @@ func TestSpoolExport(t *testing.T) {
 	if names, _ := os.ReadDir(out); len(names) != 5 {
 		t.Errorf("left behind: %v", names)
 	}
+	before := listing(t, dir)
+	for _, to := range []string{dir, filepath.Join(dir, "dead"), filepath.Join(dir, "new", "er")} {
+		if _, stderr = ask(t, exitUsage, dir, "export", to); !strings.Contains(stderr, "is the spool itself") || listing(t, dir) != before {
+			t.Errorf("into the spool: %s", stderr)
+		}
+	}
+}
+
+// TestSpoolDamagedDelivered gets out all that waits, and says so, although a
+// batch that was delivered before is damaged.
+func TestSpoolDamagedDelivered(t *testing.T) {
+	dir := closedSpool(t, 5)
+	flip(t, dir, 2)
+	ask(t, exitFailure, dir, "verify")
+	for _, args := range []string{"cat", "export " + t.TempDir()} {
+		if _, stderr := ask(t, exitOK, dir, strings.Fields(args)...); stderr != "" {
+			t.Errorf("%s says %s", args, stderr)
+		}
+	}
+	ask(t, exitFailure, dir, "cat", batchID(2))
 }
 
 // TestSpoolDeadAndReplay lists what the backend refused and has a running spool

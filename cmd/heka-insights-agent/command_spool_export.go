@@ -43,9 +43,14 @@ func setupSpoolExport(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		l.rows.unheard(stdout)
 		to := flags.Arg(0)
-		if _, err := os.Stat(l.query.Dir); err != nil {
+		source, err := os.Stat(l.query.Dir)
+		if err != nil {
 			return l.explain(err)
+		}
+		if within(to, source) {
+			return usageErrorf("%s is the spool itself: name another directory to write to", to)
 		}
 		if err := os.MkdirAll(to, 0o700); err != nil {
 			return err
@@ -54,6 +59,21 @@ func setupSpoolExport(flags *flag.FlagSet) action {
 			return errors.Join(err, syncDirectory(to))
 		}
 		return syncDirectory(to)
+	}
+}
+
+// within says whether dir is that directory, or somewhere below it.
+func within(dir string, that os.FileInfo) bool {
+	dir, _ = filepath.Abs(dir)
+	for {
+		if info, err := os.Stat(dir); err == nil && os.SameFile(info, that) {
+			return true
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return false
+		}
+		dir = up
 	}
 }
 

@@ -123,10 +123,18 @@ type fileSums struct {
 // sums prints the summary alone: an object, or the lines that follow a table.
 func (l *look) sums(s *spool.Summary) error {
 	if l.rows.json == nil {
-		l.stderr = l.stdout
+		l.stderr = l.rows.out
 		l.sum(s)
-		return damageFound(s)
+	} else if err := l.rows.row(sumsOf(s)); err != nil {
+		return err
 	}
+	if err := l.rows.flush(); err != nil {
+		return err
+	}
+	return damageFound(s)
+}
+
+func sumsOf(s *spool.Summary) sumsLine {
 	line := sumsLine{
 		Waiting:  batchSums{s.Records, s.Points, s.Bytes},
 		Oldest:   timeText(s.OldestMS),
@@ -142,11 +150,5 @@ func (l *look) sums(s *spool.Summary) error {
 	for _, loss := range s.Losses {
 		line.Losses[loss.Reason] = loss.Points
 	}
-	if err := l.rows.row(line); err != nil {
-		return err
-	}
-	if err := l.rows.flush(); err != nil {
-		return err
-	}
-	return damageFound(s)
+	return line
 }

@@ -96,6 +96,7 @@ func setupSpoolReplay(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		l.rows.unheard(stdout)
 		files, listErr := l.letters(ctx, keys)
 		done, err := spool.Replay(l.query.Dir, files)
 		l.say("%d batches will be sent again: within seconds, or at the agent's next start", done)
@@ -118,7 +119,7 @@ func setupSpoolPurge(flags *flag.FlagSet) action {
 	dead := flags.Bool("dead", false, "remove the dead batches that are not to be sent again")
 	quarantine := flags.Bool("quarantine", false, "remove the damaged segments that were set aside")
 	waiting := flags.Bool("waiting", false, "give up all that waits, counted as spool_evicted; the agent must not run")
-	yes := flags.Bool("yes", false, "do it; without this it is only shown")
+	yes := flags.Bool("yes", false, "do it; without this it is only shown, and the exit code is 2")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		if !*dead && !*quarantine && !*waiting {
 			return usageErrorf("say what to remove: --dead, --quarantine, --waiting")
@@ -128,6 +129,7 @@ func setupSpoolPurge(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		l.rows.unheard(stdout)
 		l.query.Letters, l.query.Quarantine, l.query.Segments = *dead, *quarantine, *waiting
 		found, sum, err := l.removable(ctx)
 		if err != nil {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -334,22 +333,5 @@ func TestSpoolReadersChangeNothing(t *testing.T) {
 				t.Errorf("before\n%s\nafter\n%s", before, after)
 			}
 		})
-	}
-}
-
-// TestSpoolReaderLeaves ends quietly when the reader of a pipe has seen enough.
-func TestSpoolReaderLeaves(t *testing.T) {
-	dir := closedSpool(t, 5)
-	left := brokenWriter{&os.PathError{Op: "write", Path: "stdout", Err: syscall.EPIPE}}
-	full := brokenWriter{&os.PathError{Op: "write", Path: "stdout", Err: syscall.ENOSPC}}
-	for _, name := range []string{"ls", "cat", "verify", "dead"} {
-		setEnvironment(t, nil)
-		var stderr bytes.Buffer
-		if code := run(context.Background(), []string{"spool", name, "--dir", dir}, left, &stderr); code != exitOK {
-			t.Errorf("%s: exit code %d, stderr %s", name, code, &stderr)
-		}
-		if code := run(context.Background(), []string{"spool", name, "--dir", dir}, full, &stderr); code != exitFailure {
-			t.Errorf("%s to a full disk: exit code %d", name, code)
-		}
 	}
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -37,6 +39,20 @@ func newRows(stdout io.Writer, format string, shape []column) *rows {
 		r.json.SetEscapeHTML(false)
 	}
 	return r
+}
+
+// unheard has rows be written to the end of the work, although nobody reads
+// them any more: for a command that does more than to print.
+func (r *rows) unheard(stdout io.Writer) { r.out.Reset(unheard{stdout}) }
+
+type unheard struct{ io.Writer }
+
+func (u unheard) Write(b []byte) (int, error) {
+	n, err := u.Writer.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		return len(b), nil
+	}
+	return n, err
 }
 
 func isTerminal(w io.Writer) bool {

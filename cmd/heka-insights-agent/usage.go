@@ -7,6 +7,8 @@ import (
 	"slices"
 )
 
+const exitCodes = "Exit code: 0 done, 1 failed or damage found, 2 bad usage or configuration"
+
 func find(table []command, name string) *command {
 	i := slices.IndexFunc(table, func(c command) bool { return c.name == name })
 	if i < 0 {
@@ -35,9 +37,8 @@ func usage(w io.Writer, within string, table []command) {
 	}
 	if within == "" {
 		fmt.Fprintf(w, "\nIt is configured by environment variables: %s config\n", program)
-		return
 	}
-	fmt.Fprintf(w, "\nEach has more to say: %s %sCOMMAND --help\n", program, within)
+	fmt.Fprintf(w, "\nEach has more to say: %s %sCOMMAND --help\n%s\n", program, within, exitCodes)
 }
 
 // commandUsage describes one command with its flags.
@@ -49,6 +50,7 @@ func commandUsage(w io.Writer, cmd *command, flags *flag.FlagSet) {
 	fmt.Fprintf(w, "usage: %s %s %s[flags]\n%s\n\n", program, cmd.name, args, cmd.summary)
 	flags.SetOutput(w)
 	flags.PrintDefaults()
+	fmt.Fprintf(w, "\n%s\n", exitCodes)
 }
 
 // oneOf refuses a flag's value that is not among allowed.
