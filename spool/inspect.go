@@ -165,7 +165,7 @@ type Summary struct {
 // memory.
 //
 // It returns early with see's error or that of ctx, and an error if the
-// directory itself cannot be listed.
+// directory itself cannot be listed, or holds nothing but what is no spool's.
 func Inspect(ctx context.Context, q Query, see func(Finding) error) (Summary, error) {
 	return inspect(ctx, q, lookFS(q.Dir), lockHeld(osFS(q.Dir).path(lockName)), see)
 }

@@ -62,6 +62,10 @@ func inspect(ctx context.Context, q Query, disk looker, owner ownership, see fun
 	if err != nil {
 		return in.sum, fmt.Errorf("look into the spool: %w", err)
 	}
+	if len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return !strange(name) }) {
+		// To call that a sound and empty spool would be a trap.
+		return in.sum, fmt.Errorf("look into the spool: the directory holds other things only: %w", fs.ErrNotExist)
+	}
 	err = in.readLedger(slices.ContainsFunc(names, isSegment))
 	if err == nil && q.Segments {
 		err = in.segments(names)

@@ -157,6 +157,20 @@ func TestSpoolMissing(t *testing.T) {
 	}
 }
 
+// TestSpoolElsewhere has a directory of other things be no sound and empty
+// spool, which would be a trap.
+func TestSpoolElsewhere(t *testing.T) {
+	dir := filepath.Dir(closedSpool(t, 5))
+	for _, args := range []string{"ls", "verify", "cat", "dead", "export " + t.TempDir(), "replay --all", "purge --waiting --yes"} {
+		if _, stderr := ask(t, exitFailure, dir, strings.Fields(args)...); !strings.Contains(stderr, "there is no spool in "+dir+":") {
+			t.Errorf("spool %s: %s", args, stderr)
+		}
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 1 {
+		t.Errorf("holds %v now", names)
+	}
+}
+
 func TestSpoolEmpty(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range []string{"ls", "cat", "dead", "export " + t.TempDir(), "replay --all", "purge --dead --quarantine --yes"} {
