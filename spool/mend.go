@@ -41,8 +41,8 @@ func replayLetters(disk fileSystem, files []string) (done int, err error) {
 
 // Discard removes dead letters and what is in quarantine, by the File of their
 // findings, and nothing else. It may run beside a live spool. Their points stay
-// counted as lost. What is gone meanwhile is passed over; done counts those
-// removed.
+// counted as lost. What is gone meanwhile, or is to be sent again, is passed
+// over; done counts those removed.
 func Discard(dir string, files []string) (done int, err error) {
 	return discard(osFS(dir), files)
 }
@@ -51,6 +51,9 @@ func discard(disk fileSystem, files []string) (done int, err error) {
 	for _, name := range files {
 		if !discardable(name) {
 			return done, fmt.Errorf("%s is neither a dead letter nor in quarantine", name)
+		}
+		if path.Ext(name) == replaySuffix {
+			continue
 		}
 		err := disk.Remove(name)
 		if err == nil {

@@ -110,6 +110,11 @@ func TestReplayLetters(t *testing.T) {
 	if done, err := Replay(dir, letters); done != 0 || err != nil {
 		t.Errorf("again: %d, %v", done, err)
 	}
+	for _, name := range files(t, filepath.Join(dir, deadDir), replaySuffix) {
+		if done, err := Discard(dir, []string{deadDir + "/" + filepath.Base(name)}); done != 0 || err != nil {
+			t.Errorf("discarded what is to be sent again: %v", err)
+		}
+	}
 	if in := inspectDir(t, dir, nil, ownerLives); in.Replays != 2 {
 		t.Errorf("%d to be sent again, want 2", in.Replays)
 	}
