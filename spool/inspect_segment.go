@@ -282,9 +282,9 @@ func (in *inspector) tail(o *opened, sp span, f *Finding) error {
 	switch {
 	case o.file.fault(sp.off, sp.length) != nil:
 	case blank:
-		f.Severity, f.LostKnown, f.Problem = Notice, true, "zeros: reserved when the machine crashed, never written"
+		f.Severity, f.LostKnown, f.Problem = Notice, true, "zeros to the end, as a machine that crashes leaves them"
 	case sp.length < headerBytes:
-		f.Severity, f.LostKnown, f.Problem = Notice, true, "a header cut short by a crash: never acknowledged to its writer"
+		f.Severity, f.LostKnown, f.Problem = Notice, true, "a header cut short, as a crash leaves it"
 	}
 	return nil
 }
