@@ -71,10 +71,10 @@ func (o *oracle) replays(s *Spool) (points int64, err error) {
 }
 
 // unreplayed adds up what replays may have left that were refused: one, and
-// one for each truncate that failed.
+// one for each truncate that failed or that a power cut undid.
 func (o *oracle) unreplayed(how crash) (points int64) {
 	for _, of := range o.offered {
-		if of.replayed || of.twice && how.cuts > 0 {
+		if of.replayed || of.twice && (how.cuts > 0 || how.power) {
 			points += of.Items * int64(1+how.cuts)
 		}
 	}

@@ -147,6 +147,9 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 			allowed += of.Items * int64(how.syncs)
 		}
 	}
+	if how.power {
+		allowed += o.unreplayed(how)
+	}
 	if !how.power && how.cuts > 0 {
 		allowed += refused
 		if how.syncs > 0 {

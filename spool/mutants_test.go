@@ -92,7 +92,7 @@ var mutants = []mutant{
 	},
 	{
 		"what a killed process left is not synced", "open.go",
-		"\ts.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):])\n", "",
+		"\tif err := s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):]); err != nil {\n\t\treturn err\n\t}\n", "",
 	},
 }
 

@@ -47,7 +47,9 @@ func (s *Spool) index() error {
 			_ = s.disk.Remove(name)
 		}
 	}
-	s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):])
+	if err := s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):]); err != nil {
+		return err
+	}
 	s.install(led, segs)
 	s.countAside()
 	return nil
@@ -61,7 +63,7 @@ const maxUnsynced = 2*maxOwed/minSegmentBytes + 2
 // record does not say that there is nothing: it may be the last thing that the
 // process wrote. Where the fsync of a segment fails there is nothing better to
 // do than to read what is there; the ledger is written again.
-func (s *Spool) syncAfterCrash(names []string, segs []*segment) {
+func (s *Spool) syncAfterCrash(names []string, segs []*segment) error {
 	ledger := slices.Contains(names, ledgerName)
 	if ledger && s.syncByName(ledgerName) != nil {
 		s.mu.Lock()
@@ -72,11 +74,15 @@ func (s *Spool) syncAfterCrash(names []string, segs []*segment) {
 		_ = s.syncByName(seg.name())
 	}
 	if slices.Contains(names, quarantineDir) {
-		_ = s.syncDir(quarantineDir) // the other half of a rename
+		// The other half of a rename.
+		if err := s.syncDir(quarantineDir); err != nil {
+			return err
+		}
 	}
 	if ledger || len(segs) > 0 {
-		_ = s.syncDir(".")
+		return s.syncDir(".")
 	}
+	return nil
 }
 
 func (s *Spool) syncByName(name string) error {
