@@ -346,3 +346,37 @@ func TestSyncAfterCrash(t *testing.T) {
 		t.Errorf("%d fsyncs after a crash and %d after a close, want 2 and 3", a, b)
 	}
 }
+
+// listHook calls hook whenever somebody lists dead/.
+type listHook struct {
+	*faultFS
+	hook func()
+}
+
+func (d *listHook) List(dir string) ([]string, error) {
+	if dir == deadDir {
+		d.hook()
+	}
+	return d.faultFS.List(dir)
+}
+
+// TestAppendWhileMounting appends as soon as the spool says that it is usable.
+func TestAppendWhileMounting(t *testing.T) {
+	dir := t.TempDir()
+	first, _ := testSpool(t, dir, Config{})
+	hook := func() {}
+	s := open(Config{Dir: dir, MaxBytes: 1 << 20}, &listHook{&faultFS{osFS: osFS(dir)}, func() { hook() }})
+	must(t, first.Close(background))
+	seq := uint64(0)
+	hook = func() {
+		if s.Stats().Cause == nil {
+			seq++
+			must(t, s.Append(rec(seq, 100)))
+		}
+	}
+	s.retry()
+	if got := drain(t, s, 100); !slices.Equal(got, upTo(seq)) || seq == 0 {
+		t.Errorf("read %v, want %v", got, upTo(seq))
+	}
+	must(t, s.Close(background))
+}

@@ -15,15 +15,14 @@ func (s *Spool) mount() error {
 	if err != nil {
 		return err
 	}
-	if err := s.index(); err != nil {
+	if err := s.index(l); err != nil {
 		_ = l.Close()
 		return err
 	}
-	s.lock = l
 	return nil
 }
 
-func (s *Spool) index() error {
+func (s *Spool) index(l lock) error {
 	names, err := s.disk.List(".")
 	if err != nil {
 		return err
@@ -50,7 +49,7 @@ func (s *Spool) index() error {
 	if err := s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):]); err != nil {
 		return err
 	}
-	s.install(led, segs)
+	s.install(l, led, segs)
 	s.countAside()
 	return nil
 }
@@ -125,9 +124,10 @@ func openSegment(disk fileSystem, id segmentID, gone bool) *segment {
 }
 
 // install makes what was found the spool's own.
-func (s *Spool) install(led ledger, segs []*segment) {
+func (s *Spool) install(l lock, led ledger, segs []*segment) {
 	s.mu.Lock()
 	defer s.unlock()
+	s.lock = l
 	for reason, points := range s.ledger.losses {
 		led.losses[reason] += points
 	}

@@ -205,9 +205,9 @@ func (s *Spool) probe() error {
 		if err != nil {
 			return err
 		}
+		s.mu.Lock()
 		_ = s.lock.Close()
 		s.lock = l
-		s.mu.Lock()
 		s.ledgerEdits++
 		s.mu.Unlock()
 	}

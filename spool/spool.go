@@ -71,7 +71,7 @@ type Spool struct {
 	// the ledger, probes. It is taken before mu, never while mu is held.
 	slow sync.Mutex
 	// lock is nil until this process owns the directory. It changes with slow
-	// held and while the disk is unusable; either guards it.
+	// and mu held; either guards it.
 	lock lock
 	// ledgerNamed says that an fsync covers the ledger's name: one of this
 	// process, since the last one may have died before its own. slow is held.
