@@ -2,6 +2,10 @@ package spool
 
 import (
 	"context"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,4 +86,48 @@ func TestProbesStartAnew(t *testing.T) {
 			time.Sleep(steady + time.Second)
 		}
 	})
+}
+
+// TestFsyncThatKeepsFailing probes a disk again and again that passes each
+// probe and then fails: neither files nor bytes add up, and nothing is lost.
+func TestFsyncThatKeepsFailing(t *testing.T) {
+	for what, breakDisk := range map[string]func(d *faultFS){
+		"directory": func(d *faultFS) { d.dirErr = syscall.EINVAL },
+		"segments": func(d *faultFS) {
+			d.syncHook = func(name string) {
+				d.syncErr = nil
+				if strings.HasSuffix(name, segmentSuffix) {
+					d.syncErr = syscall.EIO
+				}
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			s, d := testSpool(t, dir, Config{MaxBytes: 1 << 20})
+			breakDisk(d)
+			appendAll(t, s, 1, 20, 10000)
+			s.Ack(7, 3)
+			for range 50 {
+				s.retry()
+				checkBalance(t, s)
+			}
+			var onDisk int64
+			for _, name := range files(t, dir, segmentSuffix) {
+				st, err := os.Stat(name)
+				must(t, err)
+				onDisk += st.Size()
+			}
+			if held := s.Stats().DiskBytes; onDisk > 500_000 || held > 500_000 || len(s.segs) > 3 {
+				t.Errorf("%d bytes on disk, %d by the spool's count, in %d segments", onDisk, held, len(s.segs))
+			}
+			d.dirErr, d.syncErr, d.syncHook = nil, nil, nil
+			s.retry()
+			want := slices.Delete(upTo(20), 2, 3)
+			if got := drain(t, s, 10000); !slices.Equal(got, want) {
+				t.Errorf("read %v, want %v", got, want)
+			}
+			checkBalance(t, s)
+		})
+	}
 }

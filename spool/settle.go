@@ -174,6 +174,8 @@ func (s *Spool) giveUp(seg *segment) {
 func (s *Spool) repair() error {
 	err := s.probe()
 	if err == nil {
+		// What the last try rewrote, or each would leave a file.
+		s.cutBad()
 		err = s.rehome()
 	}
 	if err == nil {
@@ -257,11 +259,12 @@ func (s *Spool) rehome() error {
 	return nil
 }
 
+// cutBad cuts the bad segments that have nothing left to rewrite.
 func (s *Spool) cutBad() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.segs {
-		if seg.bad {
+		if seg.bad && !slices.ContainsFunc(seg.entries[seg.covered:], func(e entry) bool { return e.fate == pending }) {
 			s.cut(seg)
 		}
 	}
