@@ -70,7 +70,7 @@ func TestSetAsideOnABrokenDisk(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
-			s, d := testSpool(t, dir, Config{})
+			s, d := testSpool(t, dir, Config{MinFree: 1})
 			appendAll(t, s, 1, 2, 500)
 			must(t, s.Sync(background))
 			breakDisk(d)

@@ -120,6 +120,18 @@ func TestMinFree(t *testing.T) {
 	must(t, s.Append(rec(2, 1000)))
 }
 
+// TestNoFreeSpaceKnown works without the guard where statfs says 0, as that of
+// a tmpfs without a limit does.
+func TestNoFreeSpaceKnown(t *testing.T) {
+	s, d := testSpool(t, t.TempDir(), Config{})
+	d.free = -1
+	appendAll(t, s, 1, 2, 1000)
+	must(t, s.SetAside(7, 1, "400"))
+	s.down(syscall.EIO)
+	s.retry()
+	must(t, s.Append(rec(3, 1000)))
+}
+
 // TestFailedSync rewrites what an fsync did not cover to another file, once.
 func TestFailedSync(t *testing.T) {
 	dir := t.TempDir()

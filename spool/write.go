@@ -81,7 +81,7 @@ func (s *Spool) commit(r Record) error {
 
 // admit says whether need bytes may be written now; mu is held.
 func (s *Spool) admit(need int64) error {
-	if s.cause == nil && s.cfg.MinFree > 0 {
+	if s.cause == nil {
 		if err := s.checkFree(need); err != nil {
 			s.down(err)
 		}
@@ -92,7 +92,12 @@ func (s *Spool) admit(need int64) error {
 	return s.unavailable()
 }
 
+// checkFree says whether need bytes leave MinFree free. Without that guard it
+// does not ask: some file systems without a limit say that nothing is free.
 func (s *Spool) checkFree(need int64) error {
+	if s.cfg.MinFree <= 0 {
+		return nil
+	}
 	free, err := s.disk.Free()
 	if err != nil {
 		return err
