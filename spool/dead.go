@@ -53,7 +53,10 @@ func (s *Spool) letter(epoch, seq uint64, reason string) (name string, b []byte,
 	if seg == nil {
 		return "", nil, nil
 	}
+	lent := s.readBuf
+	s.readBuf = nil
 	record, err := s.read(seg, i)
+	s.readBuf = lent
 	if errors.Is(err, errDamaged) {
 		s.settleEntry(seg, i, corrupt)
 		return "", nil, nil

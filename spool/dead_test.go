@@ -59,6 +59,17 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
+// TestSetAsideOfAnother leaves the payload alone that Oldest lent out.
+func TestSetAsideOfAnother(t *testing.T) {
+	s, _ := testSpool(t, t.TempDir(), Config{})
+	appendAll(t, s, 1, 2, 500)
+	must(t, s.Sync(background))
+	r, err := s.Oldest()
+	must(t, err)
+	must(t, s.SetAside(7, 2, "400"))
+	must(t, sameRecord(r, rec(1, 500)))
+}
+
 // TestSetAsideOnABrokenDisk keeps the record, and leaves no half letter.
 func TestSetAsideOnABrokenDisk(t *testing.T) {
 	for what, breakDisk := range map[string]func(d *faultFS){
