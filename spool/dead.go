@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -105,11 +106,12 @@ func (s *Spool) writeLetter(name string, b []byte) error {
 	return err
 }
 
-// trimLetters removes the oldest letters until the rest takes at most limit.
+// trimLetters removes the oldest letters until the rest takes at most limit. It
+// spares those that somebody wants sent again.
 func (s *Spool) trimLetters(limit int64) error {
 	names, sizes, total := s.sizes(deadDir)
 	for i, name := range names {
-		if _, ok := parseLetterName(name); !ok || total <= limit {
+		if _, ok := parseLetterName(name); !ok || total <= limit || strings.HasSuffix(name, replaySuffix) {
 			continue
 		}
 		if err := s.disk.Remove(deadDir + "/" + name); err != nil {
@@ -120,9 +122,15 @@ func (s *Spool) trimLetters(limit int64) error {
 	return nil
 }
 
-// sizes lists a directory; one that is not there is empty.
+// own lists what the spool put into dead/ or quarantine/: whatever else is there
+// is somebody's. One that does not exist is empty.
+func (s *Spool) own(dir string) []string {
+	names, _ := s.disk.List(dir)
+	return slices.DeleteFunc(names, func(name string) bool { return !discardable(dir + "/" + name) })
+}
+
 func (s *Spool) sizes(dir string) (names []string, sizes []int64, total int64) {
-	names, _ = s.disk.List(dir)
+	names = s.own(dir)
 	sizes = make([]int64, len(names))
 	for i, name := range names {
 		if f, err := s.disk.Open(dir + "/" + name); err == nil {
@@ -172,10 +180,10 @@ func (s *Spool) quarantine(seg *segment) bool {
 // replay appends the letters that are to be sent again, and finds out what
 // somebody removed.
 func (s *Spool) replay() {
-	names, _ := s.disk.List(deadDir)
-	quarantined, _ := s.disk.List(quarantineDir)
+	names := s.own(deadDir)
+	kept := len(s.own(quarantineDir))
 	s.mu.Lock()
-	changed := len(names) != s.letters || len(quarantined) != s.kept
+	changed := len(names) != s.letters || kept != s.kept
 	s.mu.Unlock()
 	for _, name := range names {
 		if strings.HasSuffix(name, replaySuffix) {

@@ -149,6 +149,34 @@ func TestDeadLettersAreCapped(t *testing.T) {
 	}
 }
 
+// TestDeadStrangers makes room among its own dead letters alone, and not with
+// those that somebody wants sent again.
+func TestDeadStrangers(t *testing.T) {
+	dir := t.TempDir()
+	deadPath := filepath.Join(dir, deadDir)
+	s, _ := testSpool(t, dir, Config{MaxBytes: 64 << 10})
+	appendAll(t, s, 1, 3, 1000)
+	must(t, s.SetAside(7, 1, "400"))
+	must(t, s.SetAside(7, 2, "400"))
+	first := files(t, deadPath, letterSuffix)[0]
+	must(t, os.Rename(first, strings.TrimSuffix(first, letterSuffix)+replaySuffix))
+	must(t, os.MkdirAll(filepath.Join(deadPath, "0", "1"), dirMode))
+	must(t, os.WriteFile(filepath.Join(deadPath, "00"), make([]byte, 60<<10), fileMode))
+	must(t, s.Append(rec(4, 9000)))
+	must(t, s.SetAside(7, 4, "413"))
+	var left []string
+	for _, name := range files(t, deadPath, "") {
+		left = append(left, filepath.Base(name))
+	}
+	want := []string{"0", "00", filepath.Base(strings.TrimSuffix(first, letterSuffix) + replaySuffix), letterName(rec(4, 0).TimeMS, 7, 4)}
+	if !slices.Equal(left, want) {
+		t.Errorf("left %v, want %v", left, want)
+	}
+	if st := checkBalance(t, s); st.Letters != 2 || st.Cause != nil {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestReplay appends the letters again that somebody renamed, within seconds
 // and once, even those that are older than MaxAge.
 func TestReplay(t *testing.T) {
@@ -234,10 +262,10 @@ func TestStrangersAmongLetters(t *testing.T) {
 
 // TestWhatSomebodyRemoves is room again within seconds.
 func TestWhatSomebodyRemoves(t *testing.T) {
-	for _, sub := range []string{deadDir, quarantineDir} {
+	for sub, name := range map[string]string{deadDir: letterName(1, 7, 1), quarantineDir: segmentID{1, 2}.name()} {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, sub), dirMode))
-		must(t, os.WriteFile(filepath.Join(dir, sub, "x"), make([]byte, 100), fileMode))
+		must(t, os.WriteFile(filepath.Join(dir, sub, name), make([]byte, 100), fileMode))
 		s, _ := testSpool(t, dir, Config{})
 		if st := s.Stats(); st.DiskBytes != 100 {
 			t.Errorf("%s: %d bytes", sub, st.DiskBytes)

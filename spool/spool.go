@@ -95,8 +95,8 @@ type Spool struct {
 	used    int64      // bytes of segs and retired
 	owed    int64      // bytes of copies in memory
 	aside   int64      // bytes in dead/ and quarantine/, as of the last look
-	letters int        // files in dead/, as of then
-	kept    int        // files in quarantine/, as of then
+	letters int        // in dead/, as of then
+	kept    int        // segments in quarantine/, as of then
 
 	replayAt time.Time // when dead/ is looked at for letters to send again
 

@@ -33,7 +33,7 @@ type Stats struct {
 	// DiskBytes is what the segments occupy, delivered records included, and
 	// what is in dead/ and quarantine/.
 	DiskBytes int64
-	// Letters counts the files in dead/.
+	// Letters counts the dead letters, those to be sent again included.
 	Letters int64
 	// OldestMS is the TimeMS of the record that Oldest would return, 0 if none.
 	OldestMS int64
