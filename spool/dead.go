@@ -51,8 +51,11 @@ func (s *Spool) letter(epoch, seq uint64, reason string) (name string, b []byte,
 	s.mu.Lock()
 	defer s.unlock()
 	seg, i := s.find(epoch, seq)
-	if seg == nil {
+	if seg == nil && s.mounted {
 		return "", nil, nil
+	}
+	if seg == nil {
+		return "", nil, s.unavailable()
 	}
 	lent := s.readBuf
 	s.readBuf = nil

@@ -105,6 +105,9 @@ func (s *Spool) close() error {
 	defer s.slow.Unlock()
 	s.mu.Lock()
 	defer s.unlock()
+	if s.closed {
+		return nil // by another call
+	}
 	s.closed, s.mounted, s.cause = true, false, errClosed
 	s.closeRead()
 	for _, seg := range slices.Concat(s.segs, s.retired) {

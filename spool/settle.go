@@ -38,7 +38,12 @@ func (s *Spool) settle() error {
 	s.slow.Lock()
 	defer s.slow.Unlock()
 	if s.lock == nil {
-		return nil
+		s.mu.Lock()
+		defer s.unlock()
+		if s.closed {
+			return s.unavailable()
+		}
+		return nil // nothing was appended
 	}
 	if err := s.flush(); err != nil {
 		return s.repair()

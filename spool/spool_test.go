@@ -266,6 +266,40 @@ func TestTakeOver(t *testing.T) {
 	})
 }
 
+// TestClosed finds the spool unavailable, and changes nothing.
+func TestClosed(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, spool.Config{Dir: dir})
+	must(t, s.Append(record(1, 10)))
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if err := s.Close(background); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	_, oldest := s.Oldest()
+	for what, err := range map[string]error{
+		"Append":   s.Append(record(2, 10)),
+		"Oldest":   oldest,
+		"SetAside": s.SetAside(3, 1, "400"),
+		"MakeRoom": s.MakeRoom(),
+		"Sync":     s.Sync(background),
+	} {
+		if !errors.Is(err, spool.ErrUnavailable) {
+			t.Errorf("%s after Close: %v", what, err)
+		}
+	}
+	if s.Ack(3, 1) {
+		t.Error("acked after Close")
+	}
+	if got := drain(t, openSpool(t, spool.Config{Dir: dir})); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("read %v", got)
+	}
+}
+
 // TestUnusableDirectory starts anyway, says why, and goes on by itself.
 func TestUnusableDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
