@@ -24,6 +24,9 @@ const (
 	maxReason = 48
 	// maxCount bounds all points of a slot together, so that no total can wrap.
 	maxCount = 1 << 62
+	// maxLoss bounds what one call of Lose counts: a mistake of the owner's
+	// must not take a slot over maxCount, and all totals with it.
+	maxLoss = 1 << 40
 )
 
 var ledgerMagic = [4]byte{'H', 'K', 'S', 'L'}

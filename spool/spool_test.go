@@ -232,6 +232,21 @@ func TestLose(t *testing.T) {
 	}
 }
 
+// TestLoseTooMuch keeps all other totals.
+func TestLoseTooMuch(t *testing.T) {
+	dir := t.TempDir()
+	for range 3 {
+		s := openSpool(t, spool.Config{Dir: dir})
+		must(t, s.Append(record(1, 10)))
+		drain(t, s)
+		s.Lose("queue_full", math.MaxInt64)
+		must(t, s.Close(background))
+	}
+	if st := balanced(t, openSpool(t, spool.Config{Dir: dir})); st.Delivered != 30 {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestTakeOver has a second spool keep nothing until the first is gone.
 func TestTakeOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

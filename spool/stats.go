@@ -93,7 +93,7 @@ func (s *Spool) Lose(reason string, points int64) {
 	}
 	s.mu.Lock()
 	defer s.unlock()
-	s.ledger.losses[reason[:min(len(reason), maxReason)]] += points
+	s.ledger.losses[reason[:min(len(reason), maxReason)]] += min(points, maxLoss)
 	s.ledgerEdits++
 }
 
