@@ -43,7 +43,8 @@ type Config struct {
 	Dir string
 	// MaxBytes bounds the segments, dead/ and quarantine/ on disk; the oldest
 	// segment goes first. Sidecars (12 bytes a record) and the ledger (8 KiB)
-	// come on top, and so does a new dead letter until the next Append.
+	// come on top, and so do a new dead letter until the next Append, and what
+	// a dead letter takes beyond a 16th of MaxBytes.
 	MaxBytes int64
 	// MaxAge is how old a record may get; 0 means any age.
 	MaxAge time.Duration
