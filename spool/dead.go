@@ -114,7 +114,7 @@ func (s *Spool) writeLetter(name string, b []byte) error {
 func (s *Spool) trimLetters(limit int64) error {
 	names, sizes, total := s.sizes(deadDir)
 	for i, name := range names {
-		if _, ok := parseLetterName(name); !ok || total <= limit || strings.HasSuffix(name, replaySuffix) {
+		if total <= limit || strings.HasSuffix(name, replaySuffix) {
 			continue
 		}
 		if err := s.disk.Remove(deadDir + "/" + name); err != nil {
