@@ -108,7 +108,8 @@ func (o *oracle) drain(s *Spool) (map[uint64]int, error) {
 //   - what drained as corrupt is, after a kill, what was damaged before and, if
 //     a truncate failed, what was refused or being written again; after a power
 //     cut also what was not durable, and what was once for each fsync that
-//     failed, since that left it in a segment given up.
+//     failed, since that left it in a segment given up, and what was settled
+//     there: its count may be lost, but not that it was appended.
 func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int64, how crash) error {
 	most, least := o.now, o.floor
 	refused := o.refused + o.unreplayed(how)
@@ -149,6 +150,9 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 	}
 	if how.power {
 		allowed += o.unreplayed(how)
+	}
+	if how.syncs > 0 {
+		allowed += o.now.Delivered + o.now.Expired + o.now.Dead - o.floor.delivered - o.floor.expired - o.floor.dead
 	}
 	if !how.power && how.cuts > 0 {
 		allowed += refused

@@ -262,7 +262,7 @@ func TestStrangersAmongLetters(t *testing.T) {
 
 // TestWhatSomebodyRemoves is room again within seconds.
 func TestWhatSomebodyRemoves(t *testing.T) {
-	for sub, name := range map[string]string{deadDir: letterName(1, 7, 1), quarantineDir: segmentID{1, 2}.name()} {
+	for sub, name := range map[string]string{deadDir: letterName(1, 7, 1), quarantineDir: segmentID{1, 0, 2}.name()} {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, sub), dirMode))
 		must(t, os.WriteFile(filepath.Join(dir, sub, name), make([]byte, 100), fileMode))

@@ -160,7 +160,7 @@ func damagedSpool(t testing.TB) string {
 	b[100] ^= 1
 	must(t, os.WriteFile(segs[0], b, fileMode))
 	must(t, os.Mkdir(filepath.Join(dir, quarantineDir), dirMode))
-	must(t, os.WriteFile(filepath.Join(dir, quarantineDir, segmentID{0, 9}.name()), b, fileMode))
+	must(t, os.WriteFile(filepath.Join(dir, quarantineDir, segmentID{0, 0, 9}.name()), b, fileMode))
 	return dir
 }
 
@@ -290,10 +290,10 @@ func TestInspectBadSector(t *testing.T) {
 func TestInspectUnreadableFile(t *testing.T) {
 	dir := damagedSpool(t)
 	names := files(t, dir, segmentSuffix)
-	must(t, os.Mkdir(filepath.Join(dir, segmentID{0, 1}.name()), dirMode))
-	must(t, syscall.Mkfifo(filepath.Join(dir, segmentID{0, 2}.name()), fileMode))
-	must(t, os.Symlink(names[0], filepath.Join(dir, segmentID{0, 3}.name())))
-	must(t, os.Symlink("nowhere", filepath.Join(dir, segmentID{0, 4}.name())))
+	must(t, os.Mkdir(filepath.Join(dir, segmentID{0, 0, 1}.name()), dirMode))
+	must(t, syscall.Mkfifo(filepath.Join(dir, segmentID{0, 0, 2}.name()), fileMode))
+	must(t, os.Symlink(names[0], filepath.Join(dir, segmentID{0, 0, 3}.name())))
+	must(t, os.Symlink("nowhere", filepath.Join(dir, segmentID{0, 0, 4}.name())))
 	in := inspectDir(t, dir, nil, ownerNone)
 	if want := []uint64{2, 3, 4, 7, 8, 9}; !slices.Equal(in.waiting(), want) {
 		t.Errorf("shows %v, want %v: %+v", in.waiting(), want, in.findings)

@@ -14,7 +14,21 @@ func (in *inspector) segments(names []string) error {
 			return err
 		}
 	}
-	return nil
+	return in.missing()
+}
+
+// missing shows how much was in segments that are not there, unless a live
+// spool may have removed them meanwhile.
+func (in *inspector) missing() error {
+	n := in.chain.missing()
+	if n == 0 || in.moved() {
+		return nil
+	}
+	in.totals.add(tally{appended: n, corrupt: n}, 1)
+	return in.show(Finding{
+		Found: FoundGap, Severity: Damage, File: ".", Lost: n, LostKnown: true,
+		Problem: "segments are not there, or nothing in them can be read; what is left tells how much they held",
+	})
 }
 
 // opened is a segment's index as one look made it.
@@ -39,6 +53,7 @@ func (in *inspector) segment(dir, name string, newest bool) error {
 	}
 	f, err := in.disk.Open(o.name)
 	if err != nil {
+		in.chain.uncertain = in.chain.uncertain || !o.aside
 		return in.unreadable(o.name, severity, err)
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
@@ -64,6 +79,7 @@ func (in *inspector) segment(dir, name string, newest bool) error {
 		if slices.Contains(in.ledger.retired, id) {
 			return nil // the ledger counts it as gone
 		}
+		in.chain.add(o.segment)
 		if err := in.mark(&o); err != nil {
 			return err
 		}

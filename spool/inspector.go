@@ -41,6 +41,7 @@ type inspector struct {
 
 	ledger ledger
 	totals tally
+	chain  chain
 	sum    Summary
 	after  *Neighbour // the last record with a sound header
 	buf    []byte
@@ -67,6 +68,7 @@ func inspect(ctx context.Context, q Query, disk looker, owner ownership, see fun
 		return in.sum, fmt.Errorf("look into the spool: the directory holds other things only: %w", fs.ErrNotExist)
 	}
 	err = in.readLedger(slices.ContainsFunc(names, isSegment))
+	in.chain = newChain(&in.ledger)
 	if err == nil && q.Segments {
 		err = in.segments(names)
 	}
@@ -165,7 +167,7 @@ func (in *inspector) readLedger(expected bool) error {
 	return in.show(f)
 }
 
-// finish adds up, and finds out whether the spool was at work meanwhile.
+// finish adds up.
 func (in *inspector) finish() {
 	s, t := &in.sum, in.totals
 	s.Appended, s.Delivered, s.Evicted = t.appended, t.delivered, t.evicted
@@ -174,7 +176,13 @@ func (in *inspector) finish() {
 		s.Losses = append(s.Losses, Loss{reason, points})
 	}
 	slices.SortFunc(s.Losses, func(a, b Loss) int { return cmp.Compare(a.Reason, b.Reason) })
+	in.moved()
+}
+
+// moved finds out whether the spool was at work meanwhile.
+func (in *inspector) moved() bool {
 	if l, err := readLedger(in.disk); err == nil && l.generation != in.ledger.generation {
-		s.Moved = true
+		in.sum.Moved = true
 	}
+	return in.sum.Moved
 }

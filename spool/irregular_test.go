@@ -21,7 +21,7 @@ func TestIrregularFiles(t *testing.T) {
 	}
 	for kind, irregular := range kinds {
 		for what, name := range map[string]string{
-			"segment": segmentID{9, 1}.name(),
+			"segment": segmentID{9, 0, 1}.name(),
 			"letter":  deadDir + "/" + letterName(1, 2, 3),
 			"replay":  deadDir + "/" + letterName(1, 2, 3)[:len(letterName(1, 2, 3))-len(letterSuffix)] + replaySuffix,
 			"sidecar": "", // of the one segment

@@ -14,12 +14,12 @@ import (
 // what a full disk costs.
 const (
 	slotBytes    = 4096
-	slotHeader   = 36
+	slotHeader   = 52
 	slotCRC      = slotBytes - 4
-	retiredBytes = 12 // segment number (8), salt (4)
+	retiredBytes = 20 // segment number (8), base (8), salt (4)
 
 	// maxRetired bounds the segments that one write of the ledger can retire.
-	maxRetired = 128
+	maxRetired = 64
 	// maxReason bounds a reason's name; longer ones are cut.
 	maxReason = 48
 	// maxCount bounds all points of a slot together, so that no total can wrap.
@@ -37,6 +37,8 @@ var ledgerMagic = [4]byte{'H', 'K', 'S', 'L'}
 type ledger struct {
 	generation uint64
 	totals     tally            // of segments that are gone
+	ever       uint64           // items ever appended when it was written
+	origin     uint64           // items appended before its totals began, had another been lost
 	losses     map[string]int64 // the owner's own, by reason
 	retired    []segmentID
 }
@@ -51,10 +53,13 @@ func (l *ledger) encode(b []byte) {
 	le.PutUint64(b[16:], uint64(l.totals.appended))
 	le.PutUint64(b[24:], uint64(l.totals.delivered))
 	le.PutUint16(b[32:], uint16(len(l.retired)))
+	le.PutUint64(b[36:], l.ever)
+	le.PutUint64(b[44:], l.origin)
 	p := b[slotHeader:slotCRC]
 	for _, id := range l.retired {
 		le.PutUint64(p, id.number)
-		le.PutUint32(p[8:], id.salt)
+		le.PutUint64(p[8:], id.base)
+		le.PutUint32(p[16:], id.salt)
 		p = p[retiredBytes:]
 	}
 	reasons := 0
@@ -98,12 +103,13 @@ func parseLedger(b []byte) (ledger, error) {
 	l := ledger{generation: le.Uint64(b[8:]), losses: map[string]int64{}}
 	l.totals.appended = points(b[16:])
 	l.totals.delivered = points(b[24:])
-	if l.generation > maxCount || le.Uint16(b[32:]) > maxRetired {
+	l.ever, l.origin = le.Uint64(b[36:]), le.Uint64(b[44:])
+	if l.generation > maxCount || l.ever > maxCount || l.origin > maxCount || le.Uint16(b[32:]) > maxRetired {
 		return ledger{}, errDamaged
 	}
 	p := b[slotHeader:slotCRC]
 	for range le.Uint16(b[32:]) {
-		l.retired = append(l.retired, segmentID{le.Uint64(p), le.Uint32(p[8:])})
+		l.retired = append(l.retired, segmentID{le.Uint64(p), le.Uint64(p[8:]), le.Uint32(p[16:])})
 		p = p[retiredBytes:]
 	}
 	for range le.Uint16(b[34:]) {

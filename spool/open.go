@@ -133,6 +133,7 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 	}
 	s.ledger = led
 	s.next = 1
+	c := newChain(&led)
 	for _, id := range led.retired {
 		s.next = max(s.next, id.number+1)
 	}
@@ -140,10 +141,19 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 		s.used += seg.size
 		s.next = max(s.next, seg.number+1)
 		s.segs = append(s.segs, seg)
-		if seg.done() || slices.Contains(led.retired, seg.segmentID) {
+		gone := slices.Contains(led.retired, seg.segmentID)
+		if !gone {
+			c.add(seg)
+		}
+		if gone || seg.done() {
 			s.retire(seg)
 		}
 	}
+	if n := c.missing(); n > 0 {
+		s.ledger.totals.add(tally{appended: n, corrupt: n}, 1)
+		s.ledgerEdits++
+	}
+	s.ledger.origin = c.origin
 	s.up()
 	s.mounted = true
 }

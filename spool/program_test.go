@@ -13,7 +13,7 @@ type contents struct {
 }
 
 // imageID names the segment of every image.
-var imageID = segmentID{7, 0x5a17c0de}
+var imageID = segmentID{number: 7, salt: 0x5a17c0de}
 
 func (x contents) disk() *ramFS {
 	return newRAMFS(map[string][]byte{imageID.name(): x.segment, imageID.sidecar(): x.sidecar, ledgerName: x.ledger})
@@ -215,7 +215,7 @@ func (p *program) account() {
 	case 2:
 		p.led.losses[string(bytes.Repeat([]byte{'x'}, int(n)%maxReason))] += n
 	case 3:
-		p.led.retired = append(p.led.retired, segmentID{uint64(n), imageID.salt})
+		p.led.retired = append(p.led.retired, segmentID{number: uint64(n), salt: imageID.salt})
 		p.led.retired = p.led.retired[:min(len(p.led.retired), maxRetired)]
 	case 4:
 		p.led.generation += uint64(n)

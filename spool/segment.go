@@ -13,25 +13,26 @@ const (
 	probeName     = "probe"
 )
 
-// segmentID names a segment; its file name says both.
+// segmentID names a segment; its file name says all of it.
 type segmentID struct {
 	number uint64 // order of creation
+	base   uint64 // items ever appended in the directory before it
 	salt   uint32 // random, in every record of the segment
 }
 
 func (id segmentID) name() string {
-	return fmt.Sprintf("%016x-%08x%s", id.number, id.salt, segmentSuffix)
+	return fmt.Sprintf("%016x-%016x-%08x%s", id.number, id.base, id.salt, segmentSuffix)
 }
 
 func (id segmentID) sidecar() string {
-	return fmt.Sprintf("%016x-%08x%s", id.number, id.salt, sidecarSuffix)
+	return fmt.Sprintf("%016x-%016x-%08x%s", id.number, id.base, id.salt, sidecarSuffix)
 }
 
 // parseName reads the name of a segment or of a sidecar; only what name and
 // sidecar make is one.
 func parseName(name string) (id segmentID, sidecar, ok bool) {
 	var suffix string
-	if _, err := fmt.Sscanf(name, "%016x-%08x%s", &id.number, &id.salt, &suffix); err != nil {
+	if _, err := fmt.Sscanf(name, "%016x-%016x-%08x%s", &id.number, &id.base, &id.salt, &suffix); err != nil {
 		return id, false, false
 	}
 	return id, name == id.sidecar(), name == id.name() || name == id.sidecar()

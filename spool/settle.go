@@ -241,10 +241,12 @@ func (s *Spool) probe() error {
 func (s *Spool) rehome() error {
 	s.mu.Lock()
 	defer s.unlock()
-	for _, seg := range slices.Clone(s.segs) {
-		if !seg.bad {
-			continue
-		}
+	bad := slices.Clone(s.segs)
+	bad = slices.DeleteFunc(bad, func(seg *segment) bool { return !seg.bad })
+	if len(bad) > 0 {
+		s.seal() // the name of the active segment counts what is written again
+	}
+	for _, seg := range bad {
 		for k, b := range seg.copies {
 			i := seg.covered + k
 			if seg.entries[i].fate != pending {
@@ -331,7 +333,7 @@ func (s *Spool) sweepSome() (more bool, err error) {
 		s.mu.Unlock()
 		return false, nil
 	}
-	l := ledger{generation: s.ledger.generation + 1, totals: s.ledger.totals, losses: maps.Clone(s.ledger.losses)}
+	l := ledger{generation: s.ledger.generation + 1, totals: s.ledger.totals, ever: s.ever(), origin: s.ledger.origin, losses: maps.Clone(s.ledger.losses)}
 	for _, seg := range gone {
 		l.totals.add(seg.tally, 1)
 		l.retired = append(l.retired, seg.segmentID)

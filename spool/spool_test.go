@@ -379,42 +379,6 @@ func TestPermissions(t *testing.T) {
 	check(0o755)
 }
 
-// TestConcurrent has every method called at once, for the race detector.
-func TestConcurrent(t *testing.T) {
-	s := openSpool(t, spool.Config{Dir: t.TempDir(), MaxBytes: 1 << 20})
-	ctx, stop := context.WithCancel(background)
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = s.Run(ctx) })
-	for g := range uint64(3) {
-		wg.Go(func() {
-			for i := range uint64(300) {
-				if err := s.Append(record(1000*g+i, 2000)); err != nil {
-					t.Error(err)
-				}
-				s.Stats()
-				s.Losses()
-				s.Lose("queue_full", 1)
-				if i%50 == 0 {
-					_ = s.Sync(background)
-				}
-				if i%2 == 0 {
-					s.Ack(3, 1000*g+i)
-				}
-			}
-		})
-	}
-	wg.Go(func() {
-		for range 100 {
-			if r, err := s.Oldest(); err == nil {
-				s.Ack(r.Epoch, r.Seq)
-			}
-		}
-	})
-	defer wg.Wait()
-	defer stop()
-	balanced(t, s)
-}
-
 // TestTwins acks the one of two records of the same name that was read.
 func TestTwins(t *testing.T) {
 	dir := t.TempDir()

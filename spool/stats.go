@@ -154,6 +154,20 @@ func (t *tally) loss(reason string) *int64 {
 	return nil
 }
 
+// ever is how many items were appended in the directory's life, whatever became
+// of earlier ledgers, without those that are in bad segments and will be written again; mu is held.
+func (s *Spool) ever() uint64 {
+	n := int64(s.ledger.origin) + s.totals().appended
+	for _, seg := range s.segs {
+		for k := range seg.copies {
+			if e := &seg.entries[seg.covered+k]; seg.bad && e.fate == pending {
+				n -= int64(e.items)
+			}
+		}
+	}
+	return uint64(n)
+}
+
 // totals adds up what is gone and what is there; mu is held.
 func (s *Spool) totals() tally {
 	t := s.ledger.totals

@@ -174,7 +174,7 @@ func (s *Spool) newSegment() error {
 	if !s.lock.Held() {
 		return errLost
 	}
-	seg := &segment{segmentID: segmentID{s.next, rand.Uint32()}}
+	seg := &segment{segmentID: segmentID{s.next, s.ever(), rand.Uint32()}}
 	f, err := s.disk.Create(seg.name())
 	if err != nil {
 		return err
