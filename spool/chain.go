@@ -13,9 +13,10 @@ type chain struct {
 }
 
 // newChain starts with what the ledger has. Without one the chain starts at
-// its first segment.
+// its first segment. The elder slot of a new ledger is of generation 0 too.
 func newChain(l *ledger) chain {
-	return chain{origin: l.origin, known: l.totals.appended, ever: l.ever, begun: l.generation > 0}
+	begun := l.generation > 0 || l.ever > 0 || l.origin > 0
+	return chain{origin: l.origin, known: l.totals.appended, ever: l.ever, begun: begun}
 }
 
 // add takes the next segment, by age. Those that the ledger counts as gone are

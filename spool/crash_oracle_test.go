@@ -139,10 +139,17 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 // trust takes what waits for promised, if opening or closing the spool did sync
 // it. A spool that cannot do that when it opens reads what there is.
 func (o *oracle) trust(s *Spool, synced bool) {
+	o.doubt(synced)
+	for _, of := range o.waiting {
+		of.durable = of.durable || s.cfg.Fsync != FsyncNever && !of.rotten && !of.doubtful
+	}
+}
+
+// doubt notes what a spool could not sync when it opened.
+func (o *oracle) doubt(synced bool) {
 	o.doubtful = o.doubtful || !synced
 	for _, of := range o.waiting {
 		of.doubtful = of.doubtful || !of.durable && !synced
-		of.durable = of.durable || s.cfg.Fsync != FsyncNever && !of.rotten && !of.doubtful
 	}
 }
 

@@ -128,6 +128,9 @@ func (p *process) live() error {
 func (p *process) check(name string, did effect) error {
 	p.log("%d.%d %s %v, cause %v", p.generation, p.disk.ops, name, did, p.s.cause)
 	if !p.s.mounted || !p.up && p.disk.dead {
+		if p.disk.dead {
+			p.o.doubt(p.disk.syncFaults == p.how.syncs)
+		}
 		return nil
 	}
 	if !p.up {
