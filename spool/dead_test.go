@@ -375,11 +375,18 @@ func TestQuarantineIsCapped(t *testing.T) {
 	}
 	must(t, os.RemoveAll(filepath.Join(dir, quarantineDir)))
 
+	must(t, s.Close(background))
+	s, _ = testSpool(t, dir, Config{MaxBytes: 32 << 10})
+	s.segmentBytes = 1500
+	before := s.Stats().Corrupt
 	appendAll(t, s, 6, 8, size)
 	must(t, s.Sync(background))
 	spoil(files(t, dir, segmentSuffix)[0])
 	_, err := s.Oldest() // finds it
 	must(t, err)
+	if s.Stats().Corrupt == before {
+		t.Error("the damage was not found")
+	}
 	for seq := uint64(9); s.Stats().Evicted == 0; seq++ {
 		must(t, s.Append(rec(seq, size)))
 	}

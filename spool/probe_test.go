@@ -131,3 +131,36 @@ func TestFsyncThatKeepsFailing(t *testing.T) {
 		})
 	}
 }
+
+// TestProbesBecomeRareWhileTheyFail tries a disk that takes nothing less and
+// less often.
+func TestProbesBecomeRareWhileTheyFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d := testSpool(t, t.TempDir(), Config{})
+		d.writeErr = syscall.EIO
+		_ = s.Append(rec(1, 100))
+		for range 600 {
+			time.Sleep(time.Second)
+			s.tick()
+		}
+		// After 5, 15, 35, 75, 135, 195, ... seconds.
+		probes := slices.DeleteFunc(d.writes, func(name string) bool { return name != probeName })
+		if n := len(probes); n < 10 || n > 14 {
+			t.Errorf("%d probes in ten minutes, want about 12", n)
+		}
+	})
+}
+
+// TestMakeRoomUnderAQuota gives up a segment as on a full disk.
+func TestMakeRoomUnderAQuota(t *testing.T) {
+	for _, cause := range []error{syscall.EDQUOT, syscall.ENOSPC} {
+		s, d := testSpool(t, t.TempDir(), Config{MaxBytes: 5000})
+		appendAll(t, s, 1, 3, 900)
+		d.writeErr = cause
+		unavailable(t, s.Append(rec(4, 900)), cause)
+		unavailable(t, s.MakeRoom(), cause)
+		if st := checkBalance(t, s); st.Evicted == 0 {
+			t.Errorf("%v: %+v", cause, st)
+		}
+	}
+}

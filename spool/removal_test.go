@@ -156,6 +156,9 @@ func TestReplacedDirectory(t *testing.T) {
 	want := files(t, dir, "")
 
 	unavailable(t, s.Append(rec(2, 100)), errLost)
+	if err := s.writeLetter("x", nil); err != errLost { //nolint:errorlint // itself
+		t.Errorf("a dead letter: %v", err)
+	}
 	s.Lose("ours", 7)
 	s.retry()
 	unavailable(t, s.Append(rec(2, 100)), errLocked)
