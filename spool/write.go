@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -71,12 +72,13 @@ func (s *Spool) commit(r Record) error {
 	s.mu.Lock()
 	defer s.unlock()
 	seg, i := s.find(r.Epoch, r.Seq)
-	if err == nil || seg == nil || seg.copyOf(i) == nil {
+	// Without an error it may still be in a segment that another call gave up.
+	if seg == nil || seg.copyOf(i) == nil || err == nil && !seg.bad {
 		return nil
 	}
 	s.owed -= int64(len(seg.copyOf(i)))
 	seg.withdraw(i)
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", ErrUnavailable, cmp.Or(err, s.cause))
 }
 
 // admit says whether need bytes may be written now; mu is held.
