@@ -4,7 +4,7 @@ package spool
 // which nothing can be read: a segment's name says how many were appended
 // before it, and the ledger how many when it was last written.
 type chain struct {
-	origin uint64 // points from before the totals began
+	origin uint64 // points that the totals leave out: see ledger
 	known  int64  // points that are accounted for
 	ever   uint64 // points that were appended, as the newest witness says
 	begun  bool

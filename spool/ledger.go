@@ -38,7 +38,7 @@ type ledger struct {
 	generation uint64
 	totals     tally            // of segments that are gone
 	ever       uint64           // items ever appended when it was written
-	origin     uint64           // items appended before its totals began, had another been lost
+	origin     uint64           // of ever: from before the totals began, had another been lost, or refused after all
 	losses     map[string]int64 // the owner's own, by reason
 	retired    []segmentID
 }

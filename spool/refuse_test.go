@@ -47,3 +47,22 @@ func TestAlwaysBesideAFailedSync(t *testing.T) {
 		t.Errorf("refused records count: %+v", st)
 	}
 }
+
+// TestRefusedIsNotMissing has a record refused that the next segment's name, or
+// the ledger, counts already: nothing of it is missing later.
+func TestRefusedIsNotMissing(t *testing.T) {
+	s, _, second, third := refuseBeside(t, 2)
+	unavailable(t, second, syscall.EIO)
+	must(t, third)
+	s.retry()
+	must(t, s.Close(background))
+	for range 2 {
+		sum, err := Inspect(background, Query{Dir: s.cfg.Dir, Segments: true}, func(Finding) error { return nil })
+		must(t, err)
+		s, _ = testSpool(t, s.cfg.Dir, Config{})
+		if st := checkBalance(t, s); st.Corrupt != 0 || st.Appended != points([]uint64{1, 3}) || sum.Damages != 0 {
+			t.Errorf("a refused record counts: %+v, %+v", st, sum)
+		}
+		must(t, s.Close(background))
+	}
+}

@@ -77,6 +77,9 @@ func (s *Spool) commit(r Record) error {
 		return nil
 	}
 	s.owed -= int64(len(seg.copyOf(i)))
+	// The ledger, or a segment's name, may count it already.
+	s.ledger.origin += uint64(seg.entries[i].items)
+	s.ledgerEdits++
 	seg.withdraw(i)
 	return fmt.Errorf("%w: %w", ErrUnavailable, cmp.Or(err, s.cause))
 }
