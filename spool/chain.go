@@ -1,5 +1,9 @@
 package spool
 
+// maxMissing bounds what a name can claim, so that with what it makes missing
+// the ledger stays within maxCount.
+const maxMissing = maxCount / 8
+
 // chain finds out how many points were in segments that are not there, or of
 // which nothing can be read: a segment's name says how many were appended
 // before it, and the ledger how many when it was last written.
@@ -23,7 +27,7 @@ func newChain(l *ledger) chain {
 // left out.
 func (c *chain) add(seg *segment) {
 	if !c.begun {
-		c.begun, c.origin = true, min(seg.base, maxCount)
+		c.begun, c.origin = true, min(seg.base, maxMissing)
 	}
 	c.uncertain = c.uncertain || seg.foreign > 0 || seg.unreadable
 	c.known += seg.tally.appended
@@ -32,7 +36,7 @@ func (c *chain) add(seg *segment) {
 
 // missing returns the points that nothing accounts for.
 func (c *chain) missing() int64 {
-	if c.uncertain || c.ever > maxCount {
+	if c.uncertain || c.ever > c.origin+maxMissing {
 		return 0
 	}
 	return max(0, int64(c.ever)-int64(c.origin)-c.known)

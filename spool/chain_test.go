@@ -105,3 +105,29 @@ func TestDrainedOutOfOrder(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestHostileBase has no name of a segment make a ledger that is not valid.
+func TestHostileBase(t *testing.T) {
+	for _, base := range []uint64{maxCount / 2, maxCount/2 + 1, maxCount - 1, maxCount, maxCount + 1, 1 << 63, 1<<64 - 1} {
+		for _, kept := range []bool{true, false} {
+			dir := t.TempDir()
+			s, _ := testSpool(t, dir, Config{})
+			appendAll(t, s, 1, 3, 100)
+			must(t, s.Close(background))
+			if !kept {
+				must(t, os.Remove(filepath.Join(dir, ledgerName)))
+			}
+			must(t, os.WriteFile(filepath.Join(dir, segmentID{0, base, 9}.name()), []byte("hostile"), fileMode))
+			for i := range 3 {
+				s, d := testSpool(t, dir, Config{})
+				s.Lose("queue_full", 1)
+				must(t, s.Append(rec(4, 100)))
+				checkBalance(t, s)
+				must(t, s.Close(background))
+				if l, err := readLedger(d); err != nil || l.losses["queue_full"] != int64(i)+1 {
+					t.Errorf("base %x, ledger kept %t: %+v, %v", base, kept, l, err)
+				}
+			}
+		}
+	}
+}
