@@ -191,7 +191,9 @@ func (s *Spool) replay() {
 	for _, name := range names {
 		if strings.HasSuffix(name, replaySuffix) {
 			changed = true
-			s.replayOne(deadDir + "/" + name)
+			if errors.Is(s.replayOne(deadDir+"/"+name), ErrUnavailable) {
+				break
+			}
 		}
 	}
 	if changed {
@@ -204,7 +206,7 @@ func (s *Spool) replay() {
 // replayOne appends a letter, with the time of now: else an old one would
 // expire at once. One that can never be appended is a dead letter again; else
 // it is tried again later.
-func (s *Spool) replayOne(path string) {
+func (s *Spool) replayOne(path string) error {
 	r, _, err := readLetter(s.disk, path)
 	if err == nil && !s.waits(r) {
 		r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
@@ -214,8 +216,9 @@ func (s *Spool) replayOne(path string) {
 	case errors.Is(err, errDamaged), errors.Is(err, ErrTooLarge):
 		_ = s.disk.Rename(path, strings.TrimSuffix(path, replaySuffix)+letterSuffix)
 	case err == nil && s.settle() == nil:
-		_ = s.disk.Remove(path)
+		return s.disk.Remove(path)
 	}
+	return err
 }
 
 func (s *Spool) waits(r Record) bool {
