@@ -299,3 +299,37 @@ func TestInspectUnreadableFile(t *testing.T) {
 		t.Errorf("shows %v, want %v: %+v", in.waiting(), want, in.findings)
 	}
 }
+
+// ledgerHook has something happen before the ledger is opened.
+type ledgerHook struct {
+	looker
+	hook func()
+}
+
+func (d ledgerHook) Open(name string) (file, error) {
+	if name == ledgerName {
+		d.hook()
+	}
+	return d.looker.Open(name)
+}
+
+// TestInspectBegunSegment has a live spool begin a segment after the listing,
+// and write a ledger that counts what is in it: nothing is missing.
+func TestInspectBegunSegment(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := testSpool(t, dir, Config{})
+	s.segmentBytes = 2*(headerBytes+500) + headerBytes
+	appendAll(t, s, 1, 4, 500)
+	must(t, s.Sync(background))
+	var once sync.Once
+	in := inspectDir(t, dir, ledgerHook{lookFS(dir), func() {
+		once.Do(func() {
+			appendAll(t, s, 5, 6, 500)
+			s.Lose("queue_full", 1)
+			must(t, s.Sync(background))
+		})
+	}}, ownerLives)
+	if in.Damages != 0 || !in.Moved || !slices.Equal(in.waiting(), upTo(4)) {
+		t.Errorf("shows %v: %+v", in.waiting(), in.Summary)
+	}
+}

@@ -8,20 +8,30 @@ import (
 
 // segments looks into every segment, by age.
 func (in *inspector) segments(names []string) error {
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isSegment(name) })
+	names = onlySegments(names)
 	for i, name := range names {
 		if err := in.segment(".", name, i == len(names)-1); err != nil {
 			return err
 		}
 	}
-	return in.missing()
+	return in.missing(names)
+}
+
+func onlySegments(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isSegment(name) })
 }
 
 // missing shows how much was in segments that are not there, unless a live
-// spool may have removed them meanwhile.
-func (in *inspector) missing() error {
+// spool may have removed them meanwhile, or have begun one that is not among
+// names, but in the ledger.
+func (in *inspector) missing(names []string) error {
 	n := in.chain.missing()
 	if n == 0 || in.moved() {
+		return nil
+	}
+	now, err := in.disk.List(".")
+	if err == nil && !slices.Equal(onlySegments(now), names) {
+		in.sum.Moved = true
 		return nil
 	}
 	in.totals.add(tally{appended: n, corrupt: n}, 1)
