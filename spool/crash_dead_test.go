@@ -95,12 +95,13 @@ func (p *process) settleLetters() error {
 	return nil
 }
 
-// judgeLetters checks that each record that SetAside took has a whole letter.
+// judgeLetters checks that each record that SetAside took, and that does not
+// wait again, has a whole letter.
 func (p *process) judgeLetters(disk *memFS) error {
 	for seq, of := range p.o.offered {
 		of.letter = of.letter && (!p.how.power || p.cfg.Fsync != FsyncNever)
-		if !of.letter {
-			continue
+		if !of.letter || p.o.waiting[seq] != nil {
+			continue // a record that came back has its letter written anew
 		}
 		name := deadDir + "/" + letterName(of.TimeMS, of.Epoch, of.Seq)
 		if dead, _ := p.letters(of); dead == nil {
