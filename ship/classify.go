@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 const hintProxyAuth = "give the proxy's user and password in HTTPS_PROXY"
@@ -21,7 +23,7 @@ type answer struct {
 
 // acknowledger is a format's rule for what acknowledges a batch.
 type acknowledger interface {
-	Acknowledged(id string, points int64, body []byte) (rejected int64, reason string, err error)
+	Acknowledged(id string, points int64, body []byte) (metric.Rejected, error)
 }
 
 // classify turns an answer to p into an outcome. It is a pure function; the
@@ -31,6 +33,7 @@ func classify(a answer, p Payload, format acknowledger) Outcome {
 		return classifyError(a.err)
 	}
 	o := classifyStatus(a)
+	o.Status = a.status
 	if o.Verdict == Acked {
 		return acknowledge(a, p, format)
 	}
@@ -62,7 +65,11 @@ func classifyStatus(a answer) Outcome {
 	case isAboutCredentials(s):
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "check HEKA_API_KEY, HEKA_BEARER_TOKEN or HEKA_USERNAME and HEKA_PASSWORD"}
 	case s == http.StatusUnsupportedMediaType:
-		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_COMPRESSION to what the backend takes"}
+		return Outcome{Verdict: Unsupported, Cause: cause, Hint: "check HEKA_EXPORTER, and that HEKA_ENDPOINT takes its format"}
+	case s == http.StatusRequestEntityTooLarge:
+		return Outcome{Verdict: TooLarge, Cause: cause}
+	case s == http.StatusBadRequest, s == http.StatusNotAcceptable, s == http.StatusUnprocessableEntity:
+		return Outcome{Verdict: Reject, Cause: cause}
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, s == http.StatusGone,
 		s == http.StatusNotImplemented, s == http.StatusHTTPVersionNotSupported:
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "check the path of HEKA_ENDPOINT, and HEKA_EXPORTER"}
@@ -71,18 +78,21 @@ func classifyStatus(a answer) Outcome {
 	case s >= 500, s < 200, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly:
 		return Outcome{Verdict: Retry, Cause: cause}
 	default:
-		return Outcome{Verdict: Reject, Cause: cause}
+		return Outcome{Verdict: Decline, Cause: cause}
 	}
 }
 
 // acknowledge judges a 2xx: only the format knows whether the backend said it.
 func acknowledge(a answer, p Payload, format acknowledger) Outcome {
-	rejected, reason, err := format.Acknowledged(p.ID, p.Points, a.body)
+	rejected, err := format.Acknowledged(p.ID, p.Points, a.body)
 	if err != nil {
 		cause := fmt.Sprintf("the endpoint answered %d, but %v", a.status, err)
-		return Outcome{Verdict: Retry, Cause: cause, Hint: "is HEKA_ENDPOINT the ingest itself, and no portal or proxy in between?"}
+		return Outcome{Verdict: Retry, Status: a.status, Cause: cause, Hint: "is HEKA_ENDPOINT the ingest itself, and no portal or proxy in between?"}
 	}
-	return Outcome{Verdict: Acked, RejectedPoints: rejected, Cause: firstLine([]byte(reason))}
+	return Outcome{
+		Verdict: Acked, Status: a.status, Cause: firstLine([]byte(rejected.Reason)),
+		RejectedPoints: rejected.Points, RejectedSeries: rejected.Series,
+	}
 }
 
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date

@@ -20,9 +20,12 @@ import (
 
 func TestClassifyStatus(t *testing.T) {
 	verdicts := map[Verdict][]int{
-		Pause:  {301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 410, 415, 501, 505},
-		Retry:  {408, 409, 425, 429, 500, 502, 503, 504, 507, 529, 599},
-		Reject: {400, 406, 413, 422, 402, 418, 451},
+		Pause:       {301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 410, 501, 505},
+		Retry:       {408, 409, 425, 429, 500, 502, 503, 504, 507, 529, 599},
+		Reject:      {400, 406, 422},
+		TooLarge:    {413},
+		Unsupported: {415},
+		Decline:     {402, 411, 414, 418, 423, 431, 451},
 	}
 	for want, statuses := range verdicts {
 		for _, status := range statuses {
@@ -30,8 +33,8 @@ func TestClassifyStatus(t *testing.T) {
 			if o.Verdict != want {
 				t.Errorf("%d: verdict %v, want %v", status, o.Verdict, want)
 			}
-			if !strings.Contains(o.Cause, fmt.Sprint(status)) {
-				t.Errorf("%d: cause %q does not name it", status, o.Cause)
+			if !strings.Contains(o.Cause, fmt.Sprint(status)) || o.Status != status {
+				t.Errorf("%d: cause %q, status %d do not name it", status, o.Cause, o.Status)
 			}
 			if want == Pause && o.Hint == "" {
 				t.Errorf("%d: a pause without a hint", status)

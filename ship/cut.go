@@ -33,6 +33,7 @@ func (s *Shipper) cut(now time.Time) {
 	s.cutNow = false
 	s.scheduleCut(now)
 	before := s.seq
+	s.builder.maxBytes = s.limit.plain(now, s.cfg.BatchMaxBytes)
 	for _, t := range s.queue.take() {
 		for from := 0; ; {
 			if from = s.builder.add(t, from); from == len(t.points) {
@@ -86,17 +87,11 @@ func (s *Shipper) seal() {
 	}
 	batch.Agent.Seq = s.seq
 	entry := Entry{
-		Epoch:  s.cfg.Agent.Epoch,
-		Seq:    s.seq,
+		ID:     ID{Epoch: s.cfg.Agent.Epoch, Seq: s.seq},
 		Items:  int64(s.builder.points),
 		TimeMS: s.builder.newestMS(),
 	}
-	s.scratch = s.encoder.Append(s.scratch[:0], &batch)
+	entry.Payload = s.encode(&batch)
 	s.builder.reset()
-	body, err := s.compress.compress(s.scratch)
-	if err != nil { // a bytes.Buffer does not fail; a plain body is as good
-		body = append([]byte(nil), s.scratch...)
-	}
-	entry.Payload = body
 	s.memory = append(s.memory, &held{Entry: entry, late: s.machine.isDown()})
 }

@@ -19,25 +19,30 @@ func (s *Shipper) flush(ctx context.Context) {
 	if s.cfg.Mode == SpoolAlways {
 		s.protect(now)
 	}
-	answers := s.inflight == nil || s.await(ctx)
+	answers := true
+	if s.inflight != nil {
+		_, answers = s.await(ctx)
+	}
 	if s.cfg.FIFO && s.spooled() != nil {
 		answers = false
 	}
 	for _, h := range slices.Clone(s.memory) {
-		if !answers || ctx.Err() != nil {
-			break
+		for took := true; took && answers && slices.Contains(s.memory, h); {
+			d, ok := s.dispatch(time.Now(), h, false)
+			if !ok || ctx.Err() != nil {
+				break
+			}
+			s.send(ctx, time.Now(), d)
+			took, answers = s.await(ctx)
 		}
-		s.send(ctx, time.Now(), h, false)
-		answers = s.await(ctx)
 	}
 	s.store()
 	s.publish()
 }
 
-// await settles the request under way, cancelling it when ctx ends, and
-// reports whether the backend took or refused the batch: whether the next one
-// is worth a try.
-func (s *Shipper) await(ctx context.Context) bool {
+// await settles the request under way, cancelling it when ctx ends, and reports
+// whether the backend took the batch, and whether the next one is worth a try.
+func (s *Shipper) await(ctx context.Context) (took, answers bool) {
 	var o Outcome
 	select {
 	case o = <-s.results:
@@ -46,7 +51,7 @@ func (s *Shipper) await(ctx context.Context) bool {
 		o = <-s.results
 	}
 	s.settle(time.Now(), o)
-	return o.Verdict == Acked || o.Verdict == Reject
+	return o.Verdict == Acked, o.Verdict != Retry && o.Verdict != Pause
 }
 
 // store spools whatever was not acknowledged. Where that fails too, the points
@@ -59,7 +64,7 @@ func (s *Shipper) store() {
 		case s.spool != nil && s.spool.Append(h.Entry) == nil:
 			kept++
 		default:
-			lost += h.Items
+			lost += h.left()
 		}
 	}
 	s.memory = nil

@@ -55,14 +55,15 @@ func (b *backend) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 	case <-ctx.Done():
 		return ship.Outcome{Cause: "cancelled"}
 	}
+	o := ship.Outcome{Verdict: ship.Acked, RejectedPoints: b.rejects}
 	if answer != nil {
-		if o := answer(p); o.Verdict != ship.Acked {
+		if o = answer(p); o.Verdict != ship.Acked {
 			return o
 		}
 	}
-	batch, err := encode.Native{}.Decode(p.Body)
-	if err != nil || batch.ID() != p.ID || batch.Points() != p.Points {
-		panic("the shipper sent a body that is not the batch it names")
+	batch := decode(p)
+	for _, i := range o.RejectedSeries {
+		clear(batch.Series[i].Values)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,7 +73,32 @@ func (b *backend) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 		b.seen[p.ID] = true
 		b.accepted = append(b.accepted, arrival{time.Now(), batch})
 	}
-	return ship.Outcome{Verdict: ship.Acked, RejectedPoints: b.rejects}
+	return o
+}
+
+// decode returns a payload's batch.
+func decode(p ship.Payload) *metric.Batch {
+	plain, err := ship.Decompress(p.Body)
+	if err != nil {
+		panic(err)
+	}
+	batch, err := encode.Native{}.Decode(plain)
+	if err != nil || batch.ID() != p.ID || batch.Points() != p.Points || ship.CompressionOf(p.Body) != p.Compression {
+		panic("the shipper sent a body that is not the batch it names")
+	}
+	return batch
+}
+
+// valuesOf returns the values of the series of one name.
+func valuesOf(b *metric.Batch, name string) (values []int64) {
+	for _, column := range b.Series {
+		for _, v := range column.Values {
+			if column.Name == name && !v.IsNull() {
+				values = append(values, v.Int64())
+			}
+		}
+	}
+	return values
 }
 
 func (b *backend) Refreshed() bool {
@@ -96,14 +122,7 @@ func (b *backend) ticks() []int64 {
 	defer b.mu.Unlock()
 	var got []int64
 	for _, a := range b.accepted {
-		for _, column := range a.batch.Series {
-			if column.Name != counterDesc.Name {
-				continue
-			}
-			for _, v := range column.Values {
-				got = append(got, v.Int64())
-			}
-		}
+		got = append(got, valuesOf(a.batch, counterDesc.Name)...)
 	}
 	slices.Sort(got)
 	return got
@@ -146,27 +165,70 @@ func (s *memorySpool) Oldest() (ship.Entry, bool) {
 	return s.entries[0], true
 }
 
-func (s *memorySpool) Ack(epoch, seq uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := len(s.entries)
-	s.entries = slices.DeleteFunc(s.entries, func(e ship.Entry) bool { return e.Epoch == epoch && e.Seq == seq })
-	return len(s.entries) < before
+// take removes an entry, and returns it.
+func (s *memorySpool) take(id ship.ID) (e ship.Entry, ok bool) {
+	i := slices.IndexFunc(s.entries, func(e ship.Entry) bool { return e.ID == id })
+	if i < 0 {
+		return e, false
+	}
+	e = s.entries[i]
+	s.entries = slices.Delete(s.entries, i, i+1)
+	return e, true
 }
 
-func (s *memorySpool) SetAside(epoch, seq uint64, reason string) error {
+func (s *memorySpool) Ack(id ship.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.take(id)
+	return ok
+}
+
+func (s *memorySpool) Mark(id ship.ID, m ship.Mark) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.entries {
+		if s.entries[i].ID == id {
+			s.entries[i].Marks = append(slices.Clone(s.entries[i].Marks), m)
+			return true
+		}
+	}
+	return false
+}
+
+func (s *memorySpool) SetAside(id ship.ID, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken {
 		return errors.New("disk full")
 	}
-	s.entries = slices.DeleteFunc(s.entries, func(e ship.Entry) bool {
-		found := e.Epoch == epoch && e.Seq == seq
-		if found {
-			s.dead, s.reasons = append(s.dead, e), append(s.reasons, reason)
-		}
-		return found
-	})
+	if e, ok := s.take(id); ok {
+		s.dead, s.reasons = append(s.dead, e), append(s.reasons, reason)
+	}
+	return nil
+}
+
+func (s *memorySpool) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
+	s.mu.Lock()
+	broken := s.broken
+	s.mu.Unlock()
+	if broken {
+		return errors.New("disk full")
+	}
+	plain, err := ship.Decompress(p.Payload)
+	if err != nil {
+		panic(err)
+	}
+	batch, err := encode.Native{}.Decode(plain)
+	if err != nil {
+		panic(err)
+	}
+	if s.Mark(id, ship.Mark{Part: p.Part, Fate: ship.PartDead}) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		part := ship.ID{Epoch: id.Epoch, Seq: id.Seq, Part: p.Part}
+		s.dead = append(s.dead, ship.Entry{ID: part, Items: batch.Points(), Payload: p.Payload})
+		s.reasons = append(s.reasons, reason)
+	}
 	return nil
 }
 
@@ -296,6 +358,14 @@ func (r *rig) spooled() (n int64) {
 		n += e.Items
 	}
 	return n
+}
+
+// largest returns the size of the largest body in the spool.
+func (r *rig) largest() (bytes int) {
+	for _, e := range r.spool.entries {
+		bytes = max(bytes, len(e.Payload))
+	}
+	return bytes
 }
 
 // setAside returns how many points are in dead letters.

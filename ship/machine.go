@@ -41,6 +41,14 @@ const (
 	firstDrainMax = 30 * time.Second
 	// drainStep is what one acknowledged backlog batch adds to the rate.
 	drainStep = 0.5
+	// drainDepth is how often a batch may be halved for its parts to follow each
+	// other as many times faster: below that, requests cost more than bytes.
+	drainDepth = 4
+	// The retry budget: without a token a retry waits as after many failures,
+	// so that a backend that fails now and then is not asked twice for each
+	// batch (the Finagle and gRPC retry throttling).
+	retryTokens = 10
+	retryRefill = 0.1
 )
 
 // machine decides when requests may start. It is all arithmetic: it sees the
@@ -56,7 +64,10 @@ type machine struct {
 	until    time.Time // no request before this
 	backoff  *backoff.ExponentialBackOff
 	pauses   int
+	tokens   float64 // of the retry budget
 
+	// fifo: the backlog also carries what is live.
+	fifo       bool
 	drainAt    time.Time // no backlog batch before this
 	multiplier float64   // of the live rate, for the backlog
 	// liveRate is how many live batches a batch interval makes; 0 is not known.
@@ -67,7 +78,7 @@ type machine struct {
 }
 
 func newMachine(rules Rules, rng *rand.Rand, now time.Time) *machine {
-	m := &machine{rules: rules, rng: rng, multiplier: 1}
+	m := &machine{rules: rules, rng: rng, multiplier: 1, tokens: retryTokens}
 	m.backoff = backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(rules.RetryInitial),
 		backoff.WithMaxInterval(rules.RetryMax),
@@ -91,9 +102,14 @@ func (m *machine) isDown() bool { return m.phase == down || m.phase == paused }
 // mayDrain reports whether a backlog batch may be sent now.
 func (m *machine) mayDrain(now time.Time) bool { return !now.Before(m.drainAt) }
 
-// drained notes that a backlog batch is on its way.
-func (m *machine) drained(now time.Time) {
-	rate := m.multiplier * max(m.liveRate, 1)
+// drained notes that a backlog batch is on its way, or a part of one that was
+// halved so many times.
+func (m *machine) drained(now time.Time, halvings int) {
+	rate := m.multiplier
+	if m.fifo {
+		rate++
+	}
+	rate *= max(m.liveRate, 1) * float64(int(1)<<min(halvings, drainDepth))
 	gap := time.Duration(float64(m.rules.BatchInterval) / rate)
 	m.drainAt = now.Add(m.uniform(gap*3/4, gap*5/4))
 }
@@ -102,6 +118,7 @@ func (m *machine) drained(now time.Time) {
 // It reports whether that ended an outage.
 func (m *machine) acked(now time.Time, backlog bool) (recovered bool) {
 	recovered = m.isDown()
+	m.tokens = min(m.tokens+retryRefill, retryTokens)
 	if backlog {
 		m.drainFailures = 0
 	}
@@ -153,6 +170,7 @@ func (m *machine) failed(now time.Time, o Outcome, backlog bool) (began bool) {
 		m.since = now
 	}
 	m.failures++
+	m.tokens = max(m.tokens-1, 0)
 	if m.multiplier = m.multiplier / 2; m.multiplier < 1 || !o.Overload {
 		m.multiplier = 1
 	}
@@ -171,10 +189,14 @@ func (m *machine) failed(now time.Time, o Outcome, backlog bool) (began bool) {
 	return began
 }
 
-// retryWait is the longer of full-jitter backoff and what the backend asked
-// for, with jitter on top: it asked every agent for the same.
+// retryWait is the longer of full-jitter backoff (Brooker, "Exponential Backoff
+// And Jitter", AWS Architecture Blog, 2015) and what the backend asked for, with jitter on top: it asked every agent for the same.
 func (m *machine) retryWait(after time.Duration) time.Duration {
-	wait := max(m.uniform(0, m.backoff.NextBackOff()), retryFloor)
+	most := m.backoff.NextBackOff()
+	if m.tokens < 1 {
+		most = m.rules.RetryMax
+	}
+	wait := max(m.uniform(0, most), retryFloor)
 	if after > 0 {
 		after = min(after, m.rules.RetryAfterMax)
 		wait = max(wait, m.uniform(after, after*3/2))

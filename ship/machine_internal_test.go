@@ -50,7 +50,7 @@ func TestBackoffStartsAnewAfterAnAck(t *testing.T) {
 	now := time.Unix(0, 0)
 	for seed := range uint64(20) {
 		m := newTestMachine(seed)
-		for range 20 {
+		for range retryTokens - 2 {
 			m.failed(now, Outcome{}, false)
 		}
 		if !m.acked(now, false) || m.phase != ramping {
@@ -60,6 +60,34 @@ func TestBackoffStartsAnewAfterAnAck(t *testing.T) {
 		if wait := m.until.Sub(now); wait > time.Second {
 			t.Errorf("the first wait of the next outage is %v, want at most 1s", wait)
 		}
+	}
+}
+
+// A backend that fails every second request is not asked twice for each batch:
+// once the retry budget is spent, retries wait as long as in an outage.
+func TestRetryBudget(t *testing.T) {
+	now := time.Unix(0, 0)
+	m := newTestMachine(1)
+	waits := func(rounds int) (total time.Duration) {
+		for range rounds {
+			m.failed(now, Outcome{}, false)
+			total += m.until.Sub(now)
+			m.acked(now, false)
+		}
+		return total
+	}
+	if total := waits(retryTokens - 1); total > (retryTokens-1)*time.Second {
+		t.Errorf("%v of waits with tokens left, want at most a second each", total)
+	}
+	waits(5)
+	if total := waits(100); total < 100*m.rules.RetryMax/4 {
+		t.Errorf("%v of waits without a token, want about half of %v each", total, m.rules.RetryMax)
+	}
+	for range 100 {
+		m.acked(now, false)
+	}
+	if total := waits(retryTokens - 1); total > (retryTokens-1)*time.Second {
+		t.Errorf("%v of waits with the budget filled again, want at most a second each", total)
 	}
 }
 
@@ -126,7 +154,7 @@ func TestDrainRateRisesAndIsHalvedOnOverload(t *testing.T) {
 	gap := func() time.Duration {
 		var sum time.Duration
 		for range 1000 {
-			m.drained(now)
+			m.drained(now, 0)
 			sum += m.drainAt.Sub(now)
 		}
 		return (sum / 1000).Round(time.Second)

@@ -3,6 +3,7 @@ package ship
 import (
 	"slices"
 	"time"
+	"unsafe"
 )
 
 // heldOverhead is what a batch takes in memory beside its body.
@@ -11,7 +12,7 @@ const heldOverhead = 128
 // remove drops a batch from memory.
 func (s *Shipper) remove(h *held) {
 	s.memory = slices.DeleteFunc(s.memory, func(other *held) bool {
-		return other.Epoch == h.Epoch && other.Seq == h.Seq
+		return other.ID == h.ID
 	})
 }
 
@@ -20,7 +21,7 @@ func (s *Shipper) remove(h *held) {
 // counted already.
 func (s *Shipper) forget(h *held) bool {
 	s.remove(h)
-	return !h.spooled || s.spool.Ack(h.Epoch, h.Seq)
+	return !h.spooled || s.spool.Ack(h.ID)
 }
 
 // protect moves batches to the spool when the mode says so. What cannot be
@@ -50,7 +51,7 @@ func (s *Shipper) protect(now time.Time) {
 // the oldest is under suspicion.
 func (s *Shipper) prune() {
 	var probe *held
-	if n := len(s.memory); n > 0 && s.machine.isDown() && (!s.cfg.FIFO || s.suspect.waits()) {
+	if n := len(s.memory); n > 0 && s.machine.isDown() && (!s.cfg.FIFO || s.inDoubt()) {
 		probe = s.memory[n-1]
 	}
 	s.memory = slices.DeleteFunc(s.memory, func(h *held) bool {
@@ -77,7 +78,7 @@ func (s *Shipper) bound(now time.Time) {
 			break
 		}
 		if oldest := s.memory[i]; !oldest.spooled {
-			s.lose(now, LostQueueFull, oldest.Items)
+			s.lose(now, LostQueueFull, oldest.left())
 		}
 		s.memory = slices.Delete(s.memory, i, i+1)
 	}
@@ -95,7 +96,19 @@ func (s *Shipper) lose(now time.Time, reason string, points int64) {
 func (s *Shipper) inMemoryBytes() int64 {
 	var n int64
 	for _, h := range s.memory {
-		n += heldOverhead + int64(len(h.Payload))
+		n += heldOverhead + int64(len(h.Payload)) + int64(len(h.Marks))*int64(unsafe.Sizeof(Mark{}))
+	}
+	return n
+}
+
+// left is how many points of a batch are neither delivered nor dead. Marks of
+// the shipper's own making never overlap.
+func (h *held) left() int64 {
+	n := h.Items
+	for _, m := range h.Marks {
+		if m.Fate != PartCut {
+			n -= itemsOf(m.Part, h.Items)
+		}
 	}
 	return n
 }

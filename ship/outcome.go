@@ -14,8 +14,15 @@ const (
 	Retry Verdict = iota
 	// Acked: the backend has the batch.
 	Acked
-	// Reject: the backend refuses this batch, whatever the weather.
+	// Reject: the backend refuses something in this batch, whatever the weather.
 	Reject
+	// TooLarge: it would take a smaller one.
+	TooLarge
+	// Unsupported: it would take another compression.
+	Unsupported
+	// Decline: the backend refuses this batch for a reason that is not in its
+	// points.
+	Decline
 	// Pause: nothing will be accepted until a person mends something.
 	Pause
 )
@@ -23,6 +30,8 @@ const (
 // Outcome is what became of one request.
 type Outcome struct {
 	Verdict Verdict
+	// Status is the answer's HTTP status; 0 if there was none.
+	Status int
 	// Cause says what happened, in a few words without secrets.
 	Cause string
 	// Hint says what to do about it, naming the variable; may be empty.
@@ -34,6 +43,9 @@ type Outcome struct {
 	// RejectedPoints counts points of an acked batch that the backend refused
 	// for good; Cause holds the first reason.
 	RejectedPoints int64
+	// RejectedSeries are the indexes of series that RejectedPoints are of, as
+	// far as the backend says.
+	RejectedSeries []int
 }
 
 // Payload is one request's body and what identifies it.

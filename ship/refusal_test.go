@@ -1,6 +1,8 @@
 package ship_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,10 +13,10 @@ import (
 
 var refusal = ship.Outcome{Verdict: ship.Reject, Cause: "422"}
 
-// refusing accepts all batches but one.
+// refusing accepts all batches but one, of which it takes no part either.
 func refusing(id string) func(ship.Payload) ship.Outcome {
 	return func(p ship.Payload) ship.Outcome {
-		if p.ID == id {
+		if id != "" && strings.HasPrefix(p.ID, id) {
 			return refusal
 		}
 		return ship.Outcome{Verdict: ship.Acked}
@@ -33,10 +35,7 @@ func TestPoisonIsGivenUpAndNothingElse(t *testing.T) {
 				if poison == "" {
 					poison = p.ID
 				}
-				if p.ID == poison {
-					return ship.Outcome{Verdict: ship.Reject, Cause: "422"}
-				}
-				return ship.Outcome{Verdict: ship.Acked}
+				return refusing(poison)(p)
 			})
 			r.run(10 * time.Minute)
 			r.stop()
@@ -48,7 +47,7 @@ func TestPoisonIsGivenUpAndNothingElse(t *testing.T) {
 			if got := int64(len(r.backend.ticks())); r.lost() != lost || r.setAside() != dead || got != r.produced-batch {
 				t.Errorf("%s: delivered %d, lost %d, set %d aside of %d; want one batch of 3 given up", mode, got, r.lost(), r.setAside(), r.produced)
 			}
-			if dead > 0 && r.spool.reasons[0] != "422" {
+			if dead > 0 && !slices.Contains(r.spool.reasons, "422") {
 				t.Errorf("set aside for the reason %q", r.spool.reasons)
 			}
 			if r.spool.Pending() != 0 {
@@ -134,7 +133,7 @@ func TestStrikesNeedAnAcceptanceBetweenThem(t *testing.T) {
 			if first == "" {
 				first = p.ID
 			}
-			if p.ID == first || acceptances == 1 {
+			if strings.HasPrefix(p.ID, first) || acceptances == 1 {
 				refusals++
 				return refusal
 			}

@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 // say writes the log lines of delivery, so that an outage of a day is a
@@ -16,7 +14,7 @@ type say struct {
 	next, nextNew time.Time
 	told          bool // the outage under way was logged, so its end is too
 
-	refusals, rejections, drops pacer
+	refusals, rejections, deaths, drops pacer
 }
 
 // pacer lets one line a minute pass, and counts for all of them.
@@ -75,14 +73,30 @@ func (s *say) recovered(log zerolog.Logger, outage time.Duration, failures int, 
 
 func (s *say) refused(log zerolog.Logger, now time.Time, h *held, o Outcome) {
 	if n, ok := s.refusals.add(now, 1); ok {
-		log.Warn().Int64("refusals", n).Str("batch", metric.BatchID(h.Epoch, h.Seq)).Str("cause", o.Cause).
-			Msg("the backend refused a batch; it is kept and tried again")
+		log.Warn().Int64("refusals", n).Str("batch", h.String()).Str("cause", o.Cause).
+			Msg("the backend refused a batch; it is kept and tried again, in parts if need be")
 	}
+}
+
+// gaveUp tells of points that the backend refuses for good.
+func (s *say) gaveUp(log zerolog.Logger, now time.Time, id ID, points int64, cause string, kept bool) {
+	n, ok := s.deaths.add(now, points)
+	if !ok {
+		return
+	}
+	event := log.Error().Str("batch", id.String()).Int64("points", n).Str("cause", cause)
+	if !kept {
+		event.Msg("gave up points that the backend refuses while it accepts others: they are lost")
+		return
+	}
+	event.Str("hint", "heka-insights-agent spool dead; mend the cause, then spool replay").
+		Msg("set points aside that the backend refuses while it accepts others")
 }
 
 func (s *say) rejected(log zerolog.Logger, now time.Time, o Outcome) {
 	if n, ok := s.rejections.add(now, o.RejectedPoints); ok {
 		log.Warn().Int64("points", n).Str("reason", o.Cause).
+			Str("hint", "heka-insights-agent spool dead").
 			Msg("the backend took batches but refused points of them for good")
 	}
 }

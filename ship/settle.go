@@ -1,68 +1,100 @@
 package ship
 
 import (
+	"net/http"
 	"time"
-
-	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 const (
 	// refusalsMax is how many refusals in a row, with nothing accepted among
 	// them, mean that the endpoint is wrong and not the batches.
 	refusalsMax = 8
-	// strikesMax is how many refusals of one batch, with others accepted
-	// between any two of them, mean that the batch is bad.
-	strikesMax = 3
+	// refusalsDoubt is when the backlog begins to wait for live batches to tell
+	// the one from the other.
+	refusalsDoubt = 3
+	// failuresMax is how many answers with the same 5xx to one batch, with
+	// others accepted between any two of them, mean that the batch is bad.
+	failuresMax = 5
 )
-
-// suspect is a backlog batch that the backend refused. Until another batch has
-// been accepted the endpoint may be what is wrong, and the backlog waits.
-type suspect struct {
-	epoch, seq uint64
-	strikes    int
-	cleared    bool // another batch was accepted since the last strike
-}
-
-// waits reports whether the backlog has to wait for another batch's fate.
-func (s *suspect) waits() bool { return s.strikes > 0 && !s.cleared }
-
-// strike counts a refusal and reports whether it was one too many.
-func (s *suspect) strike(h *held) (guilty bool) {
-	if s.epoch != h.Epoch || s.seq != h.Seq {
-		*s = suspect{epoch: h.Epoch, seq: h.Seq}
-	}
-	s.strikes++
-	s.cleared = false
-	return s.strikes >= strikesMax
-}
 
 // settle takes the outcome of the request under way.
 func (s *Shipper) settle(now time.Time, o Outcome) {
-	h := s.inflight
+	h, part := s.inflight, s.part
 	s.inflight = nil
 	s.cancel()
+	defer func() { s.sent = Payload{} }()
 	s.stats.attempt(o)
+	if s.suspect.guilty(h.ID, part, s.piecesOf(h), o) {
+		o.Verdict = Reject
+	}
 	switch o.Verdict {
 	case Acked:
-		s.acked(now, h, o)
-	case Reject:
-		s.refused(now, h, o)
+		s.acked(now, h, part, o)
+	case Reject, TooLarge, Decline:
+		s.refused(now, h, part, o)
+	case Unsupported:
+		s.unsupported(now, h, o)
 	default:
 		s.failed(now, h, o)
 	}
 }
 
-func (s *Shipper) acked(now time.Time, h *held, o Outcome) {
-	there := s.forget(h)
-	s.suspect.cleared = true
-	s.refusals = 0
-	s.stats.delivered(now, h, h.Items-o.RejectedPoints)
-	if o.RejectedPoints > 0 {
-		if there {
-			s.ledger.Lose(LostRejected, o.RejectedPoints)
-		}
-		s.say.rejected(s.log, now, o)
+// suspect is what was last answered with a 5xx, of one batch.
+type suspect struct {
+	id       ID // of the batch
+	part     uint16
+	status   int
+	failures int
+	answers  int  // in a row, with nothing else accepted among them
+	vouched  bool // another batch was accepted since the last of them
+	proven   bool // of the batch
+}
+
+// waits reports whether it is time to see if others pass, in strict order too.
+func (s *suspect) waits() bool { return s.answers >= failuresMax }
+
+// vouch notes that another batch was accepted.
+func (s *suspect) vouch() { s.vouched, s.answers = true, 0 }
+
+// guilty makes a refusal of the same 5xx again and again for one batch while
+// others pass: some backends answer so to a point that they cannot stand. In a
+// batch that was found guilty, the first such answer condemns a part to be cut;
+// one that cannot be cut has to be found guilty by itself.
+func (s *suspect) guilty(id ID, part uint16, p *pieces, o Outcome) bool {
+	if o.Verdict != Retry || o.Status < 500 || o.Status == http.StatusServiceUnavailable {
+		return false
 	}
+	if s.id != id || s.status != o.Status {
+		*s = suspect{id: id, status: o.Status}
+	}
+	if s.part != part {
+		s.part, s.failures = part, 0
+	}
+	if s.failures == 0 || s.vouched {
+		s.failures++
+	}
+	s.vouched = false
+	s.answers++
+	found := s.failures >= failuresMax || s.proven && p != nil && p.divisible(part)
+	s.proven = s.proven || found
+	return found
+}
+
+// acked takes an acknowledged batch, or part of one.
+func (s *Shipper) acked(now time.Time, h *held, part uint16, o Outcome) {
+	s.refusals = 0
+	if s.suspect.id != h.ID {
+		s.suspect.vouch()
+	}
+	if s.pieces != nil && s.pieces.id != h.ID {
+		s.pieces.vouch()
+	}
+	if o.RejectedPoints > 0 {
+		s.rejected(now, h, part, o)
+	} else {
+		s.settled(h, Mark{part, PartDelivered})
+	}
+	s.stats.delivered(now, h, itemsOf(part, h.Items)-o.RejectedPoints)
 	failures := s.machine.failures
 	if s.machine.acked(now, s.backlog) {
 		outage := now.Sub(s.machine.since)
@@ -83,47 +115,31 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 }
 
 // refused decides between a bad batch and a wrong endpoint. A live batch joins
-// the backlog; one of the backlog is set aside after strikesMax refusals.
-func (s *Shipper) refused(now time.Time, h *held, o Outcome) {
+// the backlog; one of the backlog is cut, to find what is bad in it.
+func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 	h.late = true
-	s.refusals++
+	if tooLarge := o.Verdict == TooLarge; !tooLarge || itemsOf(part, h.Items) <= 1 {
+		s.refusals++
+	} else {
+		plain, _ := Decompress(s.sent.Body)
+		s.limit.learn(now, len(s.sent.Body), len(plain))
+	}
+	todo := s.piecesOf(h)
+	if todo == nil && (s.backlog || s.pieces == nil) {
+		todo = s.cutUp(h, o.Verdict == Decline)
+	}
+	if todo != nil {
+		todo.refuse(part, o.Cause, o.Verdict == TooLarge)
+	}
 	if s.refusals >= refusalsMax {
+		s.pieces = nil // what was refused meanwhile says nothing of the parts
 		o.Verdict = Pause
 		o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER"
 		s.failed(now, h, o)
 		return
 	}
 	s.machine.answered(now)
-	if !s.backlog || !s.suspect.strike(h) {
-		s.say.refused(s.log, now, h, o)
-		return
-	}
-	s.suspect = suspect{}
-	s.giveUp(h, o)
-}
-
-// giveUp takes a bad batch out of the way: to the spool's dead letters, or if
-// there is no spool it is lost. While the disk is unusable the batch waits.
-func (s *Shipper) giveUp(h *held, o Outcome) {
-	event := s.log.Error().Str("batch", metric.BatchID(h.Epoch, h.Seq)).Int64("points", h.Items).Str("cause", o.Cause)
-	if s.spool == nil {
-		s.remove(h)
-		s.ledger.Lose(LostRejected, h.Items)
-		event.Msg("gave up a batch that the backend refuses while it accepts others: its points are lost")
-		return
-	}
-	if !h.spooled {
-		if s.spool.Append(h.Entry) != nil {
-			return
-		}
-		h.spooled = true
-	}
-	if s.spool.SetAside(h.Epoch, h.Seq, o.Cause) != nil {
-		return
-	}
-	s.remove(h)
-	event.Str("hint", "heka-insights-agent spool dead; mend the cause, then spool replay").
-		Msg("set a batch aside that the backend refuses while it accepts others")
+	s.say.refused(s.log, now, h, o)
 }
 
 // waiting counts the batches that are not acknowledged.

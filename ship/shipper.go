@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,9 +52,12 @@ type Config struct {
 	Rules Rules
 }
 
-// Encoder turns a batch into its native body.
-type Encoder interface {
+// Codec turns a batch into its native body and back.
+type Codec interface {
+	// Append appends the body of b to dst.
 	Append(dst []byte, b *metric.Batch) []byte
+	// Decode reads a body, not compressed.
+	Decode(body []byte) (*metric.Batch, error)
 }
 
 const (
@@ -66,14 +70,14 @@ const (
 
 // Shipper is the long-lived part that delivers. Make one with New.
 type Shipper struct {
-	cfg     Config
-	queue   *Queue
-	encoder Encoder
-	sender  Sender
-	spool   Spool // nil when there is none
-	ledger  Ledger
-	log     zerolog.Logger
-	stats   statsBox
+	cfg    Config
+	queue  *Queue
+	codec  Codec
+	sender Sender
+	spool  Spool // nil when there is none
+	ledger Ledger
+	log    zerolog.Logger
+	stats  statsBox
 
 	// Owned by Run, like all below.
 	machine  *machine
@@ -87,14 +91,20 @@ type Shipper struct {
 
 	memory   []*held // batches in memory, oldest first
 	inflight *held
-	cancel   context.CancelFunc // of inflight
+	part     uint16             // of inflight
+	sent     Payload            // the request under way
+	cancel   context.CancelFunc // of the request
 	sentAt   time.Time
 	backlog  bool // inflight is of the backlog
 	requests chan request
 	results  chan Outcome
-	suspect  suspect
-	refusals int // in a row, of any batches
-	say      say
+
+	refusals  int     // in a row, of any batches
+	pieces    *pieces // of the one batch that is delivered in parts
+	suspect   suspect
+	limit     sizeLimit
+	strongest Compression // that the backend takes; empty if any
+	say       say
 }
 
 // request is one call of the sender.
@@ -112,7 +122,7 @@ type held struct {
 
 // New returns a shipper that drains queue. spool may be nil, and must be with
 // SpoolOff.
-func New(cfg Config, queue *Queue, encoder Encoder, sender Sender, spool Spool, ledger Ledger, log zerolog.Logger) (*Shipper, error) {
+func New(cfg Config, queue *Queue, codec Codec, sender Sender, spool Spool, ledger Ledger, log zerolog.Logger) (*Shipper, error) {
 	compress, err := newCompressor(cfg.Compression)
 	if err != nil {
 		return nil, err
@@ -120,7 +130,7 @@ func New(cfg Config, queue *Queue, encoder Encoder, sender Sender, spool Spool, 
 	return &Shipper{
 		cfg:      cfg,
 		queue:    queue,
-		encoder:  encoder,
+		codec:    codec,
 		sender:   sender,
 		spool:    spool,
 		ledger:   ledger,
@@ -138,6 +148,7 @@ func New(cfg Config, queue *Queue, encoder Encoder, sender Sender, spool Spool, 
 func (s *Shipper) Run(ctx context.Context) error {
 	now := time.Now()
 	s.machine = newMachine(s.cfg.Rules, rand.New(rand.NewPCG(s.cfg.Agent.Epoch, 0)), now)
+	s.machine.fifo = s.cfg.FIFO
 	var sending sync.WaitGroup
 	sending.Go(s.serve)
 	defer sending.Wait()
@@ -170,8 +181,8 @@ func (s *Shipper) step(ctx context.Context, now time.Time) {
 	}
 	s.protect(now)
 	s.bound(now)
-	if h, backlog := s.pick(now); h != nil {
-		s.send(ctx, now, h, backlog)
+	if d, ok := s.pick(now); ok {
+		s.send(ctx, now, d)
 	}
 	s.publish()
 }
@@ -195,44 +206,58 @@ func (s *Shipper) wakeIn(now time.Time) time.Duration {
 		}
 	case s.machine.isDown():
 		earlier(s.machine.until)
-	case s.hasBacklog() && !s.suspect.waits():
+	case s.hasBacklog() && !s.inDoubt():
 		earlier(s.machine.drainAt)
 	}
 	return wake.Sub(now)
 }
 
-// pick chooses the batch to send now, or nil. Live batches go first; an
-// outage is probed with the newest batch, so that the first thing to arrive
-// is fresh and a bad old batch cannot keep the outage alive.
-func (s *Shipper) pick(now time.Time) (h *held, backlog bool) {
-	if s.inflight != nil || now.Before(s.machine.until) {
-		return nil, false
-	}
-	if s.cfg.FIFO && !s.suspect.waits() && s.hasBacklog() {
-		if !s.machine.isDown() && !s.machine.mayDrain(now) {
-			return nil, false
-		}
-		if h, backlog = s.oldest(); h != nil {
-			return h, backlog
-		} // a spool that cannot be read does not hold up the rest
-	}
-	live := s.live()
-	switch {
-	case live != nil:
-		return live, false
-	case s.machine.isDown() && len(s.memory) > 0:
-		return s.memory[len(s.memory)-1], false
-	case s.machine.isDown(), !s.suspect.waits() && s.machine.mayDrain(now):
-		return s.oldest()
-	default:
-		return nil, false
-	}
+// dispatch is what to send: a batch in memory or of the spool, or part of one.
+type dispatch struct {
+	*held
+	part    uint16
+	payload Payload
+	backlog bool
 }
 
-// live returns the oldest batch that was not tried before, or nil.
-func (s *Shipper) live() *held {
+// pick chooses what to send now, if anything. Live batches go first; an outage
+// is probed with the newest batch, so that the first thing to arrive is fresh
+// and a bad old batch cannot keep the outage alive.
+func (s *Shipper) pick(now time.Time) (d dispatch, ok bool) {
+	if s.inflight != nil || now.Before(s.machine.until) {
+		return d, false
+	}
+	drains := s.machine.isDown() || !s.inDoubt() && s.machine.mayDrain(now)
+	if s.cfg.FIFO && !s.inDoubt() && s.hasBacklog() {
+		if !drains {
+			return d, false
+		}
+		if d, ok = s.oldest(now); ok {
+			return d, true
+		} // what cannot be read or set aside does not hold up the rest
+	}
+	if h := s.live(now); h != nil {
+		return s.dispatch(now, h, false)
+	}
+	if n := len(s.memory); n > 0 && s.machine.isDown() {
+		return s.dispatch(now, s.memory[n-1], false)
+	}
+	if !drains {
+		return d, false
+	}
+	return s.oldest(now)
+}
+
+func (s *Shipper) dispatch(now time.Time, h *held, backlog bool) (d dispatch, ok bool) {
+	p, part, ok := s.payload(now, h)
+	return dispatch{h, part, p, backlog}, ok
+}
+
+// live returns the oldest batch that was not tried before, or nil. One that is
+// known to be too large joins the backlog, to be cut.
+func (s *Shipper) live(now time.Time) *held {
 	for _, h := range s.memory {
-		if !h.late {
+		if h.late = h.late || s.limit.forbids(now, len(h.Payload)); !h.late {
 			return h
 		}
 	}
@@ -241,17 +266,16 @@ func (s *Shipper) live() *held {
 
 // oldest returns the head of the backlog: the spool's, then memory's. Finding
 // none ends ramping.
-func (s *Shipper) oldest() (h *held, backlog bool) {
-	if h := s.spooled(); h != nil {
-		return h, true
+func (s *Shipper) oldest(now time.Time) (d dispatch, ok bool) {
+	h := s.spooled()
+	if i := slices.IndexFunc(s.memory, func(h *held) bool { return h.late }); h == nil && i >= 0 {
+		h = s.memory[i]
 	}
-	for _, h := range s.memory {
-		if h.late {
-			return h, true
-		}
+	if h == nil {
+		s.machine.settled()
+		return d, false
 	}
-	s.machine.settled()
-	return nil, false
+	return s.dispatch(now, h, true)
 }
 
 // spooled returns the oldest batch of the spool that can be read, or nil.
@@ -266,6 +290,12 @@ func (s *Shipper) spooled() *held {
 	return &held{Entry: e, spooled: true, late: true}
 }
 
+// inDoubt reports whether the backlog has to wait for the fate of live batches:
+// so far nothing says that it is not the endpoint that is wrong.
+func (s *Shipper) inDoubt() bool {
+	return s.refusals >= refusalsDoubt || s.suspect.waits() || s.pieces != nil && s.pieces.stuck()
+}
+
 func (s *Shipper) hasBacklog() bool {
 	if s.spool != nil && s.spool.Pending() > 0 {
 		return true
@@ -278,19 +308,13 @@ func (s *Shipper) hasBacklog() bool {
 	return false
 }
 
-func (s *Shipper) send(ctx context.Context, now time.Time, h *held, backlog bool) {
-	s.inflight, s.backlog, s.sentAt = h, backlog, now
-	if backlog {
-		s.machine.drained(now)
-	}
-	p := Payload{
-		ID:          metric.BatchID(h.Epoch, h.Seq),
-		Points:      h.Items,
-		Body:        h.Payload,
-		Compression: CompressionOf(h.Payload),
+func (s *Shipper) send(ctx context.Context, now time.Time, d dispatch) {
+	s.inflight, s.part, s.sent, s.backlog, s.sentAt = d.held, d.part, d.payload, d.backlog, now
+	if d.backlog {
+		s.machine.drained(now, depthOf(d.part))
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.requests <- request{ctx, p}
+	s.requests <- request{ctx, d.payload}
 }
 
 // serve calls the sender on a goroutine of its own, and keeps it: its stack,

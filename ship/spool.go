@@ -10,32 +10,39 @@ import (
 
 // Entry is one batch as the spool keeps it.
 type Entry struct {
-	// Epoch and Seq identify the batch.
-	Epoch, Seq uint64
+	ID
 	// Items is how many points the batch holds.
 	Items int64
 	// TimeMS is the time of its newest tick, Unix ms.
 	TimeMS int64
 	// Payload is the native body, compressed or not (its first bytes tell).
 	Payload []byte
+	// Marks say what became of parts of it, in any order.
+	Marks []Mark
 }
 
 // Spool is the durable queue that the shipper falls back on. It is called by
 // one goroutine. No method may wait for a device that does not answer longer
 // than the shipper may be late.
 type Spool interface {
-	// Append stores e. After an error the shipper keeps e in memory.
+	// Append stores e, with its marks. After an error the shipper keeps e in
+	// memory.
 	Append(e Entry) error
 	// Oldest returns the oldest entry that is not acknowledged; ok is false
 	// when there is none that can be read.
 	Oldest() (e Entry, ok bool)
 	// Ack forgets an entry. It reports whether the entry was still there: one
 	// that was evicted meanwhile has been counted already.
-	Ack(epoch, seq uint64) bool
+	Ack(id ID) bool
+	// Mark remembers that a part of an entry is cut or delivered. It reports
+	// whether the entry is still there.
+	Mark(id ID, m Mark) bool
 	// SetAside takes an entry that the backend refuses for good out of the
 	// queue and keeps it, with the reason, for a person to look at. One that was
 	// evicted meanwhile is no error. After an error it waits as before.
-	SetAside(epoch, seq uint64, reason string) error
+	SetAside(id ID, reason string) error
+	// SetAsidePart does so with a part of an entry, which it marks as dead.
+	SetAsidePart(id ID, p Piece, reason string) error
 	// Pending counts the entries that are not acknowledged.
 	Pending() int64
 	// MakeRoom is called when memory is full. It returns nil when Append is

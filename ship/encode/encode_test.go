@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,9 +125,12 @@ func TestAcknowledged(t *testing.T) {
 		{"empty", ``, 0, false},
 	}
 	for _, c := range cases {
-		rejected, _, err := encode.Native{}.Acknowledged(id, 10, []byte(c.body))
-		if rejected != c.rejected || (err == nil) != c.ok {
-			t.Errorf("%s: Acknowledged = %d, %v; want %d, ok %v", c.name, rejected, err, c.rejected, c.ok)
+		rejected, err := encode.Native{}.Acknowledged(id, 10, []byte(c.body))
+		if rejected.Points != c.rejected || (err == nil) != c.ok {
+			t.Errorf("%s: Acknowledged = %+v, %v; want %d points, ok %v", c.name, rejected, err, c.rejected, c.ok)
+		}
+		if c.rejected > 0 && (!slices.Equal(rejected.Series, []int{1}) || rejected.Reason != "x") {
+			t.Errorf("%s: Acknowledged = %+v, want series 1 for the reason x", c.name, rejected)
 		}
 	}
 }

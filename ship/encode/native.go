@@ -2,6 +2,7 @@ package encode
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -126,18 +127,21 @@ type answer struct {
 
 // Acknowledged reads the body of a 2xx answer to the batch id. It returns an
 // error unless the body echoes that id, as only an ingest would: a proxy's
-// page or a captive portal does not. rejected is how many of the batch's
-// points the ingest refused for good, and reason the first reason it gave.
-func (Native) Acknowledged(id string, points int64, body []byte) (rejected int64, reason string, err error) {
+// page or a captive portal does not.
+func (Native) Acknowledged(id string, points int64, body []byte) (metric.Rejected, error) {
 	var a answer
 	if json.Unmarshal(body, &a) != nil {
-		return 0, "", fmt.Errorf("the answer is not an acknowledgement (no JSON)")
+		return metric.Rejected{}, errors.New("the answer is not an acknowledgement (no JSON)")
 	}
 	if a.BatchID != id {
-		return 0, "", fmt.Errorf("the answer does not acknowledge batch %s", id)
+		return metric.Rejected{}, fmt.Errorf("the answer does not acknowledge batch %s", id)
 	}
 	if len(a.Rejected) == 0 {
-		return 0, "", nil
+		return metric.Rejected{}, nil
 	}
-	return points - min(max(a.Points, 0), points), a.Rejected[0].Reason, nil
+	r := metric.Rejected{Points: points - min(max(a.Points, 0), points), Reason: a.Rejected[0].Reason}
+	for _, s := range a.Rejected {
+		r.Series = append(r.Series, s.Series)
+	}
+	return r, nil
 }
