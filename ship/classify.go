@@ -74,9 +74,9 @@ func classifyStatus(a answer) Outcome {
 		s == http.StatusNotImplemented, s == http.StatusHTTPVersionNotSupported:
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "check the path of HEKA_ENDPOINT, and HEKA_EXPORTER"}
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
-		return Outcome{Verdict: Retry, Cause: cause, Overload: true}
+		return Outcome{Verdict: Retry, Cause: cause, Hint: "the backend asks for less: look at its load", Overload: true}
 	case s >= 500, s < 200, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly:
-		return Outcome{Verdict: Retry, Cause: cause}
+		return Outcome{Verdict: Retry, Cause: cause, Hint: "look at the log of the backend, or of the proxy before it"}
 	default:
 		return Outcome{Verdict: Decline, Cause: cause}
 	}

@@ -32,12 +32,14 @@ func classifyError(err error) Outcome {
 	case errors.Is(err, context.Canceled):
 		o.Cause = "the request was cancelled"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		o.Cause = "connection refused"
+		o.Cause, o.Hint = "connection refused", "is the backend up, and HEKA_ENDPOINT its host and port?"
 	case errors.As(err, &dns):
-		o.Cause = "cannot resolve " + dns.Name
+		o.Cause, o.Hint = "cannot resolve "+dns.Name, "check the host in HEKA_ENDPOINT, and this host's DNS"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
-		o.Cause, o.Overload = "timed out", true
+		o.Cause, o.Hint, o.Overload = "timed out", "check the way to the backend (routes, firewalls, proxies), and its load", true
+	default:
+		o.Hint = "check the way to the backend, and its log"
 	}
 	return o
 }

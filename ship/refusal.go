@@ -38,13 +38,12 @@ func (s *Shipper) cutUp(h *held, whole bool) *pieces {
 // There is none when the whole batch had to be given up, or when it has to wait
 // for another batch's fate or for the disk.
 func (s *Shipper) payload(now time.Time, h *held) (p Payload, part uint16, ok bool) {
-	tooLarge := s.limit.forbids(now, len(h.Payload))
 	todo := s.piecesOf(h)
-	if todo == nil && !(tooLarge && h.late) {
-		return s.wire(h.ID, h.Items, h.Payload), wholePart, true
+	if todo == nil && h.late && s.limit.forbids(now, len(h.Payload)) {
+		todo = s.cutUp(h, false)
 	}
 	if todo == nil {
-		todo = s.cutUp(h, false)
+		return s.wire(h.ID, h.Items, h.Payload), wholePart, true
 	}
 	for s.discard(now, h, todo) && len(todo.todo) > 0 && !todo.stuck() {
 		if part, ok := todo.next(); ok {

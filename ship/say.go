@@ -36,7 +36,7 @@ func (p *pacer) add(now time.Time, n int64) (total int64, ok bool) {
 
 // failed tells of an outage when it begins, after a minute, and whenever it is
 // twice as old; of a new cause, or a new outage, within a minute.
-func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m *machine, waiting int64) {
+func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m *machine, waiting int64, kept string) {
 	fresh := began || o.Cause != s.cause
 	if now.Before(s.next) && (!fresh || now.Before(s.nextNew)) {
 		return
@@ -56,7 +56,7 @@ func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m
 	if outage > 0 {
 		event = event.Stringer("outage", outage.Round(time.Second))
 	}
-	event.Int64("batches_waiting", waiting).
+	event.Int64("batches_waiting", waiting).Str("kept", kept).
 		Stringer("retry_in", m.until.Sub(now).Round(10*time.Millisecond)).
 		Msg("delivery fails; batches wait and are sent again")
 }

@@ -111,7 +111,7 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 		other.late = true
 	}
 	began := s.machine.failed(now, o, s.backlog)
-	s.say.failed(s.log, now, began, o, s.machine, s.waiting())
+	s.say.failed(s.log, now, began, o, s.machine, s.waiting(), s.kept())
 }
 
 // refused decides between a bad batch and a wrong endpoint. A live batch joins
@@ -140,6 +140,14 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 	}
 	s.machine.answered(now)
 	s.say.refused(s.log, now, h, o)
+}
+
+// kept says where what is not delivered stays, and so what bounds it.
+func (s *Shipper) kept() string {
+	if s.spool == nil {
+		return "in memory, up to HEKA_QUEUE_MAX_BYTES"
+	}
+	return "on disk, up to HEKA_SPOOL_MAX_BYTES"
 }
 
 // waiting counts the batches that are not acknowledged.
