@@ -28,7 +28,7 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 	@bin/heka-ingest demo --agent bin/heka-insights-agent --data .run
 
 .PHONY: test
-test: compiler faults $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
+test: compiler faults proxies $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
 	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
 	$(MAKE) --no-print-directory fuzz
 
@@ -99,6 +99,13 @@ compiler:
 faults:
 	@type -P strace mkfs.ext4 losetup >/dev/null || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
 	{ apt-get update -q && apt-get install -qy --no-install-recommends strace e2fsprogs mount; } || true
+
+# The proxies that delivery is tested through, likewise. The tests start their
+# own, but the package of squid may start one as a service.
+.PHONY: proxies
+proxies:
+	@[[ -x /usr/sbin/squid && -x /usr/bin/tinyproxy && -x /usr/bin/htpasswd ]] || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
+	{ apt-get update -q && apt-get install -qy --no-install-recommends squid tinyproxy-bin apache2-utils; } || true
 
 $(TOOLS)/gotestsum-$(GOTESTSUM):
 	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM)

@@ -121,26 +121,40 @@ func TestCausesAreOneCleanLine(t *testing.T) {
 	}
 }
 
-// A proxy that wants credentials for a CONNECT is for a person to mend.
-func TestAProxyThatWantsCredentialsIsAPause(t *testing.T) {
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			t.Errorf("the proxy got a %s", r.Method)
+// A proxy that opens no tunnel is for a person to mend, unless it is only in
+// trouble; the cause says that it was the proxy.
+func TestAProxyThatOpensNoTunnel(t *testing.T) {
+	for status, want := range map[int]struct {
+		verdict Verdict
+		hint    string
+	}{
+		407: {Pause, hintProxyAuth},
+		401: {Pause, hintProxyAuth},
+		403: {Pause, "NO_PROXY"},
+		405: {Pause, "NO_PROXY"},
+		502: {Retry, ""},
+		503: {Retry, ""},
+	} {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodConnect {
+				t.Errorf("the proxy got a %s", r.Method)
+			}
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(proxy.Close)
+		transport, err := newTransport(newTLSFiles(TLSConfig{}))
+		if err != nil {
+			t.Fatal(err)
 		}
-		w.WriteHeader(http.StatusProxyAuthRequired)
-	}))
-	t.Cleanup(proxy.Close)
-	transport, err := newTransport(newTLSFiles(TLSConfig{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	via, err := url.Parse(proxy.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport.Proxy = http.ProxyURL(via)
-	_, err = (&http.Client{Transport: transport}).Post("https://ingest.invalid/", "", nil)
-	if o := classify(answer{err: err}, Payload{}, encode.Native{}); o.Verdict != Pause || o.Hint != hintProxyAuth {
-		t.Errorf("%v: %+v, want a pause that names the variable", err, o)
+		via, err := url.Parse(proxy.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport.Proxy = http.ProxyURL(via)
+		_, err = (&http.Client{Transport: transport}).Post("https://ingest.invalid/", "", nil)
+		o := classify(answer{err: err}, Payload{}, encode.Native{})
+		if o.Verdict != want.verdict || !strings.Contains(o.Hint, want.hint) || !strings.Contains(o.Cause, fmt.Sprint("the proxy answered ", status)) {
+			t.Errorf("CONNECT answered %d: %+v, want verdict %v, hint %q", status, o, want.verdict, want.hint)
+		}
 	}
 }

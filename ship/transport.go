@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -128,11 +127,20 @@ func newTransport(files *tlsFiles) (*http.Transport, error) {
 	}, nil
 }
 
-// refusedByProxy gives a proxy that wants credentials the answer's own cause;
-// net/http would make it an error like any other.
+// refusedByProxy judges a proxy that opens no tunnel to an https endpoint;
+// net/http would give only the status's text, as if the endpoint had said it.
+// To a wrong password some proxies answer 401 (tinyproxy), and not 407.
 func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
-	if response.StatusCode != http.StatusProxyAuthRequired {
+	status := response.StatusCode
+	err := fmt.Errorf("the proxy answered %d %s", status, http.StatusText(status))
+	switch status {
+	case http.StatusOK:
 		return nil
+	case http.StatusProxyAuthRequired, http.StatusUnauthorized:
+		return &configError{err, hintProxyAuth}
+	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return &configError{err, "let the proxy CONNECT to the host and port of HEKA_ENDPOINT, or mend HTTPS_PROXY or NO_PROXY"}
+	default:
+		return err
 	}
-	return &configError{errors.New("the proxy answered 407 Proxy Authentication Required"), hintProxyAuth}
 }
