@@ -80,13 +80,15 @@ fuzz: ## fuzz every parser, FUZZTIME each (default 6s)
 
 IMAGES ?= 1000000
 KILLS  ?= 10000
+ROUNDS ?= 10000
 SOAK   ?= 8h
 
 .PHONY: soak
-soak: compiler ## what takes longer than make test: SEEDS chaos runs, IMAGES crash images, KILLS kills, and SOAK of fuzzing (default 8h)
+soak: compiler ## what takes longer than make test: SEEDS chaos runs, IMAGES crash images, KILLS kills, ROUNDS of killed agents and ingests, and SOAK of fuzzing (default 8h)
 	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds $(or $(SEEDS),1000)
 	go test -timeout 0 -run '^TestCrash' ./spool -images $(IMAGES)
 	go test -timeout 0 -run '^TestKill' ./spool -kills $(KILLS)
+	go test -timeout 0 -run '^TestKills' ./cmd/heka-insights-agent/e2e -rounds $(ROUNDS)
 	$(MAKE) fuzz FUZZTIME=$$(( $(subst h,*3600,$(subst m,*60,$(subst s,,$(SOAK)))) / $(words $(FUZZ)) ))s
 
 # The race detector needs a C compiler.

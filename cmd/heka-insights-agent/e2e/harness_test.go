@@ -58,6 +58,7 @@ type process struct {
 	*exec.Cmd
 	t      *testing.T
 	output transcript
+	quiet  bool          // do not show its output when the test fails
 	ended  chan struct{} // closed when the program has ended
 }
 
@@ -100,7 +101,7 @@ func start(t *testing.T, env []string, path string, args ...string) *process {
 	}()
 	t.Cleanup(func() {
 		p.kill()
-		if t.Failed() {
+		if t.Failed() && !p.quiet {
 			t.Logf("%s:\n%s", filepath.Base(path), p.output.String())
 		}
 	})
@@ -167,9 +168,14 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
+// launch starts the program; start waits until it answers, too.
+func (in *ingest) launch() {
+	in.process = launch(in.t, nil, "heka-ingest", append([]string{"serve", "--data", in.data, "--listen", in.addr}, in.flags...)...)
+}
+
 func (in *ingest) start() {
 	in.t.Helper()
-	in.process = launch(in.t, nil, "heka-ingest", append([]string{"serve", "--data", in.data, "--listen", in.addr}, in.flags...)...)
+	in.launch()
 	eventually(in.t, "the ingest answers", func() error {
 		ca, err := os.ReadFile(in.ca())
 		if err != nil {

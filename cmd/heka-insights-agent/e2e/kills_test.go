@@ -1,0 +1,206 @@
+package e2e_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/spool"
+)
+
+var (
+	rounds   = flag.Int("rounds", 200, "how many rounds of kills TestKills goes through in mode always, and a quarter as many in mode on_failure")
+	killSeed = flag.Uint64("killseed", 0, "seed of TestKills; 0 draws one")
+)
+
+// Several pairs of agent and ingest are killed at the same time: they wait most
+// of it.
+const (
+	lanesAlways    = 6
+	lanesOnFailure = 2
+)
+
+// TestKills kills agents and ingests with SIGKILL at random moments, one or the
+// other or both. In the end the ingest's database has each batch that it ever
+// acknowledged and each that ever was on the agent's disk, with every tick
+// once, without a hole, and no loss was counted. In mode always that is each
+// batch that ever left an agent; in mode on_failure, one that was under way
+// when the agent was killed may be missing.
+func TestKills(t *testing.T) {
+	t.Parallel()
+	seed := *killSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("again: -killseed %d", seed)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for i := range lanesAlways + lanesOnFailure {
+		mode, share := "always", *rounds/lanesAlways
+		if i >= lanesAlways {
+			mode, share = "on_failure", *rounds/4/lanesOnFailure
+		}
+		running.Go(func() {
+			t.Run(fmt.Sprint(mode, i), func(t *testing.T) { newLane(t, mode, seed+uint64(i)).run(share + 1) })
+		})
+	}
+}
+
+// lane is an agent and its ingest, which live and die many times.
+type lane struct {
+	t     *testing.T
+	mode  string
+	rng   *rand.Rand
+	dir   string // the spool's
+	env   []string
+	in    *ingest
+	relay *relay
+	agent *process
+
+	starts int             // of the agent
+	spared map[string]bool // ids that were on disk when an agent was killed
+}
+
+func newLane(t *testing.T, mode string, seed uint64) *lane {
+	in := startIngest(t)
+	l := &lane{
+		t: t, mode: mode, rng: rand.New(rand.NewPCG(seed, 0)), dir: filepath.Join(t.TempDir(), "spool"),
+		in: in, relay: newRelay(in, seed), spared: make(map[string]bool),
+	}
+	server := httptest.NewServer(l.relay)
+	t.Cleanup(server.Close)
+	l.env = in.agentEnv(t, "HEKA_ENDPOINT="+server.URL+"/v1/batches", "HEKA_INTERVAL=100ms", "HEKA_BATCH_INTERVAL=100ms",
+		"HEKA_RETRY_INITIAL=10ms", "HEKA_RETRY_MAX=250ms", "HEKA_DRAIN_MULTIPLIER=100", "HEKA_COLLECTORS=load,memory,agent",
+		"HEKA_SPOOL_DIR="+l.dir, "HEKA_SPOOL_MODE="+mode)
+	return l
+}
+
+func (l *lane) run(rounds int) {
+	l.startAgent()
+	for range rounds {
+		l.round()
+	}
+	l.drain()
+	l.in.terminate()
+	l.judge(readDatabase(l.t, l.in.data))
+}
+
+// round kills one of the two or both at a random moment, and starts again what
+// it killed, after a while of its own.
+func (l *lane) round() {
+	time.Sleep(l.upTo(900 * time.Millisecond))
+	victim := l.rng.IntN(3)
+	if victim != 0 {
+		l.in.quiet = true
+		l.in.kill()
+	}
+	if victim != 1 {
+		l.agent.kill()
+		for id := range l.onDisk() {
+			l.spared[id] = true
+		}
+	}
+	time.Sleep(l.upTo(200 * time.Millisecond))
+	if victim != 1 {
+		l.startAgent()
+	}
+	if victim != 0 {
+		time.Sleep(l.upTo(200 * time.Millisecond))
+		l.in.launch()
+	}
+}
+
+func (l *lane) upTo(most time.Duration) time.Duration {
+	return time.Duration(l.rng.Int64N(int64(most)))
+}
+
+func (l *lane) startAgent() {
+	l.agent = launch(l.t, l.env, "heka-insights-agent")
+	l.agent.quiet = true
+	l.starts++
+}
+
+// onDisk returns the ids that wait in the spool.
+func (l *lane) onDisk() map[string]bool {
+	l.t.Helper()
+	ids := make(map[string]bool)
+	_, err := spool.Inspect(l.t.Context(), spool.Query{Dir: l.dir, Segments: true}, func(f spool.Finding) error {
+		if f.Found == spool.FoundRecord && f.State == spool.StateWaiting {
+			ids[metric.BatchID(f.Record.Epoch, f.Record.Seq)] = true
+		}
+		return nil
+	})
+	if err != nil && l.starts > 1 { // the first may not have come to make it
+		l.t.Fatal(err)
+	}
+	return ids
+}
+
+// drain lets everything arrive that is to arrive.
+func (l *lane) drain() {
+	eventually(l.t, "an empty spool", func() error {
+		if n := len(l.onDisk()); n > 1 {
+			return fmt.Errorf("%d batches wait", n)
+		}
+		if code := l.agent.terminate(); code != 0 {
+			l.t.Fatalf("exit code %d", code)
+		}
+		if n := len(l.onDisk()); n > 0 {
+			l.startAgent()
+			return fmt.Errorf("%d batches wait after the end", n)
+		}
+		return nil
+	})
+}
+
+// judge compares what the ingest has with what it must have.
+func (l *lane) judge(db database) {
+	sent, acked := l.relay.seen()
+	must := make(map[string]string)
+	if l.mode == "always" {
+		for _, id := range sent {
+			must[id] = "left the agent"
+		}
+	}
+	for _, id := range acked {
+		must[id] = "was acknowledged"
+	}
+	for id := range l.spared {
+		must[id] = "was on disk"
+	}
+	for id, why := range must {
+		if !db.batches[id] {
+			l.t.Errorf("batch %s is missing, and %s", id, why)
+		}
+	}
+	for epoch, seqs := range db.seqs {
+		if n := uint64(len(seqs)); seqs[n-1] != n {
+			l.t.Errorf("epoch %016x: %d batches up to seq %d", epoch, n, seqs[n-1])
+		}
+	}
+	for reason, points := range db.loss {
+		if points != 0 {
+			l.t.Errorf("%d points lost: %s", points, reason)
+		}
+	}
+	if db.repeated != 0 || db.epochs != int64(len(db.seqs)) || len(db.seqs) > l.starts {
+		l.t.Errorf("%d ticks twice, %d epochs counted, %d stored, of %d agents", db.repeated, db.epochs, len(db.seqs), l.starts)
+	}
+	lost := 0
+	for _, id := range sent {
+		if !db.batches[id] {
+			lost++
+		}
+	}
+	l.t.Logf("%d agents, %d of them came to a batch; %d batches and %d ticks arrived; sent again after their ack: %d; kept by the disk: %d; sent and lost: %d",
+		l.starts, len(db.seqs), len(db.batches), db.ticks, db.duplicates, len(l.spared), lost)
+	if l.mode == "always" && l.starts > 20 && (len(l.spared) == 0 || db.duplicates == 0) {
+		l.t.Error("the kills put nothing to the test")
+	}
+}
