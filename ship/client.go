@@ -52,6 +52,9 @@ const (
 	// that DNS is asked again and load balancers can move a fleet.
 	connectionLife   = 8 * time.Minute
 	connectionJitter = 4 * time.Minute
+	// halfwayMax is how long TLS files may be unusable before that is told: a
+	// certificate and its key are replaced one after the other.
+	halfwayMax = time.Minute
 	// minSecret keeps a header such as "X-Tenant: a" from redacting every a.
 	minSecret = 4
 )
@@ -62,13 +65,14 @@ type Client struct {
 	http    http.Client
 	files   *tlsFiles
 	expiry  time.Time // when the transport is due for replacement
+	halfway time.Time // when the TLS files turned unusable; zero: they did not, or it was told
 	refused bool      // the last answer was 401 or 403
 	secrets []string  // header values of the last request
 }
 
 // NewClient returns a client. It reads the TLS files, and fails when they
-// cannot be used. A file that turns bad later on is a Pause, once; from there
-// the old one stays in force until the file changes again.
+// cannot be used. Later on, while they are replaced, the old ones stay in
+// force; files that are of no use for longer than a minute are a Pause, once.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	c := &Client{cfg: cfg, files: newTLSFiles(cfg.TLS)}
 	c.http.CheckRedirect = sameHostOnly
@@ -102,12 +106,8 @@ func (c *Client) Refreshed() bool {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func (c *Client) post(ctx context.Context, p Payload) answer {
-	if now := time.Now(); c.files.changed() {
-		if err := c.connectAnew(now); err != nil {
-			return answer{err: err}
-		}
-	} else if now.After(c.expiry) && c.connectAnew(now) != nil {
-		c.expiry = now.Add(connectionLife) // its error was told when the file changed
+	if err := c.renew(time.Now()); err != nil {
+		return answer{err: err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
@@ -173,6 +173,26 @@ func secretsOf(h http.Header) []string {
 		}
 	}
 	return secrets
+}
+
+// renew connects anew when the TLS files have changed or the connection is old.
+// Its error is the one that is to be told of files that are of no use.
+func (c *Client) renew(now time.Time) error {
+	changed := c.files.changed()
+	due := !c.halfway.IsZero() && now.Sub(c.halfway) > halfwayMax
+	if !changed && !due && now.Before(c.expiry) {
+		return nil
+	}
+	err := c.connectAnew(now)
+	switch {
+	case err == nil, due:
+		c.halfway = time.Time{}
+		return err
+	case changed && c.halfway.IsZero():
+		c.halfway = now
+	}
+	c.expiry = now.Add(connectionLife) // with the old files
+	return nil
 }
 
 // connectAnew replaces the transport: new connections, with the TLS files and
