@@ -146,14 +146,23 @@ type ingest struct {
 	t      *testing.T
 	data   string
 	addr   string
+	caFile string
 	flags  []string // of serve, beside the data and the address
+	key    string   // that the test itself shows; "" if none is asked for
 	client *http.Client
 }
 
 func startIngest(t *testing.T, flags ...string) *ingest {
 	t.Helper()
-	in := &ingest{t: t, data: t.TempDir(), addr: freeAddress(t), flags: flags}
+	in := newIngest(t, flags...)
 	in.start()
+	return in
+}
+
+func newIngest(t *testing.T, flags ...string) *ingest {
+	t.Helper()
+	in := &ingest{t: t, data: t.TempDir(), addr: freeAddress(t), flags: flags}
+	in.caFile = filepath.Join(in.data, "tls", "ca.pem")
 	return in
 }
 
@@ -177,7 +186,7 @@ func (in *ingest) start() {
 	in.t.Helper()
 	in.launch()
 	eventually(in.t, "the ingest answers", func() error {
-		ca, err := os.ReadFile(in.ca())
+		ca, err := os.ReadFile(in.caFile)
 		if err != nil {
 			return err
 		}
@@ -188,10 +197,13 @@ func (in *ingest) start() {
 	})
 }
 
-func (in *ingest) ca() string { return filepath.Join(in.data, "tls", "ca.pem") }
-
 func (in *ingest) get(path string, into any) error {
-	response, err := in.client.Get("https://" + in.addr + path)
+	request, err := http.NewRequest(http.MethodGet, "https://"+in.addr+path, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("X-Api-Key", in.key)
+	response, err := in.client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -242,10 +254,17 @@ func (in *ingest) whole(leastTicks int64, newerThan time.Time) error {
 	return nil
 }
 
+// delivers waits until ticks of now have arrived, and all before them.
+func (in *ingest) delivers() {
+	in.t.Helper()
+	now := time.Now()
+	eventually(in.t, "every tick up to now", func() error { return in.whole(3, now) })
+}
+
 // agentEnv is the environment of an agent that ticks fast.
 func (in *ingest) agentEnv(t *testing.T, more ...string) []string {
 	return append([]string{
-		"HEKA_ENDPOINT=https://" + in.addr + "/v1/batches", "HEKA_TLS_CA_FILE=" + in.ca(),
+		"HEKA_ENDPOINT=https://" + in.addr + "/v1/batches", "HEKA_TLS_CA_FILE=" + in.caFile,
 		"HEKA_INTERVAL=200ms", "HEKA_BATCH_INTERVAL=600ms", "HEKA_RETRY_INITIAL=100ms", "HEKA_RETRY_MAX=500ms",
 		"HEKA_SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool"), "HEKA_AGENT_ID=e2e",
 	}, more...)

@@ -175,7 +175,7 @@ func TestAProxyThatRefusesThePasswordPausesDelivery(t *testing.T) {
 			p.kill()
 			p.serve(t, password)
 			renewed := time.Now()
-			if err := os.Chtimes(in.ca(), renewed, renewed); err != nil {
+			if err := os.Chtimes(in.caFile, renewed, renewed); err != nil {
 				t.Fatal(err)
 			}
 			eventually(t, "everything", func() error { return in.whole(10, renewed) })
