@@ -1,0 +1,188 @@
+package spool
+
+import (
+	"context"
+	"strconv"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+)
+
+// drainMax is how long the last life may take to deliver everything.
+const drainMax = 4 * time.Hour
+
+var pointDesc = &metric.Desc{Name: "test.point", Unit: "1"}
+
+// agent is one life.
+type agent struct {
+	*world
+	last     bool
+	s        *Spool
+	interval time.Duration
+	points   int // of a tick
+	next     time.Time
+	queue    *ship.Queue
+	shipper  *ship.Shipper
+	snapshot *metric.Snapshot
+	cancel   context.CancelFunc
+	done     chan struct{}
+}
+
+// live is one process, from its start to its end.
+func (w *world) live(last bool) {
+	syncs := w.disk.syncFaults
+	a := w.start(last)
+	if last {
+		a.drain()
+	} else {
+		for end := time.Now().Add(w.between(0, 6*time.Minute)); time.Now().Before(end) && !w.disk.dead; {
+			a.step()
+		}
+	}
+	how := a.end()
+	how.unsynced = w.disk.syncFaults > syncs
+	w.disk.shaken = w.disk.shaken || how.kill && how.unsynced
+	w.books.log("ended: %+v", how)
+	w.books.died(how, w.mode)
+	if how.power {
+		w.disk.cutPower()
+	}
+}
+
+func (w *world) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(w.rng.Int64N(int64(high-low)))
+}
+
+func (w *world) start(last bool) *agent {
+	crashAt := 0
+	if !last && w.rng.IntN(3) == 0 {
+		crashAt = 1 + w.rng.IntN(400)
+	}
+	w.disk.revive(crashAt, 0)
+	w.clearUp()
+	if !last {
+		w.changeWeather()
+	}
+	w.books.born()
+	cfg := w.shipConfig()
+	a := &agent{
+		world: w, last: last, interval: cfg.Interval, points: 1 + w.rng.IntN(12), next: time.Now().Add(cfg.Interval),
+		queue: ship.NewQueue(w.queueBytes), snapshot: metric.NewSnapshot(0), done: make(chan struct{}),
+	}
+	w.books.log("life %d: %d points a tick, %+v", w.life, a.points, cfg)
+	w.disk.s = nil
+	a.s = open(w.cfg, w.disk)
+	w.disk.s = a.s
+	w.books.observe(a.s, "open", simName{})
+	store := simSpool{a.s, w.disk, w.books}
+	var err error
+	a.shipper, err = ship.New(cfg, a.queue, simCodec{books: w.books}, w.net, store, store, zerolog.Nop())
+	if err != nil {
+		panic(err)
+	}
+	var ctx context.Context
+	ctx, a.cancel = context.WithCancel(context.Background())
+	go func() {
+		defer close(a.done)
+		_ = a.shipper.Run(ctx)
+	}()
+	synctest.Wait()
+	return a
+}
+
+// step is a second, and what is due in it. The odd nanoseconds keep any two
+// timers from expiring at once, in no certain order.
+func (a *agent) step() {
+	time.Sleep(time.Second - time.Duration(a.rng.Int64N(1e6)))
+	a.net.deliverLate(false)
+	if !a.disk.busy {
+		a.s.tick()
+		a.books.observe(a.s, "tick", simName{})
+	}
+	if time.Now().Before(a.next) || a.disk.dead {
+		return
+	}
+	a.next = a.next.Add(a.interval)
+	if !a.last && a.rng.IntN(8) == 0 {
+		a.changeWeather()
+	}
+	a.collect()
+	synctest.Wait()
+	if used := a.shipper.Stats().MemoryBytes; used > a.queueBytes {
+		a.books.failf("%d bytes in memory, the bound is %d", used, a.queueBytes)
+	}
+}
+
+func (a *agent) collect() {
+	a.snapshot.Reset(time.Now().Add(a.skew).UnixMilli())
+	for i := range a.points {
+		a.produced++
+		a.books.produced++
+		a.snapshot.Int(pointDesc, a.produced, metric.L("n", strconv.Itoa(i)))
+	}
+	a.queue.Put(a.snapshot)
+}
+
+// drain lives until nothing waits.
+func (a *agent) drain() {
+	waits := true
+	for end := time.Now().Add(drainMax); waits && a.books.err == nil; {
+		a.step()
+		waits = a.s.Stats().Records > 0 || a.shipper.Stats().WaitingBatches > 0
+		if waits && time.Now().After(end) {
+			a.books.failf("after %v with all well %d batches wait", drainMax, a.shipper.Stats().WaitingBatches)
+		}
+	}
+	a.net.deliverLate(true)
+}
+
+// end ends the process, in order or not.
+func (a *agent) end() (how ending) {
+	power := !a.disk.shaken && a.rng.IntN(2) == 0
+	if !a.last && !a.disk.dead && a.rng.IntN(2) == 0 {
+		time.Sleep(a.between(0, time.Second))
+		a.disk.dead = true
+	}
+	if !a.disk.dead {
+		how.unclosed = a.stop() != nil
+	}
+	a.cancel()
+	<-a.done
+	if a.disk.dead {
+		how.kill, how.power = !power, power
+	}
+	return how
+}
+
+// stop is what agent.Run does at its end.
+func (a *agent) stop() error {
+	a.queue.Close()
+	<-a.done
+	if a.last {
+		a.books.balance(a.s, a.produced)
+	}
+	return a.s.Close(background)
+}
+
+// clearUp makes all well.
+func (w *world) clearUp() {
+	w.disk.fault, w.disk.p = diskSound, 0
+	w.net.fault, w.net.p = netSound, 0
+	w.skew = 0
+}
+
+func (w *world) changeWeather() {
+	w.disk.fault, w.disk.p = oneOf(w.rng, w.faults...), oneOf(w.rng, 0, 0, 0.1, 0.5, 1)
+	w.net.fault = oneOf(w.rng, netRefused, netResetBefore, netResetAfter, netTimeout, netSlow, netTwice, netLate,
+		netTooMany, netUnavailable, netBroken, netUnauthorized, netPortal, netRefusal, netTooLarge)
+	w.net.p = oneOf(w.rng, 0, 0.3, 0.9, 1)
+	w.net.limit = oneOf[int64](w.rng, 1, 5, 50)
+	w.net.after = oneOf[time.Duration](w.rng, 0, 1, 20, 1e6) * time.Second
+	w.net.renewed = w.rng.IntN(3) == 0
+	w.skew = oneOf(w.rng, 0, 0, w.skew, -time.Hour, time.Hour)
+	w.books.log("disk %s (%.1f), network %s (%.1f), clock %v", w.disk.fault, w.disk.p, w.net.fault, w.net.p, w.skew)
+}

@@ -1,0 +1,185 @@
+package spool
+
+import (
+	"maps"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/ship"
+)
+
+// ending is how a process ends.
+type ending struct {
+	kill  bool // at once, as kill -9 does; the page cache stays
+	power bool // at once, and the disk keeps what was synced, and some of the rest
+	// unsynced says that an fsync failed in this life, unclosed that Close did.
+	unsynced, unclosed bool
+}
+
+func (e ending) crash() bool { return e.kill || e.power }
+
+// born begins the books of a process.
+func (b *books) born() {
+	b.produced, b.inBatch, b.life, b.losses = 0, 0, nil, nil
+	b.toldLife = map[string]int64{}
+	b.refusals, b.rejected = 0, 0
+}
+
+// died ends the books of a process: what was in memory alone is told to the
+// ledger, or a crash takes it.
+func (b *books) died(how ending, mode ship.SpoolMode) {
+	memory := b.produced - b.inBatch
+	for _, batch := range b.life {
+		if !batch.kept && !batch.acked {
+			batch.dropped = true
+			memory += batch.items()
+		}
+	}
+	told := b.toldLife[ship.LostQueueFull] + b.toldLife[ship.LostShutdown]
+	switch {
+	case told > memory, told != memory && !how.crash():
+		b.failf("%d points were in memory alone at the end, and %d counted as lost", memory, told)
+	case b.rejected != 0 && !how.crash():
+		b.failf("%d rejected points are not counted", b.rejected)
+	case how.crash() && told == 0 && b.refusals == 0 && b.mounted:
+		b.honours(mode)
+	}
+	if !b.mounted { // what is left is judged when a process can look at it
+		how.kill, how.power = how.kill || b.how.kill, how.power || b.how.power
+		how.unsynced, how.unclosed = how.unsynced || b.how.unsynced, how.unclosed || b.how.unclosed
+	}
+	b.how, b.mounted = how, false
+}
+
+// grace is how long the disk and the shipper may take over what is due.
+const grace = 4 * time.Second
+
+// honours checks what the mode says that a kill may take, with a disk that took
+// everything: docs/delivery.md, What goes to disk.
+func (b *books) honours(mode ship.SpoolMode) {
+	for _, batch := range b.life {
+		if !batch.dropped {
+			continue
+		}
+		due := batch.made
+		switch {
+		case mode == ship.SpoolAlways:
+		case !batch.failed.IsZero():
+			due = batch.failed
+		case !batch.sent.IsZero():
+			due = batch.sent.Add(5 * time.Second)
+		default:
+			continue
+		}
+		if late := time.Since(due); late > grace {
+			b.failf("%x %d was to be on disk %v before the crash, and is not", batch.epoch, batch.seq, late)
+		}
+	}
+}
+
+// reopened is observe at the first look after a process ended: everything that
+// waited waits, but for what was not durable when the power was cut; what was
+// settled may wait again; and nothing counts that does not have to.
+func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
+	var back, gone int64
+	for name, n := range now {
+		batch := b.byName[name]
+		batch.dropped = false // Append had not said so, but it is there
+		for ; n > batch.waiting && batch.lost > 0; n-- {
+			batch.lost-- // the count did not reach the disk, the batch had
+			back += batch.items()
+		}
+	}
+	for name, batch := range b.waits {
+		if now[name] >= batch.waiting {
+			continue
+		}
+		if !b.how.power || batch.durable {
+			b.failf("%x %d was on disk, and is not there after %+v", batch.epoch, batch.seq, b.how)
+		}
+		if gone += batch.items(); now[name] == 0 {
+			batch.gone = true
+		}
+	}
+	delta := lostOf(totals) - lostOf(b.totals) + back
+	least := int64(0)
+	if b.how.power {
+		least = -b.inFlux
+	}
+	if (delta < least || delta > gone+b.torn()) && !b.how.unsynced && !(b.how.power && s.cfg.Fsync == FsyncNever) {
+		b.failf("after %+v %d points more are counted as lost; %d are gone, %d were being written", b.how, delta, gone, b.torn())
+	}
+	b.log("reopened after %+v: %d points gone, %d back, %d counted", b.how, gone, back, delta)
+	b.unmatched += delta
+	b.inFlux = 0
+	b.reread(s)
+}
+
+// torn is the most that the record which a crash cut short can hold.
+func (b *books) torn() (most int64) {
+	if b.how.crash() {
+		for _, batch := range b.batches {
+			most = max(most, batch.items())
+		}
+	}
+	return most
+}
+
+// reread compares the owner's losses with what was told: those of the last
+// second, that the ledger did not have yet, a crash takes.
+func (b *books) reread(s *Spool) {
+	for reason := range b.ledger {
+		most := b.ledger[reason]
+		least := b.floor[reason] + b.toldLife[reason] // the latter since it was opened, in memory
+		if b.how.power && s.cfg.Fsync == FsyncNever {
+			least = 0
+		}
+		got := s.ledger.losses[reason]
+		if got > most || got < least || got < most && !b.how.crash() && !b.how.unclosed {
+			b.failf("after %+v the ledger says %s is %d, not within %d and %d", b.how, reason, got, least, most)
+		}
+		b.ledger[reason] = got
+	}
+	b.floor = maps.Clone(b.ledger)
+}
+
+// balance is the end of all: each point is stored, or in one of the books.
+func (b *books) balance(s *Spool, produced int64) {
+	var lost, batched int64
+	for _, batch := range b.batches {
+		lost += batch.items() * int64(batch.lost)
+		batched += batch.items()
+		b.settle(batch)
+	}
+	if got := lostOf(s.totals()); got != lost+b.unmatched {
+		b.failf("the spool counts %d points as lost, and lost %d (and %d in crashes)", got, lost, b.unmatched)
+	}
+	if batched > produced {
+		b.failf("%d points in batches, of %d", batched, produced)
+	}
+}
+
+// settle checks that each point of a batch is stored, or that there is one
+// reason why it is not.
+func (b *books) settle(batch *simBatch) {
+	reasons := 0
+	for _, is := range []bool{batch.lost > 0, batch.gone, batch.dropped, batch.waiting > 0} {
+		if is {
+			reasons++
+		}
+	}
+	stored := b.stored(batch)
+	var rejected int64
+	if batch.acked {
+		for _, point := range batch.points {
+			if b.server.isRejected(point) {
+				rejected++
+			}
+		}
+	}
+	switch missing := batch.items() - stored - rejected; {
+	case missing > 0 && reasons != 1:
+		b.failf("%d points of %x %d are missing, for %d reasons: %+v", missing, batch.epoch, batch.seq, reasons, batch)
+	case missing == 0 && batch.lost > 0 && !batch.excused:
+		b.failf("%x %d is stored, and counts as lost: %+v", batch.epoch, batch.seq, batch)
+	}
+}
