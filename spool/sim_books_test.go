@@ -42,6 +42,7 @@ func (b *simBatch) items() int64 { return int64(len(b.points)) }
 // in one batch at most, or never left the queue.
 type books struct {
 	server  *simServer
+	disk    *simDisk
 	log     func(string, ...any)
 	err     error // the first
 	batches map[string]*simBatch
@@ -72,9 +73,9 @@ type books struct {
 	unmatched int64
 }
 
-func newBooks(log func(string, ...any)) *books {
+func newBooks(disk *simDisk, log func(string, ...any)) *books {
 	b := &books{
-		log: log, batches: map[string]*simBatch{}, byName: map[simName]*simBatch{}, waits: map[simName]*simBatch{},
+		disk: disk, log: log, batches: map[string]*simBatch{}, byName: map[simName]*simBatch{}, waits: map[simName]*simBatch{},
 		ledger: map[string]int64{}, floor: map[string]int64{}, toldLife: map[string]int64{},
 	}
 	b.server = &simServer{books: b, parts: map[string][]string{}, points: map[int64]bool{}}
@@ -161,7 +162,7 @@ func (b *books) told(reason string, points int64) {
 func (b *books) observe(s *Spool, op string, name simName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.mounted {
+	if !s.mounted || !b.mounted && b.disk.dead { // or it died of reading the disk
 		return
 	}
 	if s.ledgerEdits == s.ledgerSaved && b.mounted {

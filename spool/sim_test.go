@@ -78,12 +78,12 @@ type world struct {
 func newWorld(seed uint64, log func(string, ...any)) *world {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	began := time.Now()
-	books := newBooks(func(format string, args ...any) {
+	disk := &simDisk{memFS: newMemFS(rand.New(rand.NewPCG(seed, 2)))}
+	books := newBooks(disk, func(format string, args ...any) {
 		log("%v "+format, append([]any{time.Since(began)}, args...)...)
 	})
 	w := &world{
-		seed: seed, rng: rng, books: books,
-		disk: &simDisk{memFS: newMemFS(rand.New(rand.NewPCG(seed, 2)))},
+		seed: seed, rng: rng, books: books, disk: disk,
 		net:  &simNet{rng: rand.New(rand.NewPCG(seed, 3)), server: books.server},
 		mode: oneOf(rng, ship.SpoolOnFailure, ship.SpoolAlways),
 		cfg: Config{
