@@ -68,8 +68,18 @@ func (b *builder) fits(points []metric.Point) bool {
 			textual += seriesBytes(p.Series)
 		}
 	}
-	times := int64(len(b.times) + 1)
-	return b.headBytes+textual+times*(bodyTimeBytes+int64(columns)*bodyValueBytes) <= b.maxBytes
+	return b.bound(textual, columns, len(b.times)+1) <= b.maxBytes
+}
+
+// bound is more than a body takes with so much text, so many columns and ticks.
+func (b *builder) bound(textual int64, columns, ticks int) int64 {
+	return b.headBytes + textual + int64(ticks)*(bodyTimeBytes+int64(columns)*bodyValueBytes)
+}
+
+// looseness is how many times a body of so many bytes is smaller than the bound
+// on it.
+func (b *builder) looseness(bytes int) float64 {
+	return float64(b.bound(b.textual, len(b.series), len(b.times))) / float64(bytes)
 }
 
 func (b *builder) put(p metric.Point) {

@@ -33,7 +33,10 @@ func (s *Shipper) cut(now time.Time) {
 	s.cutNow = false
 	s.scheduleCut(now)
 	before := s.seq
-	s.builder.maxBytes = s.limit.plain(now, s.cfg.BatchMaxBytes)
+	s.builder.maxBytes = s.cfg.BatchMaxBytes
+	if most := s.limit.plain(now, s.cfg.BatchMaxBytes); most < s.cfg.BatchMaxBytes {
+		s.builder.maxBytes = min(int64(float64(most)*max(s.looseness, 1)), s.cfg.BatchMaxBytes)
+	}
 	for _, t := range s.queue.take() {
 		for from := 0; ; {
 			if from = s.builder.add(t, from); from == len(t.points) {
@@ -92,6 +95,7 @@ func (s *Shipper) seal() {
 		TimeMS: s.builder.newestMS(),
 	}
 	entry.Payload = s.encode(&batch)
+	s.looseness = s.builder.looseness(len(s.scratch))
 	s.builder.reset()
 	s.memory = append(s.memory, &held{Entry: entry, late: s.machine.isDown()})
 }

@@ -32,7 +32,7 @@ func (l *sizeLimit) learn(now time.Time, bytes, plainBytes int) {
 const minPlainBytes = 8 << 10
 
 // plain is what a fresh batch may take uncompressed: half of what was refused,
-// since nobody knows whether the limit is on the one or the other.
+// since nobody knows whether the limit is on the one or the other; at most most.
 func (l *sizeLimit) plain(now time.Time, most int64) int64 {
 	if !now.Before(l.until) {
 		return most

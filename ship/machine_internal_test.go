@@ -190,3 +190,16 @@ func TestAFleetsFirstReplaysAreSpread(t *testing.T) {
 		}
 	}
 }
+
+// Parts follow each other as much faster as they are smaller, up to a bound.
+func TestPartsArePacedByTheirSize(t *testing.T) {
+	now := time.Unix(0, 0)
+	for halvings, share := range map[int]time.Duration{0: 1, 1: 2, 4: 16, 9: 16} {
+		m := newTestMachine(1)
+		m.drained(now, halvings)
+		gap := m.rules.BatchInterval / share
+		if wait := m.drainAt.Sub(now); wait < gap*3/4 || wait > gap*5/4 {
+			t.Errorf("the next after a part of %d halvings waits %v, want about %v", halvings, wait, gap)
+		}
+	}
+}

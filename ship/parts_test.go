@@ -260,7 +260,7 @@ func TestTheSameFailureForOneBatchIsPoison(t *testing.T) {
 			r.run(time.Minute)
 			bad := r.produced + 5
 			r.backend.set(without(ship.Outcome{Verdict: ship.Retry, Status: 500, Cause: "500"}, bad))
-			r.run(12 * time.Hour)
+			r.runWide(4*time.Hour, 20)
 			waiting := r.shipper.Stats().WaitingBatches
 			r.stop()
 			if got := int64(len(r.backend.ticks())); got != r.produced-1 || r.setAside() != 1 || r.lost() != 0 {
@@ -301,24 +301,102 @@ func TestABadBackendIsNotPoison(t *testing.T) {
 // An answer such as 402 or 451 is no matter of points: the batch is tried three
 // times in all, with others accepted in between, and then set aside whole.
 func TestADeclinedBatchIsSetAsideAfterThreeTries(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.FIFO = fifo
+			r := start(t, cfg, 4<<20)
+			r.run(time.Minute)
+			tries := 0
+			bad := r.produced + 5
+			declined := without(ship.Outcome{Verdict: ship.Decline, Status: 451, Cause: "451"}, bad)
+			r.backend.set(func(p ship.Payload) ship.Outcome {
+				o := declined(p)
+				if o.Verdict == ship.Decline {
+					tries++
+				}
+				return o
+			})
+			r.run(time.Hour)
+			r.stop()
+			if tries != 3 || r.setAside() != 3 || len(r.spool.dead) != 1 || r.lost() != 0 {
+				t.Errorf("fifo %v: %d tries, %d points in %d letters, lost %d; want 3 tries and one letter of 3",
+					fifo, tries, r.setAside(), len(r.spool.dead), r.lost())
+			}
+		})
+	}
+}
+
+// A refusal that does not come again is no verdict, not even of a single point
+// whose sibling was accepted.
+func TestOneRefusalIsNoVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, config(), 4<<20)
 		r.run(time.Minute)
-		tries := 0
-		bad := r.produced + 5
-		declined := without(ship.Outcome{Verdict: ship.Decline, Status: 451, Cause: "451"}, bad)
+		first := ""
+		seen := make(map[string]bool)
 		r.backend.set(func(p ship.Payload) ship.Outcome {
-			o := declined(p)
-			if o.Verdict == ship.Decline {
-				tries++
+			if first == "" {
+				first = p.ID
 			}
-			return o
+			if strings.HasPrefix(p.ID, first) && p.ID != first+"/1" && !seen[p.ID] {
+				seen[p.ID] = true
+				return refusal
+			}
+			return ship.Outcome{Verdict: ship.Acked}
 		})
 		r.run(time.Hour)
 		r.stop()
-		if tries != 3 || r.setAside() != 3 || len(r.spool.dead) != 1 || r.lost() != 0 {
-			t.Errorf("%d tries, %d points in %d letters, lost %d; want 3 tries and one letter of 3", tries, r.setAside(), len(r.spool.dead), r.lost())
+		r.wantEveryTick()
+		if len(seen) < 4 || r.setAside() != 0 {
+			t.Errorf("%d refusals, %d points set aside; want some and none", len(seen), r.setAside())
 		}
+	})
+}
+
+// A limit is believed for an hour: once it is gone, batches are whole again.
+func TestALimitIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Rules.BatchInterval = time.Minute
+		r := start(t, cfg, 4<<20)
+		r.runWide(5*time.Minute, 100)
+		r.backend.set(upTo(12 << 10))
+		r.runWide(20*time.Minute, 100)
+		r.backend.set(nil)
+		from := len(keys(r.backend))
+		r.runWide(30*time.Minute, 100)
+		between := len(keys(r.backend))
+		r.runWide(35*time.Minute, 100)
+		after := len(keys(r.backend))
+		r.runWide(time.Hour, 100)
+		to := len(keys(r.backend))
+		r.stop()
+		if small, whole := between-from, to-after; small < 60 || small > 720 || whole > 62 {
+			t.Errorf("%d batches in half an hour while the limit is believed, %d in an hour when it is not; want at most two a tick, then one a minute", small, whole)
+		}
+		r.wantEveryTick()
+	})
+}
+
+// In strict order the backlog carries what is live, so it drains at any
+// multiplier.
+func TestStrictOrderCatchesUpAtMultiplierOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.FIFO = true
+		cfg.Rules.DrainMultiplier = 1
+		r := start(t, cfg, 4<<20)
+		r.run(time.Minute)
+		r.backend.fail(unavailable)
+		r.run(time.Hour)
+		r.backend.set(nil)
+		r.run(2 * time.Hour)
+		if n := r.shipper.Stats().WaitingBatches; n > 1 {
+			t.Errorf("%d batches wait two hours after an outage of one", n)
+		}
+		r.stop()
+		r.wantEveryTick()
 	})
 }
 

@@ -132,7 +132,6 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 		todo.refuse(part, o.Cause, o.Verdict == TooLarge)
 	}
 	if s.refusals >= refusalsMax {
-		s.pieces = nil // what was refused meanwhile says nothing of the parts
 		o.Verdict = Pause
 		o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER"
 		s.failed(now, h, o)
