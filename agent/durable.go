@@ -20,8 +20,10 @@ var errDiskHangs = errors.New("the disk does not answer")
 type store interface {
 	Append(spool.Record) error
 	Oldest() (spool.Record, error)
-	Ack(epoch, seq uint64) bool
-	SetAside(epoch, seq uint64, reason string) error
+	Ack(id spool.ID) bool
+	Mark(id spool.ID, m spool.Mark) bool
+	SetAside(id spool.ID, reason string) error
+	SetAsidePart(id spool.ID, p spool.Piece, reason string) error
 	MakeRoom() error
 	Lose(reason string, points int64)
 	Losses() []spool.Loss
@@ -84,7 +86,7 @@ func (d *durable) within(f func()) (returned, begun bool) {
 // Append stores a batch.
 func (d *durable) Append(e ship.Entry) error {
 	var err error
-	if ok, _ := d.within(func() { err = d.store.Append(spool.Record(e)) }); !ok {
+	if ok, _ := d.within(func() { err = d.store.Append(toRecord(e)) }); !ok {
 		return errDiskHangs
 	}
 	return err
@@ -97,20 +99,56 @@ func (d *durable) Oldest() (ship.Entry, bool) {
 	if ok, _ := d.within(func() { r, err = d.store.Oldest() }); !ok {
 		return ship.Entry{}, false
 	}
-	return ship.Entry(r), err == nil
+	return toEntry(r), err == nil
 }
 
+func toRecord(e ship.Entry) spool.Record {
+	r := spool.Record{ID: spool.ID(e.ID), Items: e.Items, TimeMS: e.TimeMS, Payload: e.Payload}
+	for _, m := range e.Marks {
+		r.Marks = append(r.Marks, toMark(m))
+	}
+	return r
+}
+
+func toEntry(r spool.Record) ship.Entry {
+	e := ship.Entry{ID: ship.ID(r.ID), Items: r.Items, TimeMS: r.TimeMS, Payload: r.Payload}
+	for _, m := range r.Marks {
+		e.Marks = append(e.Marks, ship.Mark{Part: m.Part, Fate: ship.PartFate(m.Fate)})
+	}
+	return e
+}
+
+// toMark relies on the fates having the same numbers, which a test holds.
+func toMark(m ship.Mark) spool.Mark { return spool.Mark{Part: m.Part, Fate: spool.PartFate(m.Fate)} }
+
 // Ack forgets a batch. If the disk hangs, the batch is sent again later.
-func (d *durable) Ack(epoch, seq uint64) bool {
+func (d *durable) Ack(id ship.ID) bool {
 	var there bool
-	ok, _ := d.within(func() { there = d.store.Ack(epoch, seq) })
+	ok, _ := d.within(func() { there = d.store.Ack(spool.ID(id)) })
+	return ok && there
+}
+
+// Mark remembers what became of a part. If the disk hangs, the part is sent
+// again later.
+func (d *durable) Mark(id ship.ID, m ship.Mark) bool {
+	var there bool
+	ok, _ := d.within(func() { there = d.store.Mark(spool.ID(id), toMark(m)) })
 	return ok && there
 }
 
 // SetAside makes a batch a dead letter.
-func (d *durable) SetAside(epoch, seq uint64, reason string) error {
+func (d *durable) SetAside(id ship.ID, reason string) error {
 	var err error
-	if ok, _ := d.within(func() { err = d.store.SetAside(epoch, seq, reason) }); !ok {
+	if ok, _ := d.within(func() { err = d.store.SetAside(spool.ID(id), reason) }); !ok {
+		return errDiskHangs
+	}
+	return err
+}
+
+// SetAsidePart makes a dead letter of a part of a batch.
+func (d *durable) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
+	var err error
+	if ok, _ := d.within(func() { err = d.store.SetAsidePart(spool.ID(id), spool.Piece(p), reason) }); !ok {
 		return errDiskHangs
 	}
 	return err

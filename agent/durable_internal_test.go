@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"reflect"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -41,12 +42,11 @@ func (h *hungStore) Oldest() (r spool.Record, err error) {
 	h.do(func() { r.Seq = 7 })
 	return r, nil
 }
-func (h *hungStore) Ack(uint64, uint64) bool { h.do(func() {}); return true }
-func (h *hungStore) MakeRoom() error         { h.do(func() {}); return nil }
-func (h *hungStore) SetAside(uint64, uint64, string) error {
-	h.do(func() {})
-	return nil
-}
+func (h *hungStore) Ack(spool.ID) bool                                    { h.do(func() {}); return true }
+func (h *hungStore) Mark(spool.ID, spool.Mark) bool                       { h.do(func() {}); return true }
+func (h *hungStore) MakeRoom() error                                      { h.do(func() {}); return nil }
+func (h *hungStore) SetAside(spool.ID, string) error                      { h.do(func() {}); return nil }
+func (h *hungStore) SetAsidePart(spool.ID, spool.Piece, string) (_ error) { h.do(func() {}); return }
 
 func (h *hungStore) Lose(_ string, n int64) { h.do(func() { h.lost += n }) }
 func (h *hungStore) Losses() (l []spool.Loss) {
@@ -78,7 +78,7 @@ func TestADiskThatHangsIsWaitedForOnce(t *testing.T) {
 			if _, ok := d.Oldest(); ok || d.MakeRoom() == nil {
 				t.Error("a disk that hangs gave something")
 			}
-			d.Ack(1, 1)
+			d.Ack(ship.ID{Epoch: 1, Seq: 1})
 			d.Lose("x", 2)
 			if d.Pending() != 1 {
 				t.Errorf("%d pending, want the 1 of before", d.Pending())
@@ -114,4 +114,19 @@ func TestALossIsToldOnce(t *testing.T) {
 			t.Errorf("Losses = %v, want 5", l)
 		}
 	})
+}
+
+// What the shipper and the spool call the same is the same on both ways.
+func TestEntriesAreRecords(t *testing.T) {
+	e := ship.Entry{
+		ID: ship.ID{Epoch: 1, Seq: 2, Part: 3}, Items: 4, TimeMS: 5, Payload: []byte("6"),
+		Marks: []ship.Mark{{Part: 7, Fate: ship.PartCut}, {Part: 8, Fate: ship.PartDelivered}, {Part: 9, Fate: ship.PartDead}},
+	}
+	r := toRecord(e)
+	if r.Marks[0].Fate != spool.PartCut || r.Marks[1].Fate != spool.PartDelivered || r.Marks[2].Fate != spool.PartDead {
+		t.Errorf("fates of the shipper become %v of the spool", r.Marks)
+	}
+	if back := toEntry(r); !reflect.DeepEqual(back, e) {
+		t.Errorf("%+v comes back as %+v", e, back)
+	}
 }
