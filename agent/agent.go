@@ -17,16 +17,17 @@ import (
 // Build says which build of the agent is running.
 type Build struct{ Version, Commit string }
 
-// spoolCloseTimeout bounds what a slow disk may add to a shutdown.
-const spoolCloseTimeout = 2 * time.Second
+// diskTimeout bounds what a slow disk may add to a shutdown.
+const diskTimeout = 2 * time.Second
 
 // parts are the long-lived parts, wired.
 type parts struct {
 	scheduler *collect.Scheduler
 	queue     *ship.Queue
 	shipper   *ship.Shipper
-	spool     *spool.Spool // nil with HEKA_SPOOL_MODE=off and on the console
-	durable   *durable     // spool, as the shipper sees it
+	spool     *spool.Spool  // nil with HEKA_SPOOL_MODE=off and on the console
+	durable   *durable      // spool, as the shipper sees it
+	shutdown  time.Duration // HEKA_SHUTDOWN_TIMEOUT
 	close     func()
 	log       zerolog.Logger
 }
@@ -61,26 +62,30 @@ func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zer
 }
 
 // run joins every goroutine that it starts, except that it leaves a disk that
-// does not answer alone after spoolCloseTimeout.
+// does not answer alone when it is late.
 func (p *parts) run(ctx context.Context) {
 	detached := context.WithoutCancel(ctx) // the shipper ends with its queue
 	disk, closeDisk := context.WithCancel(detached)
 	defer closeDisk()
 	upkeep := make(chan error, 1)
+	late, giveUp := context.WithCancel(detached)
+	defer giveUp()
 	if p.spool != nil {
+		p.durable.late = late.Done()
 		go func() { upkeep <- p.spool.Run(disk) }()
 	}
 	var collecting sync.WaitGroup
 	collecting.Go(func() {
 		defer p.queue.Close()
 		p.report("collecting ended", p.scheduler.Run(ctx))
+		time.AfterFunc(p.shutdown+diskTimeout, giveUp)
 	})
 	p.report("shipping ended", p.shipper.Run(detached))
 	collecting.Wait()
 	closeDisk()
 	p.stopped()
 	if p.spool != nil {
-		p.closeSpool(detached, upkeep)
+		p.closeSpool(late, upkeep)
 	}
 }
 
@@ -99,8 +104,6 @@ func (p *parts) stopped() {
 }
 
 func (p *parts) closeSpool(ctx context.Context, upkeep <-chan error) {
-	ctx, cancel := context.WithTimeout(ctx, spoolCloseTimeout)
-	defer cancel()
 	if err := p.spool.Close(ctx); err != nil {
 		p.report("close the spool: what it had not written is lost", err)
 		return

@@ -35,6 +35,7 @@ type store interface {
 // is safe for concurrent use.
 type durable struct {
 	store store
+	late  <-chan struct{} // closed when nobody waits for the disk any more; nil: never
 
 	mu      sync.Mutex
 	hanging <-chan struct{} // closed when the call that hangs returns; guarded by mu, like all below
@@ -78,9 +79,10 @@ func (d *durable) within(f func()) (returned, begun bool) {
 	case <-done:
 		return true, true
 	case <-patience.C:
-		d.hanging = done
-		return false, true
+	case <-d.late:
 	}
+	d.hanging = done
+	return false, true
 }
 
 // Append stores a batch.

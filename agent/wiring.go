@@ -43,7 +43,7 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{queue: ship.NewQueue(cfg.Ship.QueueMaxBytes), close: closeSender, log: log}
+	p := &parts{queue: ship.NewQueue(cfg.Ship.QueueMaxBytes), shutdown: cfg.ShutdownTimeout, close: closeSender, log: log}
 	var store ship.Spool
 	var ledger ship.Ledger = &ship.MemoryLedger{}
 	if cfg.Exporter != "console" && cfg.Spool.Mode != string(ship.SpoolOff) {

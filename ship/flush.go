@@ -11,7 +11,8 @@ import (
 // whatever the backoff says, and stores the rest. In strict order nothing is
 // sent past a backlog; that is the next start's.
 func (s *Shipper) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.ShutdownTimeout)
+	// The disk may have kept this from starting when the queue was closed.
+	ctx, cancel := context.WithDeadline(ctx, s.queue.state().closedAt.Add(s.cfg.ShutdownTimeout))
 	defer cancel()
 	now := time.Now()
 	s.cut(now)

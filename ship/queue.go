@@ -3,6 +3,7 @@ package ship
 import (
 	"slices"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -36,6 +37,7 @@ type Queue struct {
 	lost      map[string]int64 // points by reason, since the last takeLost
 	overLimit int64            // the snapshot's count at the last Put
 	closed    bool
+	closedAt  time.Time
 }
 
 // NewQueue returns a queue bounded to maxBytes.
@@ -71,7 +73,7 @@ func (q *Queue) Put(s *metric.Snapshot) {
 func (q *Queue) Close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed = true
+	q.closed, q.closedAt = true, time.Now()
 	q.wake()
 }
 
@@ -99,12 +101,17 @@ type queued struct {
 	held   int64
 	next   int64
 	closed bool
+	// closedAt is zero until then.
+	closedAt time.Time
 }
 
 func (q *Queue) state() queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return queued{ticks: len(q.ticks), points: q.points, bytes: q.bytes, held: q.held, next: q.next, closed: q.closed}
+	return queued{
+		ticks: len(q.ticks), points: q.points, bytes: q.bytes, held: q.held, next: q.next,
+		closed: q.closed, closedAt: q.closedAt,
+	}
 }
 
 // take empties the queue.
