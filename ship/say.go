@@ -13,6 +13,7 @@ type say struct {
 	cause         string
 	next, nextNew time.Time
 	told          bool // the outage under way was logged, so its end is too
+	grave         bool // the last line waits for a person
 
 	refusals, rejections, deaths, drops pacer
 }
@@ -35,18 +36,20 @@ func (p *pacer) add(now time.Time, n int64) (total int64, ok bool) {
 }
 
 // failed tells of an outage when it begins, after a minute, and whenever it is
-// twice as old; of a new cause, or a new outage, within a minute.
+// twice as old; of a new cause, or a new outage, within a minute, and at once
+// if it turns into one that waits for a person.
 func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m *machine, waiting int64, kept string) {
 	fresh := began || o.Cause != s.cause
-	if now.Before(s.next) && (!fresh || now.Before(s.nextNew)) {
+	grave := o.Verdict != Retry
+	if now.Before(s.next) && (!fresh || now.Before(s.nextNew)) && (!grave || s.grave) {
 		return
 	}
 	outage := now.Sub(m.since)
-	s.cause, s.told = o.Cause, true
+	s.cause, s.told, s.grave = o.Cause, true, grave
 	s.nextNew = now.Add(time.Minute)
 	s.next = now.Add(max(outage, time.Minute))
 	event := log.Warn()
-	if o.Verdict != Retry {
+	if grave {
 		event = log.Error()
 	}
 	event = event.Str("cause", o.Cause)
