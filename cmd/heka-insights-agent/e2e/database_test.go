@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -18,7 +20,8 @@ type database struct {
 	seqs               map[uint64][]uint64 // of each epoch, ascending
 	loss               map[string]int64    // points by reason
 	epochs, duplicates int64
-	ticks, repeated    int // repeated: with the time of another one
+	times              []int64 // of all ticks, ascending
+	repeated           int     // ticks with the time of another one
 }
 
 // readDatabase reads the file of an ingest that has ended.
@@ -42,7 +45,6 @@ func readDatabase(t *testing.T, data string) database {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	times := make(map[int64]bool)
 	for rows.Next() {
 		var epoch, seq int64
 		var part string
@@ -52,17 +54,24 @@ func readDatabase(t *testing.T, data string) database {
 		}
 		db.batches[metric.BatchID(uint64(epoch), uint64(seq))+part] = true
 		db.seqs[uint64(epoch)] = append(db.seqs[uint64(epoch)], uint64(seq))
-		for _, at := range unpackTimes(t, blob) {
-			if db.ticks++; times[at] {
-				db.repeated++
-			}
-			times[at] = true
-		}
+		db.times = append(db.times, unpackTimes(t, blob)...)
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+	slices.Sort(db.times)
+	for i := 1; i < len(db.times); i++ {
+		if db.times[i] == db.times[i-1] {
+			db.repeated++
+		}
+	}
 	return db
+}
+
+// tickBetween reports whether there is a tick in [from, to].
+func (db database) tickBetween(from, to time.Time) bool {
+	i, _ := slices.BinarySearch(db.times, from.UnixMilli())
+	return i < len(db.times) && db.times[i] <= to.UnixMilli()
 }
 
 // unpackTimes reads the ticks of a batch as the ingest packs them: how many,

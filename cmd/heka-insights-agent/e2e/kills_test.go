@@ -52,6 +52,9 @@ func TestKills(t *testing.T) {
 	}
 }
 
+// started is in the line that an agent logs once it runs.
+const started = `"message":"started"`
+
 // lane is an agent and its ingest, which live and die many times.
 type lane struct {
 	t     *testing.T
@@ -148,6 +151,7 @@ func (l *lane) drain() {
 		if n := len(l.onDisk()); n > 1 {
 			return fmt.Errorf("%d batches wait", n)
 		}
+		l.agent.says(started) // earlier, SIGTERM would kill it
 		if code := l.agent.terminate(); code != 0 {
 			l.t.Fatalf("exit code %d", code)
 		}
@@ -199,7 +203,7 @@ func (l *lane) judge(db database) {
 		}
 	}
 	l.t.Logf("%d agents, %d of them came to a batch; %d batches and %d ticks arrived; sent again after their ack: %d; kept by the disk: %d; sent and lost: %d",
-		l.starts, len(db.seqs), len(db.batches), db.ticks, db.duplicates, len(l.spared), lost)
+		l.starts, len(db.seqs), len(db.batches), len(db.times), db.duplicates, len(l.spared), lost)
 	if l.mode == "always" && l.starts > 20 && (len(l.spared) == 0 || db.duplicates == 0) {
 		l.t.Error("the kills put nothing to the test")
 	}

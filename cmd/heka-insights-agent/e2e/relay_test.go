@@ -18,9 +18,10 @@ type relay struct {
 	client *http.Client
 
 	mu    sync.Mutex
-	rng   *rand.Rand      // guarded by mu, like all below
-	sent  map[string]bool // ids of the batches that left an agent
-	acked map[string]bool // ids that the ingest acknowledged
+	rng   *rand.Rand       // guarded by mu, like all below
+	sent  map[string]bool  // ids of the batches that left an agent
+	acked map[string]bool  // ids that the ingest acknowledged
+	fault http.HandlerFunc // answers instead of the ingest; nil: it answers itself
 }
 
 func newRelay(in *ingest, seed uint64) *relay {
@@ -36,7 +37,11 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if err != nil {
 		return // the agent was killed in the middle of it
 	}
-	there, back := r.take(id)
+	there, back, fault := r.take(id)
+	if fault != nil {
+		fault(w, request)
+		return
+	}
 	time.Sleep(there)
 	status, answer, err := r.forward(request, body)
 	if err != nil {
@@ -53,11 +58,18 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 }
 
 // take notes a batch, and draws how long it and its answer are under way.
-func (r *relay) take(id string) (there, back time.Duration) {
+func (r *relay) take(id string) (there, back time.Duration, fault http.HandlerFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sent[id] = true
-	return r.upTo(50 * time.Millisecond), r.upTo(100 * time.Millisecond)
+	return r.upTo(50 * time.Millisecond), r.upTo(100 * time.Millisecond), r.fault
+}
+
+// set changes who answers from now on.
+func (r *relay) set(fault http.HandlerFunc) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fault = fault
 }
 
 // upTo is 0 half of the time. It wants mu held.
