@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"testing/synctest"
 	"time"
@@ -45,7 +46,7 @@ func (w *world) live(last bool) {
 	}
 	how := a.end()
 	how.unsynced = w.disk.syncFaults > syncs
-	w.disk.shaken = w.disk.shaken || how.kill && how.unsynced
+	w.disk.shaken = w.disk.shaken || how.unsynced && (how.kill || how.unclosed)
 	w.books.log("ended: %+v", how)
 	w.books.died(how, w.mode)
 	if how.power {
@@ -66,6 +67,9 @@ func (w *world) start(last bool) *agent {
 	w.clearUp()
 	if !last {
 		w.changeWeather()
+		w.books.server.poisoned = math.MaxInt64
+	} else {
+		w.books.server.poisoned = w.produced
 	}
 	w.books.born()
 	cfg := w.shipConfig()
@@ -97,7 +101,7 @@ func (w *world) start(last bool) *agent {
 // step is a second, and what is due in it. The odd nanoseconds keep any two
 // timers from expiring at once, in no certain order.
 func (a *agent) step() {
-	time.Sleep(time.Second - time.Duration(a.rng.Int64N(1e6)))
+	a.sleep(time.Second - time.Duration(a.rng.Int64N(1e6)))
 	a.net.deliverLate(false)
 	if !a.disk.busy {
 		a.s.tick()
@@ -115,6 +119,13 @@ func (a *agent) step() {
 	if used := a.shipper.Stats().MemoryBytes; used > a.queueBytes {
 		a.books.failf("%d bytes in memory, the bound is %d", used, a.queueBytes)
 	}
+}
+
+// sleep lets the shipper and the network do what is due.
+func (a *agent) sleep(d time.Duration) {
+	a.books.meet()
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 func (a *agent) collect() {
@@ -144,12 +155,13 @@ func (a *agent) drain() {
 func (a *agent) end() (how ending) {
 	power := !a.disk.shaken && a.rng.IntN(2) == 0
 	if !a.last && !a.disk.dead && a.rng.IntN(2) == 0 {
-		time.Sleep(a.between(0, time.Second))
+		a.sleep(a.between(0, time.Second))
 		a.disk.dead = true
 	}
 	if !a.disk.dead {
 		how.unclosed = a.stop() != nil
 	}
+	a.books.meet()
 	a.cancel()
 	<-a.done
 	if a.disk.dead {
@@ -160,6 +172,7 @@ func (a *agent) end() (how ending) {
 
 // stop is what agent.Run does at its end.
 func (a *agent) stop() error {
+	a.books.meet()
 	a.queue.Close()
 	<-a.done
 	if a.last {

@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -28,6 +29,7 @@ type simBatch struct {
 	waiting int  // its entries in the spool; more than one if it was written twice
 	durable bool // a power cut does not take it
 	lost    int  // entries that the spool counts as lost
+	lostAt  time.Time
 	gone    bool // a power cut took it
 	dropped bool // it was in memory alone when its process ended
 	// excused batches may be stored and count as lost: when it was counted, the
@@ -41,6 +43,7 @@ func (b *simBatch) items() int64 { return int64(len(b.points)) }
 // books hold what was produced, and what everybody said of it. Each point is
 // in one batch at most, or never left the queue.
 type books struct {
+	mu      sync.Mutex // guards nothing: see meet
 	server  *simServer
 	disk    *simDisk
 	log     func(string, ...any)
@@ -82,6 +85,13 @@ func newBooks(disk *simDisk, log func(string, ...any)) *books {
 	return b
 }
 
+// meet tells the race detector what virtual time makes so: that no two
+// goroutines of a simulation are awake at once.
+func (b *books) meet() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+}
+
 func (b *books) failf(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf(format, args...)
@@ -94,6 +104,11 @@ func (b *books) find(id string) *simBatch { return b.batches[id[:32]] }
 
 // made notes a new batch. What it says of losses may not shrink.
 func (b *books) made(m *metric.Batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.disk.dead {
+		return
+	}
 	batch := &simBatch{simName: simName{m.Agent.Epoch, m.Agent.Seq}, points: pointsOf(m), made: time.Now()}
 	b.batches[m.ID()], b.byName[batch.simName] = batch, batch
 	b.life = append(b.life, batch)
@@ -109,16 +124,25 @@ func (b *books) made(m *metric.Batch) {
 	b.losses = append(b.losses[:0], m.Loss...)
 }
 
+// sent notes a request. It returns nil for one of a dead process.
 func (b *books) sent(id string) *simBatch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	batch := b.find(id)
+	if b.disk.dead || batch == nil {
+		return nil
+	}
 	if batch.sent.IsZero() {
 		batch.sent = time.Now()
 	}
 	batch.flying++
+	batch.excused = batch.excused || time.Since(batch.lostAt) <= instant
 	return batch
 }
 
 func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship.Outcome) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.log("sent %s: %s, %d", p.ID, fault, o.Verdict)
 	switch {
 	case o.Verdict != ship.Acked && batch.failed.IsZero():
@@ -131,6 +155,8 @@ func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship
 
 // appended notes what Append said.
 func (b *books) appended(name simName, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err == nil {
 		b.byName[name].kept = true
 	} else {
@@ -142,6 +168,8 @@ func (b *books) appended(name simName, err error) {
 // forgotten notes what Ack said: of a batch that was lost before, what is
 // rejected has been counted.
 func (b *books) forgotten(name simName, there bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !there {
 		b.rejected -= b.byName[name].rejects
 	}
@@ -149,6 +177,8 @@ func (b *books) forgotten(name simName, there bool) {
 
 // told notes what the shipper told the ledger.
 func (b *books) told(reason string, points int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.log("lose %d: %s", points, reason)
 	b.ledger[reason] += points
 	b.toldLife[reason] += points
@@ -160,6 +190,8 @@ func (b *books) told(reason string, points int64) {
 // observe compares what waits in the spool, and what it counts, with what was
 // there before: a batch leaves by Ack, or is counted as lost.
 func (b *books) observe(s *Spool, op string, name simName) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mounted || !b.mounted && b.disk.dead { // or it died of reading the disk
@@ -246,11 +278,11 @@ func (b *books) compare(now map[simName]int, totals tally, op string, name simNa
 
 // count notes that the spool gave up n entries of a batch.
 func (b *books) count(batch *simBatch, n int) {
-	batch.lost += n
+	batch.lost, batch.lostAt = batch.lost+n, time.Now()
 	if !batch.durable {
 		b.inFlux += batch.items() * int64(n)
 	}
-	batch.excused = batch.excused || batch.flying > 0 || batch.waiting > 1 || b.stored(batch) > 0 ||
+	batch.excused = batch.excused || batch.flying > 0 || batch.waiting > 1 || b.server.has(batch) ||
 		len(b.life) > 0 && b.life[0].epoch == batch.epoch
 }
 

@@ -22,11 +22,12 @@ const (
 // way with the likelihood p.
 type simDisk struct {
 	*memFS
-	fault diskFault
-	p     float64
-	s     *Spool // nil while it is opened
-	busy  bool   // with an operation that takes long
-	// shaken says that a process was killed, or opened the spool, where an fsync
+	fault  diskFault
+	p      float64
+	s      *Spool    // nil while it is opened
+	busy   bool      // with an operation that takes long
+	slowed time.Time // when it last was
+	// shaken says that a process ended, or opened the spool, where an fsync
 	// failed: what it left may not be on the device, and nobody can know.
 	shaken bool
 }
@@ -51,15 +52,6 @@ func (d *simDisk) failing(f func()) {
 	d.rate = 1
 	f()
 	d.rate = 0
-}
-
-// wait is how long an operation takes.
-func (d *simDisk) wait() {
-	if d.hit(diskSlow) {
-		d.busy = true
-		time.Sleep(time.Duration(d.rng.Int64N(int64(3 * time.Second))))
-		d.busy = false
-	}
 }
 
 func (d *simDisk) Create(name string) (file, error) {

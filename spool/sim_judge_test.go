@@ -40,7 +40,7 @@ func (b *books) died(how ending, mode ship.SpoolMode) {
 		b.failf("%d points were in memory alone at the end, and %d counted as lost", memory, told)
 	case b.rejected != 0 && !how.crash():
 		b.failf("%d rejected points are not counted", b.rejected)
-	case how.crash() && told == 0 && b.refusals == 0 && b.mounted:
+	case how.crash() && told == 0 && b.refusals == 0 && b.mounted && time.Since(b.disk.slowed) > grace:
 		b.honours(mode)
 	}
 	if !b.mounted { // what is left is judged when a process can look at it
@@ -50,8 +50,8 @@ func (b *books) died(how ending, mode ship.SpoolMode) {
 	b.how, b.mounted = how, false
 }
 
-// grace is how long the disk and the shipper may take over what is due.
-const grace = 4 * time.Second
+// grace is how long a slow disk may take over one batch.
+const grace = 3 * time.Second
 
 // honours checks what the mode says that a kill may take, with a disk that took
 // everything: docs/delivery.md, What goes to disk.
@@ -70,7 +70,7 @@ func (b *books) honours(mode ship.SpoolMode) {
 		default:
 			continue
 		}
-		if late := time.Since(due); late > grace {
+		if late := time.Since(due); late > 0 {
 			b.failf("%x %d was to be on disk %v before the crash, and is not", batch.epoch, batch.seq, late)
 		}
 	}

@@ -53,10 +53,19 @@ type lateRequest struct {
 // Refreshed reports new credentials.
 func (n *simNet) Refreshed() bool { return n.renewed }
 
+// instant is how long after the shipper decided on a request it is under way.
+const instant = time.Microsecond
+
 // Send is one request.
 func (n *simNet) Send(ctx context.Context, p ship.Payload) ship.Outcome {
-	n.renewed = false
+	// The shipper may still be busy at this instant: what it does shall not be
+	// beside this.
+	time.Sleep(n.between(1, instant))
 	b := n.server.books.sent(p.ID)
+	if b == nil {
+		return ship.Outcome{Cause: "dead"}
+	}
+	n.renewed = false
 	defer func() { b.flying-- }()
 	fault := netSound
 	if n.rng.Float64() < n.p {
@@ -119,6 +128,8 @@ func (n *simNet) travel(ctx context.Context, fault netFault) bool {
 }
 
 func (n *simNet) sleep(ctx context.Context, d time.Duration) bool {
+	n.server.books.meet()
+	defer n.server.books.meet()
 	select {
 	case <-time.After(d):
 		return true
@@ -154,6 +165,7 @@ type simServer struct {
 	// One in so many points is poison, for which a batch is refused, or refused
 	// by itself.
 	poison, rejects int64
+	poisoned        int64 // the last point that can be poison
 }
 
 // is says whether a point is one in n, by its value.
@@ -161,8 +173,11 @@ func (s *simServer) is(point, n int64) bool {
 	return n > 0 && uint64(point)*0x9e3779b97f4a7c15>>32%uint64(n) == 0
 }
 
-func (s *simServer) isPoison(point int64) bool   { return s.is(point, s.poison) }
+func (s *simServer) isPoison(point int64) bool   { return point <= s.poisoned && s.is(point, s.poison) }
 func (s *simServer) isRejected(point int64) bool { return s.is(point+1<<40, s.rejects) }
+
+// has says that a batch, or a part of it, arrived.
+func (s *simServer) has(b *simBatch) bool { return len(s.parts[metric.BatchID(b.epoch, b.seq)]) > 0 }
 
 // take is the server's side of one request.
 func (s *simServer) take(p ship.Payload) ship.Outcome {

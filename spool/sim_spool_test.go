@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"time"
+
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
@@ -15,9 +17,26 @@ type simSpool struct {
 	books *books
 }
 
+// enter waits for nobody.
+func (d simSpool) enter() { d.books.meet() }
+
+// wait takes the time that a slow disk takes.
+func (d simSpool) wait() {
+	if !d.disk.hit(diskSlow) {
+		return
+	}
+	d.disk.busy, d.disk.slowed = true, time.Now()
+	delay := time.Duration(d.disk.rng.Int64N(int64(grace)))
+	d.enter()
+	time.Sleep(delay)
+	d.enter()
+	d.disk.busy, d.disk.slowed = false, time.Now()
+}
+
 // Append stores a batch.
 func (d simSpool) Append(e ship.Entry) error {
-	d.disk.wait()
+	d.enter()
+	d.wait()
 	if d.disk.dead {
 		return errCrashed
 	}
@@ -29,6 +48,7 @@ func (d simSpool) Append(e ship.Entry) error {
 
 // Oldest returns the oldest batch that can be read.
 func (d simSpool) Oldest() (ship.Entry, bool) {
+	d.enter()
 	if d.disk.dead {
 		return ship.Entry{}, false
 	}
@@ -39,6 +59,7 @@ func (d simSpool) Oldest() (ship.Entry, bool) {
 
 // Ack forgets a batch.
 func (d simSpool) Ack(epoch, seq uint64) bool {
+	d.enter()
 	if d.disk.dead {
 		return false
 	}
@@ -50,7 +71,8 @@ func (d simSpool) Ack(epoch, seq uint64) bool {
 
 // SetAside makes a batch a dead letter.
 func (d simSpool) SetAside(epoch, seq uint64, reason string) error {
-	d.disk.wait()
+	d.enter()
+	d.wait()
 	if d.disk.dead {
 		return errCrashed
 	}
@@ -61,6 +83,7 @@ func (d simSpool) SetAside(epoch, seq uint64, reason string) error {
 
 // MakeRoom makes room for Append if it can.
 func (d simSpool) MakeRoom() error {
+	d.enter()
 	if d.disk.dead {
 		return errCrashed
 	}
@@ -74,6 +97,7 @@ func (d simSpool) Pending() int64 { return d.s.Stats().Records }
 
 // Lose counts lost points.
 func (d simSpool) Lose(reason string, points int64) {
+	d.enter()
 	if d.disk.dead {
 		return
 	}
