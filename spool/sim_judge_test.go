@@ -70,7 +70,7 @@ func (b *books) honours(mode ship.SpoolMode) {
 		default:
 			continue
 		}
-		if late := time.Since(due); late > 0 {
+		if late := time.Since(due); late > instant {
 			b.failf("%x %d was to be on disk %v before the crash, and is not", batch.epoch, batch.seq, late)
 		}
 	}
