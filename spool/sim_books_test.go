@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -217,6 +219,11 @@ func (b *books) observe(s *Spool, op string, name simName) {
 	b.take(now)
 }
 
+// waiting lists the batches with entries in the spool, as they were made.
+func (b *books) waiting() []*simBatch {
+	return slices.SortedFunc(maps.Values(b.waits), func(x, y *simBatch) int { return cmp.Compare(x.points[0], y.points[0]) })
+}
+
 // scan counts the entries of each batch, and notes whether one is durable.
 func (b *books) scan(s *Spool) map[simName]int {
 	now := map[simName]int{}
@@ -255,7 +262,7 @@ func (b *books) take(now map[simName]int) {
 // compare is observe while a process lives.
 func (b *books) compare(now map[simName]int, totals tally, op string, name simName) {
 	var sum int64
-	for _, batch := range b.waits {
+	for _, batch := range b.waiting() {
 		n := batch.waiting - now[batch.simName]
 		if n > 0 && op == "ack" && batch.simName == name {
 			n--

@@ -89,14 +89,14 @@ func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
 			back += batch.items()
 		}
 	}
-	for name, batch := range b.waits {
-		if now[name] >= batch.waiting {
+	for _, batch := range b.waiting() {
+		if now[batch.simName] >= batch.waiting {
 			continue
 		}
 		if !b.how.power || batch.durable {
 			b.failf("%x %d was on disk, and is not there after %+v", batch.epoch, batch.seq, b.how)
 		}
-		if gone += batch.items(); now[name] == 0 {
+		if gone += batch.items(); now[batch.simName] == 0 {
 			batch.gone = true
 		}
 	}

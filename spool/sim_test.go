@@ -44,6 +44,22 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// TestSimulationReplays runs seeds twice: a seed is worth printing only if it
+// does the same again.
+func TestSimulationReplays(t *testing.T) {
+	for seed := range uint64(20) {
+		var traces [2][]string
+		for i := range traces {
+			simulate(t, seed, func(format string, args ...any) { traces[i] = append(traces[i], fmt.Sprintf(format, args...)) })
+		}
+		for i, line := range traces[0] {
+			if i >= len(traces[1]) || line != traces[1][i] {
+				t.Fatalf("seed %d: line %d of its trace is %q, and not always", seed, i, line)
+			}
+		}
+	}
+}
+
 // simulate runs one seed in a bubble.
 func simulate(t *testing.T, seed uint64, log func(string, ...any)) {
 	synctest.Test(t, func(t *testing.T) {
