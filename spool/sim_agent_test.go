@@ -35,7 +35,7 @@ type agent struct {
 
 // live is one process, from its start to its end.
 func (w *world) live(last bool) {
-	syncs := w.disk.syncFaults
+	syncs, born := w.disk.syncFaults, time.Now()
 	a := w.start(last)
 	if last {
 		a.drain()
@@ -46,9 +46,10 @@ func (w *world) live(last bool) {
 	}
 	how := a.end()
 	how.unsynced = w.disk.syncFaults > syncs
+	how.faulty = !w.disk.failed.Before(born) || w.disk.crashAt > 0
 	w.disk.shaken = w.disk.shaken || how.unsynced && (how.kill || how.unclosed)
 	w.books.log("ended: %+v", how)
-	w.books.died(how, w.mode)
+	w.books.died(a.s, how, w.mode)
 	if how.power {
 		w.disk.cutPower()
 	}
@@ -92,6 +93,7 @@ func (w *world) start(last bool) *agent {
 	ctx, a.cancel = context.WithCancel(context.Background())
 	go func() {
 		defer close(a.done)
+		defer a.books.caught()
 		_ = a.shipper.Run(ctx)
 	}()
 	synctest.Wait()
@@ -157,6 +159,7 @@ func (a *agent) end() (how ending) {
 	if !a.last && !a.disk.dead && a.rng.IntN(2) == 0 {
 		a.sleep(a.between(0, time.Second))
 		a.disk.dead = true
+		a.books.look()
 	}
 	if !a.disk.dead {
 		how.unclosed = a.stop() != nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -24,10 +25,13 @@ type simBatch struct {
 	failed time.Time // its first answer that was no ack
 	flying int       // requests that may still arrive
 	acked  bool      // and the shipper knows it
+	// forgotten is when Ack last found it waiting.
+	forgotten time.Time
 	// rejects are the points that the server rejected of it.
 	rejects int64
 
 	kept    bool // the spool has, or had, it
+	keptAt  time.Time
 	waiting int  // its entries in the spool; more than one if it was written twice
 	durable bool // a power cut does not take it
 	lost    int  // entries that the spool counts as lost
@@ -60,7 +64,6 @@ type books struct {
 	life     []*simBatch
 	losses   []metric.Loss    // as the last batch had them
 	toldLife map[string]int64 // to the ledger
-	refusals int              // of Append
 	rejected int64            // points that are still to be told
 
 	// mounted says that totals are of the spool that is open; before, they are
@@ -73,6 +76,7 @@ type books struct {
 	inFlux int64
 	// ledger is what the owner's losses should be, and floor what the disk has.
 	ledger, floor map[string]int64
+	ended         time.Time // when the disk was first seen dead
 	// unmatched is what crashes left of points counted that nothing was lost for,
 	// or the other way round.
 	unmatched int64
@@ -98,6 +102,13 @@ func (b *books) failf(format string, args ...any) {
 	if b.err == nil {
 		b.err = fmt.Errorf(format, args...)
 		b.log("FAILED: %v", b.err)
+	}
+}
+
+// caught makes a panic a failure of its seed.
+func (b *books) caught() {
+	if r := recover(); r != nil {
+		b.failf("panic: %v\n%s", r, debug.Stack())
 	}
 }
 
@@ -131,6 +142,9 @@ func (b *books) sent(id string) *simBatch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	batch := b.find(id)
+	if batch == nil && !b.disk.dead {
+		b.failf("batch %s is sent, which nobody made", id)
+	}
 	if b.disk.dead || batch == nil {
 		return nil
 	}
@@ -159,10 +173,10 @@ func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship
 func (b *books) appended(name simName, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err == nil {
-		b.byName[name].kept = true
+	b.look()
+	if batch := b.byName[name]; err == nil {
+		batch.kept, batch.keptAt = true, time.Now()
 	} else {
-		b.refusals++
 		b.log("append %v: %v", name, err)
 	}
 }
@@ -172,7 +186,9 @@ func (b *books) appended(name simName, err error) {
 func (b *books) forgotten(name simName, there bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !there {
+	if there {
+		b.byName[name].forgotten = time.Now()
+	} else {
 		b.rejected -= b.byName[name].rejects
 	}
 }
@@ -194,6 +210,7 @@ func (b *books) told(reason string, points int64) {
 func (b *books) observe(s *Spool, op string, name simName) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.look()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.mounted || !b.mounted && b.disk.dead { // or it died of reading the disk
@@ -222,6 +239,13 @@ func (b *books) observe(s *Spool, op string, name simName) {
 // waiting lists the batches with entries in the spool, as they were made.
 func (b *books) waiting() []*simBatch {
 	return slices.SortedFunc(maps.Values(b.waits), func(x, y *simBatch) int { return cmp.Compare(x.points[0], y.points[0]) })
+}
+
+// look notes when the process died.
+func (b *books) look() {
+	if b.disk.dead && b.ended.IsZero() {
+		b.ended = time.Now()
+	}
 }
 
 // scan counts the entries of each batch, and notes whether one is durable.

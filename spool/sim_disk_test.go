@@ -27,6 +27,7 @@ type simDisk struct {
 	s      *Spool    // nil while it is opened
 	busy   bool      // with an operation that takes long
 	slowed time.Time // when it last was
+	failed time.Time // when anything last did
 	// shaken says that a process ended, or opened the spool, where an fsync
 	// failed: what it left may not be on the device, and nobody can know.
 	shaken bool
@@ -41,6 +42,7 @@ func (d *simDisk) opened() bool { return d.s != nil && d.s.mounted }
 func (d *simDisk) hit(faults ...diskFault) bool {
 	for _, f := range faults {
 		if f == d.fault && !d.dead && d.rng.Float64() < d.p {
+			d.failed = time.Now()
 			return true
 		}
 	}

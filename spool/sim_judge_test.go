@@ -11,8 +11,11 @@ import (
 type ending struct {
 	kill  bool // at once, as kill -9 does; the page cache stays
 	power bool // at once, and the disk keeps what was synced, and some of the rest
-	// unsynced says that an fsync failed in this life, unclosed that Close did.
-	unsynced, unclosed bool
+	// unsynced says that an fsync failed in this life, unclosed that Close did,
+	// faulty that anything of the disk did, or died halfway.
+	unsynced, unclosed, faulty bool
+
+	at time.Time
 }
 
 func (e ending) crash() bool { return e.kill || e.power }
@@ -21,12 +24,17 @@ func (e ending) crash() bool { return e.kill || e.power }
 func (b *books) born() {
 	b.produced, b.inBatch, b.life, b.losses = 0, 0, nil, nil
 	b.toldLife = map[string]int64{}
-	b.refusals, b.rejected = 0, 0
+	b.rejected, b.ended = 0, time.Time{}
 }
 
 // died ends the books of a process: what was in memory alone is told to the
 // ledger, or a crash takes it.
-func (b *books) died(how ending, mode ship.SpoolMode) {
+func (b *books) died(s *Spool, how ending, mode ship.SpoolMode) {
+	if b.ended.IsZero() {
+		b.ended = time.Now()
+	}
+	// After the longest wait for a probe a disk that is sound again is in use.
+	sound := b.mounted && b.ended.Sub(b.disk.failed) > 2*probeMax && b.ended.Sub(b.disk.slowed) > grace
 	memory := b.produced - b.inBatch
 	for _, batch := range b.life {
 		if !batch.kept && !batch.acked {
@@ -40,13 +48,21 @@ func (b *books) died(how ending, mode ship.SpoolMode) {
 		b.failf("%d points were in memory alone at the end, and %d counted as lost", memory, told)
 	case b.rejected != 0 && !how.crash():
 		b.failf("%d rejected points are not counted", b.rejected)
-	case how.crash() && told == 0 && b.refusals == 0 && b.mounted && time.Since(b.disk.slowed) > grace:
+	case how.crash() && sound && told == 0:
 		b.honours(mode)
+	}
+	if how.power && b.mounted {
+		b.scan(s)
+	}
+	if how.power && sound && s.cfg.Fsync != FsyncNever {
+		b.synced()
 	}
 	if !b.mounted { // what is left is judged when a process can look at it
 		how.kill, how.power = how.kill || b.how.kill, how.power || b.how.power
 		how.unsynced, how.unclosed = how.unsynced || b.how.unsynced, how.unclosed || b.how.unclosed
+		how.faulty = true
 	}
+	how.at = b.ended
 	b.how, b.mounted = how, false
 }
 
@@ -70,8 +86,17 @@ func (b *books) honours(mode ship.SpoolMode) {
 		default:
 			continue
 		}
-		if late := time.Since(due); late > instant {
+		if late := b.ended.Sub(due); late > instant {
 			b.failf("%x %d was to be on disk %v before the crash, and is not", batch.epoch, batch.seq, late)
+		}
+	}
+}
+
+// synced checks that a power cut takes the last second and the fsync under way.
+func (b *books) synced() {
+	for _, batch := range b.waiting() {
+		if age := b.ended.Sub(batch.keptAt); !batch.durable && age > 2*syncEvery {
+			b.failf("%x %d is on disk for %v, and not yet synced", batch.epoch, batch.seq, age)
 		}
 	}
 }
@@ -84,6 +109,9 @@ func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
 	for name, n := range now {
 		batch := b.byName[name]
 		batch.dropped = false // Append had not said so, but it is there
+		if n > batch.waiting && !b.how.power && !b.how.faulty && !batch.forgotten.IsZero() && b.how.at.Sub(batch.forgotten) > 2*syncEvery {
+			b.failf("%x %d was acknowledged, and waits again after %+v", batch.epoch, batch.seq, b.how)
+		}
 		for ; n > batch.waiting && batch.lost > 0; n-- {
 			batch.lost-- // the count did not reach the disk, the batch had
 			back += batch.items()
