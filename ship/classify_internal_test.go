@@ -142,7 +142,7 @@ func TestAProxyThatOpensNoTunnel(t *testing.T) {
 			w.WriteHeader(status)
 		}))
 		t.Cleanup(proxy.Close)
-		transport, err := newTransport(newTLSFiles(TLSConfig{}))
+		transport, err := newTransport(newTLSFiles(TLSConfig{}), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -43,6 +44,9 @@ type ClientConfig struct {
 	TLS TLSConfig
 	// Format is the backend's.
 	Format Format
+	// DialContext makes connections, to the backend or its proxy, in at most
+	// the 5 s of its context. It is for tests; nil is a net.Dialer.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 const (
@@ -198,7 +202,7 @@ func (c *Client) renew(now time.Time) error {
 // connectAnew replaces the transport: new connections, with the TLS files and
 // DNS as they are now.
 func (c *Client) connectAnew(now time.Time) error {
-	transport, err := newTransport(c.files)
+	transport, err := newTransport(c.files, c.cfg.DialContext)
 	if err != nil {
 		return err
 	}

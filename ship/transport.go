@@ -104,15 +104,20 @@ const (
 	maxHeaderBytes   = 64 << 10
 )
 
-func newTransport(files *tlsFiles) (*http.Transport, error) {
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newTransport dials with dial, or with a net.Dialer when that is nil.
+func newTransport(files *tlsFiles, dial dialFunc) (*http.Transport, error) {
 	config, err := files.load()
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}
+	if dial == nil {
+		dial = (&net.Dialer{KeepAlive: pingAfter}).DialContext
+	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
+		DialContext:            within(dialTimeout, dial),
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  headerTimeout,
@@ -125,6 +130,15 @@ func newTransport(files *tlsFiles) (*http.Transport, error) {
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}, nil
+}
+
+// within bounds a dial, whoever makes it.
+func within(timeout time.Duration, dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 }
 
 // refusedByProxy judges a proxy that opens no tunnel to an https endpoint;
