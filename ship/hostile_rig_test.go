@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -28,7 +27,10 @@ const (
 	// growthMax bounds what a hostile case may add to live heap and stacks, of
 	// agent, server and network together.
 	growthMax = 8 << 20
-	logMax    = 16
+	// logMax bounds the lines of an outage, flapMax those of a minute when
+	// delivery fails and recovers all the time.
+	logMax  = 16
+	flapMax = 2
 )
 
 // protocol is how agent and ingest talk.
@@ -39,15 +41,19 @@ type protocol struct {
 }
 
 var (
-	plain     = protocol{name: "http/1.1, plain"}
-	protocols = []protocol{
-		plain,
+	plain  = protocol{name: "http/1.1, plain"}
+	secure = []protocol{
 		{"http/1.1, TLS 1.2", tls.VersionTLS12, false},
 		{"http/1.1, TLS 1.3", tls.VersionTLS13, false},
 		{"http/2, TLS 1.2", tls.VersionTLS12, true},
 		{"http/2, TLS 1.3", tls.VersionTLS13, true},
 	}
+	protocols = append([]protocol{plain}, secure...)
 )
+
+// sample returns three of the protocols, others for another i: plain HTTP/1.1,
+// and either HTTP over TLS.
+func sample(i int) []protocol { return []protocol{plain, secure[i%2], secure[2+i/2%2]} }
 
 func (p protocol) endpoint() string {
 	if p.tls == 0 {
@@ -74,6 +80,7 @@ type world struct {
 	shipper   *ship.Shipper
 	log       *bytes.Buffer
 	end       func()
+	ends      []func()
 }
 
 // settings are what a test may change before the world begins.
@@ -110,7 +117,7 @@ func newWorld(t *testing.T, p protocol, change func(w *world, s *settings)) *wor
 }
 
 func (w *world) defaults() *settings {
-	s := &settings{ship: config(), points: 40}
+	s := &settings{ship: config(), points: 10}
 	s.ship.Compression = ship.CompressionGzip
 	s.client = ship.ClientConfig{
 		Endpoint: parse(w.t, w.protocol.endpoint()), AgentID: "agent-1", UserAgent: "heka-insights-agent/test",
@@ -157,8 +164,14 @@ func (w *world) run() {
 		<-shipped
 		w.client.Close()
 		w.server.Close()
+		for _, end := range w.ends {
+			end()
+		}
 	}
 }
+
+// atEnd calls f when all that runs has ended.
+func (w *world) atEnd(f func()) { w.ends = append(w.ends, f) }
 
 // trouble is one kind of hostility.
 type trouble struct {
@@ -167,11 +180,9 @@ type trouble struct {
 	on, off func(w *world)
 	// lasts is for how long; 0 is 10 minutes.
 	lasts time.Duration
-	// pauses says that a person has to mend it, so that recovery may take as
-	// long as two waits of a pause.
-	pauses bool
-	// harmless says that batches arrive all the time.
-	harmless bool
+	// height is the phase that delivery is in at its height; empty if that is
+	// a matter of chance.
+	height string
 	// check looks at what is special about it, at its height; may be nil.
 	check func(w *world)
 }
@@ -179,21 +190,30 @@ type trouble struct {
 // behaves is trouble of the ingest.
 func behaves(name string, b shiptest.Behaviour) trouble {
 	return trouble{
-		name: name,
-		on:   func(w *world) { w.ingest.Behave(b) },
-		off:  func(w *world) { w.ingest.Behave(nil) },
+		name:   name,
+		on:     func(w *world) { w.ingest.Behave(b) },
+		off:    func(w *world) { w.ingest.Behave(nil) },
+		height: "down",
 	}
 }
 
-func (h trouble) paused() trouble { h.pauses = true; return h }
-func (h trouble) mild() trouble   { h.harmless = true; return h }
+func (h trouble) paused() trouble { h.height = "paused"; return h }
+func (h trouble) mild() trouble   { h.height = "healthy"; return h }
+func (h trouble) vague() trouble  { h.height = ""; return h }
 
 // cap is the longest that delivery waits between two attempts.
 func (h trouble) cap() time.Duration {
-	if h.pauses {
+	if h.height == "paused" {
 		return 15 * time.Minute
 	}
 	return time.Minute
+}
+
+func (h trouble) duration() time.Duration {
+	if h.lasts == 0 {
+		return 10 * time.Minute
+	}
+	return h.lasts
 }
 
 // live is the proof of one hostile case: a healthy world, the trouble, and
@@ -210,6 +230,7 @@ func (h trouble) live(t *testing.T, p protocol, change func(*world, *settings)) 
 		w.settle()
 		w.end()
 		w.wantEverythingOnce()
+		w.wantFewLines(h)
 	})
 }
 
@@ -217,19 +238,15 @@ func (h trouble) live(t *testing.T, p protocol, change func(*world, *settings)) 
 func (w *world) through(h trouble) {
 	before, last := footprint(), w.ingest.Batches()
 	h.on(w)
-	lasts := h.lasts
-	if lasts == 0 {
-		lasts = 10 * time.Minute
-	}
 	for range 3 {
-		time.Sleep(lasts / 3)
+		time.Sleep(h.duration() / 3)
 		if grown := footprint() - before; grown > growthMax {
 			w.t.Errorf("grew by %d KiB, want at most %d", grown>>10, growthMax>>10)
 		}
 	}
 	synctest.Wait()
-	if s := w.shipper.Stats(); h.harmless != (s.Phase == "healthy") || h.pauses != (s.Phase == "paused") {
-		w.t.Errorf("at its height delivery is %s: %s", s.Phase, s.Cause)
+	if s := w.shipper.Stats(); h.height != "" && h.height != s.Phase {
+		w.t.Errorf("at its height delivery is %s, want %s: %s", s.Phase, h.height, s.Cause)
 	}
 	if h.check != nil {
 		h.check(w)
@@ -276,9 +293,17 @@ func (w *world) wantEverythingOnce() {
 	if open := w.network.Open(); open > 0 {
 		w.t.Errorf("%d connections are left open", open)
 	}
+}
+
+func (w *world) wantFewLines(h trouble) {
+	w.t.Helper()
+	most := logMax
+	if h.height == "" {
+		most += flapMax * int(h.duration()/time.Minute)
+	}
 	said := w.log.String()
-	if lines := strings.Count(said, "\n"); lines > logMax {
-		w.t.Errorf("%d log lines, want at most %d:\n%s", lines, logMax, said)
+	if lines := strings.Count(said, "\n"); lines > most {
+		w.t.Errorf("%d log lines, want at most %d:\n%s", lines, most, said)
 	}
 	if strings.Contains(said, apiKey) {
 		w.t.Errorf("the log tells the secret:\n%s", said)
@@ -291,11 +316,4 @@ func footprint() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
-}
-
-// at returns the world's endpoint with another path.
-func (w *world) at(path string) *url.URL {
-	u := parse(w.t, w.protocol.endpoint())
-	u.Path = path
-	return u
 }

@@ -180,8 +180,8 @@ func OneShot() Behaviour {
 func Boastful(n int) Behaviour {
 	return func(well http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			for i := 0; i < n; i += 1 << 10 {
-				w.Header().Set(fmt.Sprintf("X-Boast-%d", i), strings.Repeat("x", 1<<10))
+			for i := 0; i < n; i += 4 << 10 {
+				w.Header().Set(fmt.Sprintf("X-Boast-%d", i), strings.Repeat("x", 4<<10))
 			}
 			well.ServeHTTP(w, r)
 		})
