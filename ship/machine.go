@@ -40,7 +40,7 @@ const (
 	pauseMax      = 15 * time.Minute
 	firstDrainMax = 30 * time.Second
 	// drainStep is what one acknowledged backlog batch adds to the rate.
-	drainStep = 0.5
+	drainStep = 0.1
 	// drainDepth is how often a batch may be halved for its parts to follow each
 	// other as many times faster: below that, requests cost more than bytes.
 	drainDepth = 4
