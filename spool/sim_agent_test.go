@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"math"
 	"strconv"
 	"testing/synctest"
 	"time"
@@ -22,6 +21,7 @@ var pointDesc = &metric.Desc{Name: "test.point", Unit: "1"}
 type agent struct {
 	*world
 	last     bool
+	settled  bool // the weather stays
 	s        *Spool
 	interval time.Duration
 	points   int // of a tick
@@ -37,12 +37,11 @@ type agent struct {
 func (w *world) live(last bool) {
 	syncs, born := w.disk.syncFaults, time.Now()
 	a := w.start(last)
+	a.work(w.between(0, 6*time.Minute))
 	if last {
+		w.clearUp()
+		w.books.server.poisoned = w.produced
 		a.drain()
-	} else {
-		for end := time.Now().Add(w.between(0, 6*time.Minute)); time.Now().Before(end) && !w.disk.dead; {
-			a.step()
-		}
 	}
 	how := a.end()
 	how.unsynced = w.disk.syncFaults > syncs
@@ -66,12 +65,7 @@ func (w *world) start(last bool) *agent {
 	}
 	w.disk.revive(crashAt, 0)
 	w.clearUp()
-	if !last {
-		w.changeWeather()
-		w.books.server.poisoned = math.MaxInt64
-	} else {
-		w.books.server.poisoned = w.produced
-	}
+	w.changeWeather()
 	w.books.born()
 	cfg := w.shipConfig()
 	a := &agent{
@@ -100,6 +94,13 @@ func (w *world) start(last bool) *agent {
 	return a
 }
 
+// work lives for a while, unless the process dies.
+func (a *agent) work(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end) && !a.disk.dead; {
+		a.step()
+	}
+}
+
 // step is a second, and what is due in it. The odd nanoseconds keep any two
 // timers from expiring at once, in no certain order.
 func (a *agent) step() {
@@ -113,7 +114,7 @@ func (a *agent) step() {
 		return
 	}
 	a.next = a.next.Add(a.interval)
-	if !a.last && a.rng.IntN(8) == 0 {
+	if a.rng.IntN(8) == 0 && !a.settled {
 		a.changeWeather()
 	}
 	a.collect()
@@ -142,6 +143,7 @@ func (a *agent) collect() {
 
 // drain lives until nothing waits.
 func (a *agent) drain() {
+	a.settled = true
 	waits := true
 	for end := time.Now().Add(drainMax); waits && a.books.err == nil; {
 		a.step()
@@ -155,6 +157,9 @@ func (a *agent) drain() {
 
 // end ends the process, in order or not.
 func (a *agent) end() (how ending) {
+	if !a.last && a.rng.IntN(2) == 0 {
+		a.presage()
+	}
 	power := !a.disk.shaken && a.rng.IntN(2) == 0
 	if !a.last && !a.disk.dead && a.rng.IntN(2) == 0 {
 		a.sleep(a.between(0, time.Second))
@@ -173,14 +178,26 @@ func (a *agent) end() (how ending) {
 	return how
 }
 
+// presage is what may come before an end: no answers for a while, or an outage
+// with a disk that has been sound for long.
+func (a *agent) presage() {
+	a.settled = true
+	a.net.p = 1
+	if a.rng.IntN(2) == 0 {
+		a.net.fault = netTimeout
+		a.work(a.between(0, time.Minute))
+		return
+	}
+	a.net.fault = netRefused
+	a.disk.p = 0
+	a.work(3 * time.Minute)
+}
+
 // stop is what agent.Run does at its end.
 func (a *agent) stop() error {
 	a.books.meet()
 	a.queue.Close()
 	<-a.done
-	if a.last {
-		a.books.balance(a.s, a.produced)
-	}
 	return a.s.Close(background)
 }
 

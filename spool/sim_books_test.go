@@ -34,7 +34,8 @@ type simBatch struct {
 	keptAt  time.Time
 	waiting int  // its entries in the spool; more than one if it was written twice
 	durable bool // a power cut does not take it
-	lost    int  // entries that the spool counts as lost
+	timeMS  int64
+	lost    int // entries that the spool counts as lost
 	lostAt  time.Time
 	gone    bool // a power cut took it
 	dropped bool // it was in memory alone when its process ended
@@ -42,6 +43,11 @@ type simBatch struct {
 	// server had it, a request was under way, or the shipper could have it in
 	// memory too, being of this life.
 	excused bool
+}
+
+func (b *simBatch) String() string {
+	return fmt.Sprintf("%s (kept %t, acked %t, waits %d, lost %d, gone %t, dropped %t)",
+		metric.BatchID(b.epoch, b.seq), b.kept, b.acked, b.waiting, b.lost, b.gone, b.dropped)
 }
 
 func (b *simBatch) items() int64 { return int64(len(b.points)) }
@@ -77,6 +83,7 @@ type books struct {
 	// ledger is what the owner's losses should be, and floor what the disk has.
 	ledger, floor map[string]int64
 	ended         time.Time // when the disk was first seen dead
+	letter        *simBatch // the last one that was set aside
 	// unmatched is what crashes left of points counted that nothing was lost for,
 	// or the other way round.
 	unmatched int64
@@ -262,6 +269,7 @@ func (b *books) scan(s *Spool) map[simName]int {
 				b.failf("the spool has %d points of %x %d, which nobody made", e.items, e.epoch, e.seq)
 				continue
 			}
+			batch.timeMS = e.timeMS
 			batch.durable = s.cfg.Fsync != FsyncNever && seg.copyOf(i) == nil || now[batch.simName] > 0 && batch.durable
 			now[batch.simName]++
 		}
@@ -294,7 +302,10 @@ func (b *books) compare(now map[simName]int, totals tally, op string, name simNa
 		if n > 0 {
 			b.count(batch, n)
 			sum += batch.items() * int64(n)
-			b.log("%s: %x %d is lost", op, batch.epoch, batch.seq)
+			if op == "set aside" {
+				b.letter = batch
+			}
+			b.log("%s: %v is lost", op, batch)
 		}
 	}
 	for other, n := range now {

@@ -18,6 +18,22 @@ type ending struct {
 	at time.Time
 }
 
+func (e ending) String() string {
+	how := "a stop"
+	switch {
+	case e.kill:
+		how = "a kill"
+	case e.power:
+		how = "a power cut"
+	}
+	for i, is := range []bool{e.unsynced, e.unclosed, e.faulty} {
+		if is {
+			how += []string{", unsynced", ", unclosed", ", faulty"}[i]
+		}
+	}
+	return how
+}
+
 func (e ending) crash() bool { return e.kill || e.power }
 
 // born begins the books of a process.
@@ -87,7 +103,7 @@ func (b *books) honours(mode ship.SpoolMode) {
 			continue
 		}
 		if late := b.ended.Sub(due); late > instant {
-			b.failf("%x %d was to be on disk %v before the crash, and is not", batch.epoch, batch.seq, late)
+			b.failf("%v was to be on disk %v before the crash, and is not", batch, late)
 		}
 	}
 }
@@ -96,7 +112,7 @@ func (b *books) honours(mode ship.SpoolMode) {
 func (b *books) synced() {
 	for _, batch := range b.waiting() {
 		if age := b.ended.Sub(batch.keptAt); !batch.durable && age > 2*syncEvery {
-			b.failf("%x %d is on disk for %v, and not yet synced", batch.epoch, batch.seq, age)
+			b.failf("%v is on disk for %v, and not yet synced", batch, age)
 		}
 	}
 }
@@ -110,7 +126,7 @@ func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
 		batch := b.byName[name]
 		batch.dropped = false // Append had not said so, but it is there
 		if n > batch.waiting && !b.how.power && !b.how.faulty && !batch.forgotten.IsZero() && b.how.at.Sub(batch.forgotten) > 2*syncEvery {
-			b.failf("%x %d was acknowledged, and waits again after %+v", batch.epoch, batch.seq, b.how)
+			b.failf("%v was acknowledged, and waits again after %v", batch, b.how)
 		}
 		for ; n > batch.waiting && batch.lost > 0; n-- {
 			batch.lost-- // the count did not reach the disk, the batch had
@@ -122,7 +138,7 @@ func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
 			continue
 		}
 		if !b.how.power || batch.durable {
-			b.failf("%x %d was on disk, and is not there after %+v", batch.epoch, batch.seq, b.how)
+			b.failf("%v was on disk, and is not there after %v", batch, b.how)
 		}
 		if gone += batch.items(); now[batch.simName] == 0 {
 			batch.gone = true
@@ -133,13 +149,30 @@ func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
 	if b.how.power {
 		least = -b.inFlux
 	}
-	if (delta < least || delta > gone+b.torn()) && !b.how.unsynced && !(b.how.power && s.cfg.Fsync == FsyncNever) {
-		b.failf("after %+v %d points more are counted as lost; %d are gone, %d were being written", b.how, delta, gone, b.torn())
+	vague := b.how.unsynced || b.how.power && s.cfg.Fsync == FsyncNever
+	if !vague && (delta < least || delta > gone+b.torn()) {
+		b.failf("after %v %d points more are counted as lost; %d are gone, %d were being written", b.how, delta, gone, b.torn())
 	}
-	b.log("reopened after %+v: %d points gone, %d back, %d counted", b.how, gone, back, delta)
+	b.log("reopened after %v: %d points gone, %d back, %d counted", b.how, gone, back, delta)
 	b.unmatched += delta
 	b.inFlux = 0
 	b.reread(s)
+	if !vague {
+		b.hasLetter(now)
+	}
+	b.letter = nil
+}
+
+// hasLetter checks that what was set aside last is in dead/, or waits again:
+// there is room for one letter always.
+func (b *books) hasLetter(now map[simName]int) {
+	if b.letter == nil || now[b.letter.simName] > 0 {
+		return
+	}
+	name := deadDir + "/" + letterName(b.letter.timeMS, b.letter.epoch, b.letter.seq)
+	if b.disk.names[name] == nil {
+		b.failf("%v was set aside, and there is no letter after %v", b.letter, b.how)
+	}
 }
 
 // torn is the most that the record which a crash cut short can hold.
@@ -163,7 +196,7 @@ func (b *books) reread(s *Spool) {
 		}
 		got := s.ledger.losses[reason]
 		if got > most || got < least || got < most && !b.how.crash() && !b.how.unclosed {
-			b.failf("after %+v the ledger says %s is %d, not within %d and %d", b.how, reason, got, least, most)
+			b.failf("after %v the ledger says %s is %d, not within %d and %d", b.how, reason, got, least, most)
 		}
 		b.ledger[reason] = got
 	}
@@ -171,18 +204,14 @@ func (b *books) reread(s *Spool) {
 }
 
 // balance is the end of all: each point is stored, or in one of the books.
-func (b *books) balance(s *Spool, produced int64) {
-	var lost, batched int64
+func (b *books) balance() {
+	var lost int64
 	for _, batch := range b.batches {
 		lost += batch.items() * int64(batch.lost)
-		batched += batch.items()
 		b.settle(batch)
 	}
-	if got := lostOf(s.totals()); got != lost+b.unmatched {
+	if got := lostOf(b.totals); got != lost+b.unmatched {
 		b.failf("the spool counts %d points as lost, and lost %d (and %d in crashes)", got, lost, b.unmatched)
-	}
-	if batched > produced {
-		b.failf("%d points in batches, of %d", batched, produced)
 	}
 }
 
@@ -206,8 +235,8 @@ func (b *books) settle(batch *simBatch) {
 	}
 	switch missing := batch.items() - stored - rejected; {
 	case missing > 0 && reasons != 1:
-		b.failf("%d points of %x %d are missing, for %d reasons: %+v", missing, batch.epoch, batch.seq, reasons, batch)
+		b.failf("%d points of %v are missing, for %d reasons", missing, batch, reasons)
 	case missing == 0 && batch.lost > 0 && !batch.excused:
-		b.failf("%x %d is stored, and counts as lost: %+v", batch.epoch, batch.seq, batch)
+		b.failf("%v is stored, and counts as lost", batch)
 	}
 }

@@ -3,6 +3,7 @@ package spool
 import (
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
@@ -113,13 +114,14 @@ func newWorld(seed uint64, log func(string, ...any)) *world {
 	w.faults = oneOf(rng,
 		[]diskFault{diskSound}, []diskFault{diskFull}, []diskFault{diskReadOnly}, []diskFault{diskNoSync},
 		[]diskFault{diskFull, diskReadOnly, diskNoWrite, diskNoSync, diskNoRead, diskSlow})
+	books.server.poisoned = math.MaxInt64
 	books.server.poison = oneOf[int64](rng, 0, 0, 2000, 300)
 	books.server.rejects = oneOf[int64](rng, 0, 0, 100)
 	return w
 }
 
 func (w *world) String() string {
-	return fmt.Sprintf("seed %d, life %d, %s, fsync %s, %+v (go test ./spool -run TestSimulation -v -sim.seed=%d)",
+	return fmt.Sprintf("seed %d, life %d, %s, fsync %s, ended by %v before (go test ./spool -run TestSimulation -v -sim.seed=%d)",
 		w.seed, w.life, w.mode, w.cfg.Fsync, w.books.how, w.seed)
 }
 
@@ -134,6 +136,7 @@ func (w *world) run() error {
 	}
 	w.life++
 	w.live(true)
+	w.books.balance()
 	return w.books.err
 }
 
