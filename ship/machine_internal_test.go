@@ -162,7 +162,7 @@ func TestDrainRateRisesAndIsHalvedOnOverload(t *testing.T) {
 	if got := gap(); got != 15*time.Second {
 		t.Errorf("the first gap is %v, want the batch interval", got)
 	}
-	for range 20 {
+	for range 40 {
 		m.acked(now, true)
 	}
 	if got := gap(); got != 4*time.Second {
