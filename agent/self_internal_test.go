@@ -24,7 +24,7 @@ func TestTheBalanceIsExported(t *testing.T) {
 	defer s.Close(context.Background()) //nolint:errcheck // the test is over
 	now := time.Now().UnixMilli()
 	for seq := range uint64(7) {
-		r := spool.Record{Epoch: 1, Seq: seq, Items: 1 << seq, TimeMS: now, Payload: make([]byte, 100)}
+		r := spool.Record{ID: spool.ID{Epoch: 1, Seq: seq}, Items: 1 << seq, TimeMS: now, Payload: make([]byte, 100)}
 		if seq == 3 {
 			r.TimeMS -= 2 * time.Hour.Milliseconds()
 		}
@@ -32,8 +32,8 @@ func TestTheBalanceIsExported(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.Ack(1, 0)
-	if err := s.SetAside(1, 1, "400"); err != nil {
+	s.Ack(spool.ID{Epoch: 1, Seq: 0})
+	if err := s.SetAside(spool.ID{Epoch: 1, Seq: 1}, "400"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Sync(context.Background()); err != nil {

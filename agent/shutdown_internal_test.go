@@ -98,7 +98,7 @@ func TestNoTickWaitsForDelivery(t *testing.T) {
 		"both": func(l life) { l.endpoint.set(hang); l.disk.set(time.Minute) },
 		"a backlog": func(l life) {
 			for seq := range uint64(2000) {
-				r := spool.Record{Epoch: 1, Seq: seq + 1, Items: 1, TimeMS: time.Now().UnixMilli(), Payload: make([]byte, 10_000)}
+				r := spool.Record{ID: spool.ID{Epoch: 1, Seq: seq + 1}, Items: 1, TimeMS: time.Now().UnixMilli(), Payload: make([]byte, 10_000)}
 				if err := l.parts.spool.Append(r); err != nil {
 					l.t.Fatal(err)
 				}

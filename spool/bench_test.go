@@ -72,7 +72,7 @@ func BenchmarkDrain(b *testing.B) {
 						break
 					}
 					must(b, err)
-					s.Ack(r.Epoch, r.Seq)
+					s.Ack(r.ID)
 				}
 				b.StopTimer()
 				drain(b, s)

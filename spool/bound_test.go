@@ -73,9 +73,9 @@ func (b *boundTest) step(t *testing.T) (added bool) {
 		}
 		return err == nil
 	case op < 70 && waits:
-		b.s.Ack(r.Epoch, r.Seq)
+		b.s.Ack(r.ID)
 	case op < 80 && waits && int64(len(r.Payload))+200 < b.cfg.MaxBytes/asideShare:
-		must(t, b.s.SetAside(r.Epoch, r.Seq, "400"))
+		must(t, b.s.SetAside(r.ID, "400"))
 	case op < 85:
 		b.spoil(t)
 	case op < 90:
@@ -117,7 +117,7 @@ func TestLargestRecord(t *testing.T) {
 	for seq := range uint64(3) {
 		appendAll(t, s, 10*seq, 10*seq+5, 3000)
 		must(t, s.Append(rec(10*seq+6, size)))
-		must(t, s.SetAside(7, 10*seq+6, "413"))
+		must(t, s.SetAside(named(7, 10*seq+6), "413"))
 	}
 	if err := s.Append(rec(99, size+1)); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("a byte too large: %v", err)
@@ -149,7 +149,7 @@ func TestOpenFiles(t *testing.T) {
 		if seq%3 == 0 {
 			r, err := s.Oldest()
 			must(t, err)
-			s.Ack(r.Epoch, r.Seq)
+			s.Ack(r.ID)
 		}
 		if seq%50 == 0 {
 			d.syncErr = syscall.EIO

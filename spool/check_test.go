@@ -108,7 +108,7 @@ func drainImage(t *testing.T, s *Spool, want []Record) {
 			t.Fatalf("record %d/%d is one too many", r.Epoch, r.Seq)
 		}
 		must(t, sameRecord(r, want[i]))
-		if !s.Ack(r.Epoch, r.Seq) {
+		if !s.Ack(r.ID) {
 			t.Fatalf("record %d/%d cannot be acked", r.Epoch, r.Seq)
 		}
 	}
@@ -127,7 +127,7 @@ func checkNextLife(t *testing.T, x contents, led ledger, first Stats, records []
 	must(t, s.Append(more))
 	records = append(records, more)
 	if len(records) > 1 {
-		if r, err := s.Oldest(); err != nil || sameRecord(r, records[0]) != nil || !s.Ack(r.Epoch, r.Seq) {
+		if r, err := s.Oldest(); err != nil || sameRecord(r, records[0]) != nil || !s.Ack(r.ID) {
 			t.Fatalf("record %d/%d cannot be had twice (%v)", records[0].Epoch, records[0].Seq, err)
 		}
 		records = records[1:]

@@ -166,7 +166,7 @@ func (h *host) next() ([]uint64, error) {
 	if !bytes.Equal(r.Payload, record(r.Seq, len(r.Payload)).Payload) {
 		return nil, fmt.Errorf("record %d is not what was appended", r.Seq)
 	}
-	h.s.Ack(r.Epoch, r.Seq)
+	h.s.Ack(r.ID)
 	return []uint64{r.Seq}, nil
 }
 

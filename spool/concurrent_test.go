@@ -28,9 +28,9 @@ func TestConcurrent(t *testing.T) {
 				}
 				switch i % 4 {
 				case 0, 1:
-					s.Ack(3, 1000*g+i)
+					s.Ack(named(3, 1000*g+i))
 				case 2:
-					if err := s.SetAside(3, 1000*g+i, "400"); err != nil {
+					if err := s.SetAside(named(3, 1000*g+i), "400"); err != nil {
 						t.Error(err)
 					}
 				}
@@ -40,7 +40,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Go(func() {
 		for range 100 {
 			if r, err := s.Oldest(); err == nil {
-				s.Ack(r.Epoch, r.Seq)
+				s.Ack(r.ID)
 			}
 		}
 	})

@@ -79,7 +79,7 @@ func TestCost(t *testing.T) {
 		"acks": func(p *program) contents {
 			fill(p, func() { p.record(nil, 1) })
 			for _, off := range p.offs[:len(p.offs)-1] {
-				b := encodeMark(imageID.salt, off, delivered)
+				b := sidecarMark{off: off, fate: delivered}.encode(imageID.salt)
 				p.sidecar = append(p.sidecar, b[:]...)
 			}
 			p.sidecar = slices.Concat(p.sidecar, p.sidecar, p.sidecar)

@@ -17,7 +17,7 @@ func (p *process) setAside() effect {
 	seqs := slices.Sorted(maps.Keys(p.o.waiting))
 	of := p.o.waiting[seqs[p.rng.IntN(len(seqs))]]
 	before := p.s.Stats().Dead
-	err := p.s.SetAside(of.Epoch, of.Seq, "refused")
+	err := p.s.SetAside(of.ID, "refused")
 	did := effect{dead: p.s.Stats().Dead - before}
 	if err == nil && did.dead > 0 {
 		of.letter = true
@@ -38,7 +38,7 @@ func (p *process) replay() effect {
 			continue
 		}
 		for _, of := range p.o.offered {
-			if of.TimeMS > time.Now().UnixMilli() && path.Base(name) == letterName(of.TimeMS, of.Epoch, of.Seq) {
+			if of.TimeMS > time.Now().UnixMilli() && path.Base(name) == letterName(of.TimeMS, of.ID) {
 				p.disk.change(p.disk.names[name], name, strings.TrimSuffix(name, letterSuffix)+replaySuffix)
 				of.replayed, of.twice = true, true
 			}
@@ -51,7 +51,7 @@ func (p *process) replay() effect {
 // letters returns a record's letter, and the one to be replayed. There are both
 // if it was set aside again before the latter could be removed.
 func (p *process) letters(of *offer) (dead, again *inode) {
-	name := deadDir + "/" + letterName(of.TimeMS, of.Epoch, of.Seq)
+	name := deadDir + "/" + letterName(of.TimeMS, of.ID)
 	return p.disk.names[name], p.disk.names[strings.TrimSuffix(name, letterSuffix)+replaySuffix]
 }
 
@@ -103,7 +103,7 @@ func (p *process) judgeLetters(disk *memFS) error {
 		if !of.letter || p.o.waiting[seq] != nil {
 			continue // a record that came back has its letter written anew
 		}
-		name := deadDir + "/" + letterName(of.TimeMS, of.Epoch, of.Seq)
+		name := deadDir + "/" + letterName(of.TimeMS, of.ID)
 		if dead, _ := p.letters(of); dead == nil {
 			name = strings.TrimSuffix(name, letterSuffix) + replaySuffix
 		}

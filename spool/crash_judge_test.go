@@ -88,7 +88,7 @@ func (o *oracle) drain(s *Spool) (map[uint64]int, error) {
 			return nil, fmt.Errorf("record %d comes back from a segment that is gone", r.Seq)
 		}
 		drained[r.Seq]++
-		if !s.Ack(r.Epoch, r.Seq) {
+		if !s.Ack(r.ID) {
 			return nil, fmt.Errorf("record %d cannot be acknowledged", r.Seq)
 		}
 	}

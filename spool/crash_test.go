@@ -200,7 +200,7 @@ func (p *process) record() Record {
 		binary.LittleEndian.PutUint64(b[i:], p.rng.Uint64())
 	}
 	if p.rng.IntN(4) == 0 {
-		inner := header{kind: typeData, salt: p.rng.Uint32(), epoch: 9, seq: p.seq, items: 1, before: 1 << 40}
+		inner := header{kind: typeData, salt: p.rng.Uint32(), ID: named(9, p.seq), items: 1, before: 1 << 40}
 		for at := p.rng.IntN(100); at+headerBytes <= size; at += headerBytes {
 			inner.encode(b[at:])
 		}
@@ -209,7 +209,7 @@ func (p *process) record() Record {
 	if p.rng.IntN(4) == 0 {
 		now = now.AddDate(10, 0, 0) // never expires
 	}
-	return Record{Epoch: 7, Seq: p.seq, Items: 1 + p.rng.Int64N(1000), TimeMS: now.UnixMilli(), Payload: b}
+	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(1000), TimeMS: now.UnixMilli(), Payload: b}
 }
 
 func (p *process) drain() effect {
@@ -226,7 +226,7 @@ func (p *process) drain() effect {
 
 func (p *process) ack(of *offer, wrong error) effect {
 	did := effect{wrong: wrong}
-	if p.s.Ack(of.Epoch, of.Seq) {
+	if p.s.Ack(of.ID) {
 		did.delivered = of.Items
 	}
 	return did

@@ -69,7 +69,7 @@ func TestSidecarDamage(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, n, size)
-	s.Ack(7, 2)
+	s.Ack(named(7, 2))
 	must(t, s.Close(context.Background()))
 	seg, ack := files(t, dir, segmentSuffix)[0], files(t, dir, sidecarSuffix)[0]
 	segment, err := os.ReadFile(seg)
@@ -235,7 +235,7 @@ func TestStaleBytes(t *testing.T) {
 
 	dir := t.TempDir()
 	s, _ = testSpool(t, dir, Config{})
-	must(t, s.Append(Record{Epoch: 1, Seq: 1, Items: 5, Payload: b}))
+	must(t, s.Append(Record{ID: named(1, 1), Items: 5, Payload: b}))
 	must(t, s.Close(context.Background()))
 	path := files(t, dir, segmentSuffix)[0]
 	outer, err := os.ReadFile(path)

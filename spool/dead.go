@@ -2,6 +2,8 @@ package spool
 
 import (
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"slices"
 	"strings"
 	"time"
@@ -26,44 +28,73 @@ const (
 // Dead letters take at most a 16th of MaxBytes, and one fits always: the oldest
 // goes first, and stays counted as dead. A letter whose file somebody renames
 // from .dead to .replay is appended again by Run.
-func (s *Spool) SetAside(epoch, seq uint64, reason string) error {
+//
+// Of a record that was delivered in parts only what is left counts as dead, but
+// the letter has all of it, and so will a replay.
+func (s *Spool) SetAside(id ID, reason string) error { return s.bury(id, nil, id, reason) }
+
+// SetAsidePart makes a dead letter of a part of a record that waits, and marks
+// the part PartDead: in this order, and a crash in between leaves the part to be
+// sent, and the letter to be replaced by the next call. In all else it does what
+// SetAside does; a part of which nothing is left is no error. The record waits
+// until Ack, even if no part is left. The letter is of a record of its own, named
+// by the part, with as many points as a Mark of the part means. An error other
+// than ErrUnavailable says that the part is too deep to have a name.
+func (s *Spool) SetAsidePart(id ID, p Piece, reason string) error {
+	p.Part = max(p.Part, 1)
+	name, err := id.part(p.Part)
+	if err != nil {
+		return fmt.Errorf("part %d of part %d: %w", p.Part, id.Part, err)
+	}
+	return s.bury(id, &p, name, reason)
+}
+
+// bury writes the letter of a record that waits, or of a part of it, and then
+// settles what is in it.
+func (s *Spool) bury(id ID, p *Piece, name ID, reason string) error {
 	s.slow.Lock()
 	defer s.slow.Unlock()
-	name, b, err := s.letter(epoch, seq, reason)
-	if err != nil || b == nil {
+	h, record, err := s.buried(id, p, name)
+	if err != nil || record == nil {
 		return err
 	}
-	err = s.writeLetter(name, b)
+	err = s.writeLetter(letterName(h.timeMS, name), encodeLetter(h, record, reason))
 	s.mu.Lock()
 	defer s.unlock()
 	if err != nil {
 		s.down(err)
 		return s.unavailable()
 	}
-	if seg, i := s.find(epoch, seq); seg != nil {
+	switch seg, i := s.find(id); {
+	case seg == nil:
+	case p == nil:
 		s.settleEntry(seg, i, dead)
+	default:
+		s.markPart(seg, i, Mark{p.Part, PartDead})
 	}
 	return nil
 }
 
-// letter makes the dead letter of a record that waits, nil if it does not.
-func (s *Spool) letter(epoch, seq uint64, reason string) (name string, b []byte, err error) {
+// buried returns what is to be set aside, header and payload, nil if it does
+// not wait.
+func (s *Spool) buried(id ID, p *Piece, name ID) (h header, record []byte, err error) {
 	s.mu.Lock()
 	defer s.unlock()
-	seg, i := s.find(epoch, seq)
-	if seg == nil && s.mounted {
-		return "", nil, nil
-	}
+	seg, i := s.find(id)
 	if seg == nil {
-		return "", nil, s.unavailable()
+		if !s.mounted {
+			err = s.unavailable()
+		}
+		return h, nil, err
 	}
-	lent := s.readBuf
-	s.readBuf = nil
-	record, err := s.read(seg, i)
-	s.readBuf = lent
+	if p != nil {
+		h, record = seg.carve(i, *p, name)
+	} else if record, err = s.readWhole(seg, i); err == nil {
+		h, err = parseHeader(record, seg.salt)
+	}
 	if errors.Is(err, errDamaged) {
 		s.settleEntry(seg, i, corrupt)
-		return "", nil, nil
+		return h, nil, nil
 	}
 	if err == nil {
 		err = s.checkFree(int64(len(record)))
@@ -71,11 +102,29 @@ func (s *Spool) letter(epoch, seq uint64, reason string) (name string, b []byte,
 	if err != nil {
 		s.down(err)
 	}
-	if s.cause != nil {
-		return "", nil, s.unavailable()
+	return h, record, s.unavailable()
+}
+
+// readWhole is read without the buffer that Oldest lends out; mu is held.
+func (s *Spool) readWhole(seg *segment, i int) ([]byte, error) {
+	lent := s.readBuf
+	s.readBuf = nil
+	defer func() { s.readBuf = lent }()
+	return s.read(seg, i)
+}
+
+// carve makes a record of a part of entry i, nil if nothing of the part is left.
+// The header is still to be written.
+func (seg *segment) carve(i int, p Piece, name ID) (header, []byte) {
+	e := &seg.entries[i]
+	if seg.parts[e.off].left(p.Part, int64(e.items)) == 0 {
+		return header{}, nil
 	}
-	h, err := parseHeader(record, seg.salt)
-	return letterName(h.timeMS, epoch, seq), encodeLetter(h, record, reason), err
+	h := header{
+		kind: typeData, payloadLen: uint32(len(p.Payload)), ID: name, timeMS: e.timeMS,
+		items: uint32(itemsOf(p.Part, int64(e.items))), payloadCRC: crc32.Checksum(p.Payload, castagnoli),
+	}
+	return h, append(make([]byte, headerBytes, headerBytes+len(p.Payload)), p.Payload...)
 }
 
 // writeLetter makes room for a letter and writes it. Writing it again after a
@@ -224,6 +273,6 @@ func (s *Spool) replayOne(path string) error {
 func (s *Spool) waits(r Record) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seg, _ := s.find(r.Epoch, r.Seq)
+	seg, _ := s.find(r.ID)
 	return seg != nil
 }

@@ -30,10 +30,10 @@ func TestSetAside(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, 4, 500)
-	must(t, s.SetAside(7, 3, "400 bad timestamp"))
-	must(t, s.SetAside(7, 1, "422"))
-	must(t, s.SetAside(7, 99, "not here"))
-	must(t, s.SetAside(7, 1, "not any more"))
+	must(t, s.SetAside(named(7, 3), "400 bad timestamp"))
+	must(t, s.SetAside(named(7, 1), "422"))
+	must(t, s.SetAside(named(7, 99), "not here"))
+	must(t, s.SetAside(named(7, 1), "not any more"))
 	for range 2 {
 		if st := checkBalance(t, s); st.Dead != points([]uint64{1, 3}) || st.Records != 2 || st.Letters != 2 {
 			t.Fatalf("after two letters: %+v", st)
@@ -66,7 +66,7 @@ func TestSetAsideOfAnother(t *testing.T) {
 	must(t, s.Sync(background))
 	r, err := s.Oldest()
 	must(t, err)
-	must(t, s.SetAside(7, 2, "400"))
+	must(t, s.SetAside(named(7, 2), "400"))
 	must(t, sameRecord(r, rec(1, 500)))
 }
 
@@ -85,7 +85,7 @@ func TestSetAsideOnABrokenDisk(t *testing.T) {
 			appendAll(t, s, 1, 2, 500)
 			must(t, s.Sync(background))
 			breakDisk(d)
-			if err := s.SetAside(7, 1, "400"); err == nil || s.Stats().Cause == nil {
+			if err := s.SetAside(named(7, 1), "400"); err == nil || s.Stats().Cause == nil {
 				t.Fatalf("set aside without a disk: %v", err)
 			}
 			if st := checkBalance(t, s); st.Records != 2 || st.Dead != 0 {
@@ -96,7 +96,7 @@ func TestSetAsideOnABrokenDisk(t *testing.T) {
 			}
 			d.writeErr, d.syncErr, d.dirErr, d.createErr, d.free = nil, nil, nil, nil, 0
 			s.retry()
-			must(t, s.SetAside(7, 1, "400"))
+			must(t, s.SetAside(named(7, 1), "400"))
 			if seqs, _ := letters(t, dir); !slices.Equal(seqs, []uint64{1}) {
 				t.Errorf("letters %v", seqs)
 			}
@@ -111,7 +111,7 @@ func TestSetAsideDamaged(t *testing.T) {
 	b[headerBytes+7] ^= 1
 	dir := t.TempDir()
 	s := reopen(t, dir, name, b)
-	must(t, s.SetAside(7, 1, "400"))
+	must(t, s.SetAside(named(7, 1), "400"))
 	if st := checkBalance(t, s); st.Corrupt != points([]uint64{1}) || st.Letters != 0 || st.Dead != 0 {
 		t.Errorf("%+v", st)
 	}
@@ -124,7 +124,7 @@ func TestDeadLettersAreCapped(t *testing.T) {
 	s, _ := testSpool(t, dir, Config{MaxBytes: 64 << 10})
 	for seq := range uint64(12) {
 		must(t, s.Append(rec(seq+1, 1000)))
-		must(t, s.SetAside(7, seq+1, "400"))
+		must(t, s.SetAside(named(7, seq+1), "400"))
 		st := checkBalance(t, s)
 		if held := st.DiskBytes; held > 64<<10 {
 			t.Fatalf("%d bytes on disk", held)
@@ -143,7 +143,7 @@ func TestDeadLettersAreCapped(t *testing.T) {
 		}
 	}
 	must(t, s.Append(rec(13, 9000)))
-	must(t, s.SetAside(7, 13, "413"))
+	must(t, s.SetAside(named(7, 13), "413"))
 	if seqs, _ := letters(t, dir); !slices.Equal(seqs, []uint64{13}) {
 		t.Errorf("letters %v, want the large one alone", seqs)
 	}
@@ -156,19 +156,19 @@ func TestDeadStrangers(t *testing.T) {
 	deadPath := filepath.Join(dir, deadDir)
 	s, _ := testSpool(t, dir, Config{MaxBytes: 64 << 10})
 	appendAll(t, s, 1, 3, 1000)
-	must(t, s.SetAside(7, 1, "400"))
-	must(t, s.SetAside(7, 2, "400"))
+	must(t, s.SetAside(named(7, 1), "400"))
+	must(t, s.SetAside(named(7, 2), "400"))
 	first := files(t, deadPath, letterSuffix)[0]
 	must(t, os.Rename(first, strings.TrimSuffix(first, letterSuffix)+replaySuffix))
 	must(t, os.MkdirAll(filepath.Join(deadPath, "0", "1"), dirMode))
 	must(t, os.WriteFile(filepath.Join(deadPath, "00"), make([]byte, 60<<10), fileMode))
 	must(t, s.Append(rec(4, 9000)))
-	must(t, s.SetAside(7, 4, "413"))
+	must(t, s.SetAside(named(7, 4), "413"))
 	var left []string
 	for _, name := range files(t, deadPath, "") {
 		left = append(left, filepath.Base(name))
 	}
-	want := []string{"0", "00", filepath.Base(strings.TrimSuffix(first, letterSuffix) + replaySuffix), letterName(rec(4, 0).TimeMS, 7, 4)}
+	want := []string{"0", "00", filepath.Base(strings.TrimSuffix(first, letterSuffix) + replaySuffix), letterName(rec(4, 0).TimeMS, named(7, 4))}
 	if !slices.Equal(left, want) {
 		t.Errorf("left %v, want %v", left, want)
 	}
@@ -187,7 +187,7 @@ func TestReplay(t *testing.T) {
 			r := rec(seq, 500)
 			r.TimeMS = int64(seq)
 			must(t, s.Append(r))
-			must(t, s.SetAside(7, seq, "400"))
+			must(t, s.SetAside(named(7, seq), "400"))
 		}
 		s.cfg.MaxAge = time.Hour
 		for _, name := range files(t, filepath.Join(dir, deadDir), "")[1:] {
@@ -214,7 +214,7 @@ func TestReplay(t *testing.T) {
 			r.TimeMS = rec(r.Seq, 500).TimeMS
 			must(t, sameRecord(r, rec(r.Seq, 500)))
 			got = append(got, r.Seq)
-			s.Ack(7, r.Seq)
+			s.Ack(named(7, r.Seq))
 		}
 		if !slices.Equal(got, []uint64{2, 3}) {
 			t.Errorf("read %v", got)
@@ -231,7 +231,7 @@ func TestReplayOfALetterThatIsTooLarge(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	must(t, s.Append(rec(1, 5000)))
-	must(t, s.SetAside(7, 1, "413"))
+	must(t, s.SetAside(named(7, 1), "413"))
 	must(t, s.Close(background))
 	name := files(t, filepath.Join(dir, deadDir), "")[0]
 	must(t, os.Rename(name, strings.TrimSuffix(name, letterSuffix)+replaySuffix))
@@ -250,7 +250,7 @@ func TestStrangersAmongLetters(t *testing.T) {
 	s, _ := testSpool(t, dir, Config{MaxBytes: 16 << 10})
 	for _, seq := range upTo(4) {
 		must(t, s.Append(rec(seq, 500)))
-		must(t, s.SetAside(7, seq, "400"))
+		must(t, s.SetAside(named(7, seq), "400"))
 	}
 	if _, err := os.Stat(stranger); err != nil {
 		t.Error(err)
@@ -262,7 +262,7 @@ func TestStrangersAmongLetters(t *testing.T) {
 
 // TestWhatSomebodyRemoves is room again within seconds.
 func TestWhatSomebodyRemoves(t *testing.T) {
-	for sub, name := range map[string]string{deadDir: letterName(1, 7, 1), quarantineDir: segmentID{1, 0, 2}.name()} {
+	for sub, name := range map[string]string{deadDir: letterName(1, named(7, 1)), quarantineDir: segmentID{1, 0, 2}.name()} {
 		dir := t.TempDir()
 		must(t, os.Mkdir(filepath.Join(dir, sub), dirMode))
 		must(t, os.WriteFile(filepath.Join(dir, sub, name), make([]byte, 100), fileMode))
@@ -283,7 +283,7 @@ func TestReplayOfADamagedLetter(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	must(t, s.Append(rec(1, 500)))
-	must(t, s.SetAside(7, 1, "400"))
+	must(t, s.SetAside(named(7, 1), "400"))
 	must(t, s.Close(background))
 	name := files(t, filepath.Join(dir, deadDir), "")[0]
 	b, err := os.ReadFile(name)

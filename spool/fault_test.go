@@ -126,7 +126,7 @@ func TestNoFreeSpaceKnown(t *testing.T) {
 	s, d := testSpool(t, t.TempDir(), Config{})
 	d.free = -1
 	appendAll(t, s, 1, 2, 1000)
-	must(t, s.SetAside(7, 1, "400"))
+	must(t, s.SetAside(named(7, 1), "400"))
 	s.down(syscall.EIO)
 	s.retry()
 	must(t, s.Append(rec(3, 1000)))
@@ -139,7 +139,7 @@ func TestFailedSync(t *testing.T) {
 	appendAll(t, s, 1, 5, 100)
 	must(t, s.Sync(background))
 	appendAll(t, s, 6, 10, 100)
-	s.Ack(7, 8)
+	s.Ack(named(7, 8))
 	fail := true
 	d.syncHook = func(string) {
 		d.syncErr = nil
@@ -196,7 +196,7 @@ func TestBrokenDisk(t *testing.T) {
 			r, err := s.Oldest()
 			must(t, err)
 			must(t, sameRecord(r, rec(1, 100)))
-			s.Ack(7, 1)
+			s.Ack(named(7, 1))
 			checkBalance(t, s)
 			d.syncErr, d.dirErr, d.readErr = nil, nil, nil
 			s.retry()
@@ -244,7 +244,7 @@ func TestSlowSync(t *testing.T) {
 	must(t, s.Append(rec(2, 100)))
 	_, err := s.Oldest()
 	must(t, err)
-	s.Ack(7, 1)
+	s.Ack(named(7, 1))
 	s.Lose("queue_full", 1)
 	checkBalance(t, s)
 	ctx, cancel := context.WithTimeout(background, time.Millisecond)

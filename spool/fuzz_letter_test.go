@@ -18,16 +18,16 @@ func FuzzLetter(f *testing.F) {
 	f.Add("in a letter", encodeLetter(h, append(make([]byte, headerBytes), "inner"...), "a letter"), uint64(1), uint64(2), int64(3), uint32(4), uint32(5))
 	f.Fuzz(func(t *testing.T, reason string, payload []byte, epoch, seq uint64, timeMS int64, items, bit uint32) {
 		h := header{
-			kind: typeData, epoch: epoch, seq: seq, timeMS: timeMS, items: items,
+			kind: typeData, ID: named(epoch, seq), timeMS: timeMS, items: items,
 			payloadLen: uint32(len(payload)), payloadCRC: crc32.Checksum(payload, castagnoli),
 		}
 		letter := encodeLetter(h, append(make([]byte, headerBytes), payload...), reason)
-		name := letterName(timeMS, epoch, seq)
+		name := letterName(timeMS, named(epoch, seq))
 		read := func(b []byte) (Record, string, error) {
 			return readLetter(newRAMFS(map[string][]byte{name: b}), name)
 		}
 		r, why, err := read(letter)
-		want := Record{Epoch: epoch, Seq: seq, Items: int64(items), TimeMS: timeMS, Payload: payload}
+		want := Record{ID: named(epoch, seq), Items: int64(items), TimeMS: timeMS, Payload: payload}
 		if err != nil || why != strings.ToValidUTF8(reason[:min(len(reason), maxNote)], "") || sameRecord(r, want) != nil {
 			t.Fatalf("written %+v, %q; read %+v, %q, %v", want, reason, r, why, err)
 		}
@@ -41,7 +41,7 @@ func FuzzLetter(f *testing.F) {
 			t.Fatalf("bit %d of %d flipped: %v", at, len(letter)*8, err)
 		}
 
-		other := letterName(timeMS, epoch, seq+1)
+		other := letterName(timeMS, named(epoch, seq+1))
 		if _, _, err := readLetter(newRAMFS(map[string][]byte{other: letter}), other); !errors.Is(err, errDamaged) {
 			t.Fatalf("under another's name: %v", err)
 		}

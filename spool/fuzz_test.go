@@ -61,30 +61,35 @@ func seedPrograms() [][]byte {
 // FuzzMarks takes any bytes for sidecar entries whose checksums are right:
 // each that is read is the one that would be written.
 func FuzzMarks(f *testing.F) {
-	m := encodeMark(1, 64, delivered)
+	m := sidecarMark{off: 64, fate: delivered}.encode(1)
 	f.Add(uint32(1), slices.Concat(m[:], m[:5]))
 	f.Add(uint32(2), bytes.Repeat([]byte{0, 0, 0, 0, 1, 1, 0}, 20))
 	f.Add(uint32(3), bytes.Repeat([]byte{1, 1, 2, 1, 9}, 20))
+	f.Add(uint32(4), bytes.Repeat([]byte{0, 0, 0, 0, 7, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1, 0, 0, 0, 0, 0, 0}, 5))
 	f.Fuzz(func(t *testing.T, salt uint32, b []byte) {
 		b = bytes.Clone(b)
 		var want, got []byte
 		for at := 0; at+markBytes <= len(b); at += markBytes {
 			m := b[at : at+markBytes]
-			m[6], m[7] = 0, 0
+			f := fate(m[4])
+			ofPart := f >= partDelivered && f <= partCut
+			if !ofPart {
+				m[6], m[7] = 0, 0
+			}
 			binary.LittleEndian.PutUint32(m[8:], markCRC(salt, m[:8]))
-			if f := fate(m[4]); m[5] == formatVersion && (f == delivered || f == expired || f == corrupt || f == dead) {
+			if m[5] == formatVersion && (f == delivered || f == expired || f == corrupt || f == dead || ofPart && m[6]|m[7] != 0) {
 				want = append(want, m...)
 			}
 		}
-		n := readMarks(b, salt, func(off uint32, f fate) {
-			m := encodeMark(salt, off, f)
-			got = append(got, m[:]...)
+		n := readMarks(b, salt, func(m sidecarMark) {
+			b := m.encode(salt)
+			got = append(got, b[:]...)
 		})
 		if !bytes.Equal(got, want) || n != len(b)/markBytes*markBytes {
 			t.Fatalf("%x is read as %x, %d bytes", b, got, n)
 		}
-		readMarks(b, salt+1, func(off uint32, f fate) {
-			t.Fatalf("record at %d is %d by an entry of another segment", off, f)
+		readMarks(b, salt+1, func(m sidecarMark) {
+			t.Fatalf("%+v is an entry of another segment", m)
 		})
 	})
 }

@@ -123,11 +123,14 @@ func testSpool(t testing.TB, dir string, cfg Config) (*Spool, *faultFS) {
 	return s, d
 }
 
+// named is the whole record of that name.
+func named(epoch, seq uint64) ID { return ID{Epoch: epoch, Seq: seq} }
+
 // rec makes record seq of epoch 7, with a payload that tells it from others.
 func rec(seq uint64, size int) Record {
 	p := bytes.Repeat([]byte{byte(seq)}, max(size, 8))
 	binary.LittleEndian.PutUint64(p, seq)
-	return Record{Epoch: 7, Seq: seq, Items: int64(seq%97) + 1, TimeMS: int64(1e12) + int64(seq), Payload: p}
+	return Record{ID: named(7, seq), Items: int64(seq%97) + 1, TimeMS: int64(1e12) + int64(seq), Payload: p}
 }
 
 func sameRecord(a, b Record) error {
@@ -171,7 +174,7 @@ func drain(t testing.TB, s *Spool, size int) []uint64 {
 		must(t, err)
 		must(t, sameRecord(r, rec(r.Seq, size)))
 		seqs = append(seqs, r.Seq)
-		s.Ack(r.Epoch, r.Seq)
+		s.Ack(r.ID)
 	}
 }
 

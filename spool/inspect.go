@@ -85,8 +85,8 @@ func (s State) String() string { return stateNames[s] }
 
 // Neighbour is a record beside damage.
 type Neighbour struct {
-	Epoch, Seq uint64
-	TimeMS     int64
+	ID
+	TimeMS int64
 }
 
 // Finding is one thing that Inspect met.
@@ -106,7 +106,10 @@ type Finding struct {
 	Record Record
 	// PayloadBytes is the length of the payload, read or not.
 	PayloadBytes int64
-	State        State
+	// Left is how many points of a record in a segment wait: not those that
+	// Record.Marks settle.
+	Left  int64
+	State State
 	// Reason says why a letter is dead.
 	Reason string
 

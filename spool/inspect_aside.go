@@ -34,9 +34,10 @@ func parseLetterName(name string) (r Record, ok bool) {
 	if _, err := fmt.Sscanf(name, "%016x-%016x-%016x", &timeMS, &r.Epoch, &r.Seq); err != nil {
 		return r, false
 	}
+	_, _ = fmt.Sscanf(name[min(len(name), 3*16+2):], "-%04x", &r.Part) // 0 if there is none
 	r.TimeMS = int64(timeMS)
 	stem := name[:len(name)-len(suffix)]
-	return r, (suffix == letterSuffix || suffix == replaySuffix) && stem+letterSuffix == letterName(r.TimeMS, r.Epoch, r.Seq)
+	return r, (suffix == letterSuffix || suffix == replaySuffix) && stem+letterSuffix == letterName(r.TimeMS, r.ID)
 }
 
 // letter shows the letter in a file whose name speaks of r.
@@ -53,7 +54,7 @@ func (in *inspector) letter(name string, r Record) error {
 		}
 		return true, err
 	})
-	same := f.Record.TimeMS == r.TimeMS && f.Record.Epoch == r.Epoch && f.Record.Seq == r.Seq
+	same := f.Record.TimeMS == r.TimeMS && f.Record.ID == r.ID
 	switch {
 	case err != nil:
 		return in.unreadable(name, Damage, err)

@@ -116,11 +116,11 @@ func TestInspectLive(t *testing.T) {
 			}
 			switch seq % 5 {
 			case 0, 1:
-				s.Ack(7, seq)
+				s.Ack(named(7, seq))
 			case 2:
-				s.Ack(7, seq-1)
+				s.Ack(named(7, seq-1))
 			case 3:
-				if err := s.SetAside(7, seq, "refused"); err != nil {
+				if err := s.SetAside(named(7, seq), "refused"); err != nil {
 					t.Errorf("set aside %d: %v", seq, err)
 				}
 			}
@@ -151,8 +151,8 @@ func damagedSpool(t testing.TB) string {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{MaxBytes: 64 << 10})
 	appendAll(t, s, 1, 9, 3000)
-	s.Ack(7, 5)
-	must(t, s.SetAside(7, 6, "refused"))
+	s.Ack(named(7, 5))
+	must(t, s.SetAside(named(7, 6), "refused"))
 	must(t, s.Close(background))
 	segs := files(t, dir, segmentSuffix)
 	b, err := os.ReadFile(segs[0])

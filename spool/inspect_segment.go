@@ -134,7 +134,7 @@ func (in *inspector) walk(o *opened) error {
 	next := 0
 	for _, sp := range o.spans {
 		for ; next < len(o.entries) && int64(o.entries[next].off) < sp.off; next++ {
-			if err := in.record(o, &o.entries[next]); err != nil {
+			if err := in.record(o, next); err != nil {
 				return err
 			}
 		}
@@ -143,7 +143,7 @@ func (in *inspector) walk(o *opened) error {
 		}
 	}
 	for ; next < len(o.entries); next++ {
-		if err := in.record(o, &o.entries[next]); err != nil {
+		if err := in.record(o, next); err != nil {
 			return err
 		}
 	}
@@ -153,34 +153,38 @@ func (in *inspector) walk(o *opened) error {
 	return nil
 }
 
-// record shows one record that the index names.
-func (in *inspector) record(o *opened, e *entry) error {
+// record shows entry i of the index.
+func (in *inspector) record(o *opened, i int) error {
+	e := &o.entries[i]
 	f := Finding{
 		Found: FoundRecord, File: o.name, Offset: int64(e.off), Length: int64(e.length),
-		Record:       Record{Epoch: e.epoch, Seq: e.seq, Items: int64(e.items), TimeMS: e.timeMS},
+		Record:       Record{ID: e.id(), Items: int64(e.items), TimeMS: e.timeMS, Marks: o.parts[e.off].marks()},
 		PayloadBytes: int64(e.length) - headerBytes,
+		Left:         o.left(i),
 		State:        o.state(e),
 		LostKnown:    true,
 	}
 	if in.Payloads {
-		if err := in.payload(o, e, &f); err != nil {
+		if err := in.payload(o, i, &f); err != nil {
 			return err
 		}
 	}
 	if f.Severity == Damage && e.fate == pending && !o.aside {
 		// As the spool will find when it comes to it.
-		o.tally.settle(corrupt, int64(e.items))
+		o.tally.settle(corrupt, f.Lost)
 	}
 	if o.aside && f.Severity == Damage {
 		f.Severity = Notice
 	}
 	if f.State == StateWaiting {
 		in.waits(&f)
+	} else {
+		f.Left = 0
 	}
 	if !o.aside {
 		in.sum.Scanned++
 	}
-	in.after = &Neighbour{e.epoch, e.seq, e.timeMS}
+	in.after = &Neighbour{e.id(), e.timeMS}
 	return in.show(f)
 }
 
@@ -201,7 +205,8 @@ func (o *opened) state(e *entry) State {
 }
 
 // payload reads and checks the record that f is about.
-func (in *inspector) payload(o *opened, e *entry, f *Finding) error {
+func (in *inspector) payload(o *opened, i int, f *Finding) error {
+	e := &o.entries[i]
 	in.buf = slices.Grow(in.buf[:0], int(e.length))[:e.length]
 	err := readFull(o.file, in.buf, int64(e.off))
 	if err == nil {
@@ -221,14 +226,14 @@ func (in *inspector) payload(o *opened, e *entry, f *Finding) error {
 	f.Problem = o.file.explain("damaged", f.Offset, f.Length)
 	switch e.fate {
 	case pending:
-		f.Lost = f.Record.Items
+		f.Lost, f.Left = f.Left, 0
 		if !o.aside {
 			f.State = StateCorrupt
 		}
 	case corrupt:
-		f.Lost = f.Record.Items
+		f.Lost = o.tallyOf(i).corrupt
 		f.Problem += "; already counted"
-	case delivered, expired, evicted, moved, dead:
+	case delivered, expired, evicted, moved, dead, partDelivered, partDead, partCut:
 		f.Problem += "; it was " + f.State.String() + " before, so nothing is lost"
 	}
 	return nil
@@ -243,7 +248,7 @@ func (in *inspector) waits(f *Finding) {
 		s.NewestMS = at
 	}
 	s.Records++
-	s.Points += f.Record.Items
+	s.Points += f.Left
 	s.Bytes += f.PayloadBytes
 }
 
@@ -255,7 +260,7 @@ func (in *inspector) span(o *opened, sp span, next int) error {
 	}
 	if next < len(o.entries) {
 		e := &o.entries[next]
-		f.Before = &Neighbour{e.epoch, e.seq, e.timeMS}
+		f.Before = &Neighbour{e.id(), e.timeMS}
 	}
 	switch sp.kind {
 	case spanRecord, spanEnd:
@@ -268,7 +273,7 @@ func (in *inspector) span(o *opened, sp span, next int) error {
 		}
 	case spanTorn:
 		f.Found, f.Problem = FoundTorn, "is cut short"
-		f.Record = Record{Epoch: sp.header.epoch, Seq: sp.header.seq, Items: int64(sp.header.items), TimeMS: sp.header.timeMS}
+		f.Record = Record{ID: sp.header.ID, Items: int64(sp.header.items), TimeMS: sp.header.timeMS}
 		f.PayloadBytes, f.State = int64(sp.header.payloadLen), StateCorrupt
 		if sp.header.kind == typeEnd || sp.points == 0 {
 			f.Severity = Notice

@@ -56,9 +56,9 @@ func (in *inspector) readMarks(o *opened, f file) error {
 		}
 		b = b[:markBytes]
 		sound := false
-		readMarks(b, o.salt, func(off uint32, f fate) {
+		readMarks(b, o.salt, func(m sidecarMark) {
 			sound = true
-			o.note(off, f)
+			o.note(m)
 		})
 		// Nor was one of zeros.
 		if !sound && [markBytes]byte(b) != [markBytes]byte{} {

@@ -187,8 +187,8 @@ func TestInspectFlippedAside(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, 4, 20)
-	s.Ack(7, 2)
-	must(t, s.SetAside(7, 3, "why"))
+	s.Ack(named(7, 2))
+	must(t, s.SetAside(named(7, 3), "why"))
 	s.Lose("queue_full", 5)
 	must(t, s.Close(background))
 	sound := inspectDir(t, dir, nil, ownerNone)
@@ -273,12 +273,12 @@ func TestInspectStops(t *testing.T) {
 func FuzzInspect(f *testing.F) {
 	name, sound := image(f, 3, 20, true)
 	id, _, _ := parseName(name)
-	mark := encodeMark(id.salt, 0, delivered)
+	mark := sidecarMark{off: 0, fate: delivered}.encode(id.salt)
 	l := ledger{generation: 1, losses: map[string]int64{"queue_full": 1}}
 	slots := make([]byte, slotBytes)
 	l.encode(slots)
-	letterFile := letterName(1, 2, 3)
-	f.Add(sound, mark[:], append(slots, slots...), encodeLetter(header{kind: typeData, timeMS: 1, epoch: 2, seq: 3}, make([]byte, headerBytes), "why"))
+	letterFile := letterName(1, named(2, 3))
+	f.Add(sound, mark[:], append(slots, slots...), encodeLetter(header{kind: typeData, timeMS: 1, ID: named(2, 3)}, make([]byte, headerBytes), "why"))
 	f.Add(sound[:90], mark[:7], slots[:100], []byte("x"))
 	dir := f.TempDir()
 	for _, sub := range []string{deadDir, quarantineDir} {

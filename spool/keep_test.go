@@ -125,7 +125,7 @@ func TestAckOfAnotherEpoch(t *testing.T) {
 		r.Epoch = epoch
 		must(t, s.Append(r))
 	}
-	if !s.Ack(8, 1) || s.Ack(9, 1) {
+	if !s.Ack(named(8, 1)) || s.Ack(named(9, 1)) {
 		t.Error("acked the wrong record")
 	}
 	if r, err := s.Oldest(); err != nil || r.Epoch != 7 {
@@ -175,7 +175,7 @@ func TestTornMark(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, 3, 100)
-	s.Ack(7, 1)
+	s.Ack(named(7, 1))
 	must(t, s.Close(background))
 	name := files(t, dir, sidecarSuffix)[0]
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
@@ -184,7 +184,7 @@ func TestTornMark(t *testing.T) {
 	must(t, err)
 	must(t, f.Close())
 	s, _ = testSpool(t, dir, Config{})
-	s.Ack(7, 2)
+	s.Ack(named(7, 2))
 	must(t, s.Close(background))
 	s, _ = testSpool(t, dir, Config{})
 	if got := drain(t, s, 100); !slices.Equal(got, []uint64{3}) {
@@ -197,11 +197,11 @@ func TestReplayOfOneThatWaits(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	must(t, s.Append(rec(1, 100)))
-	_, b, err := s.letter(7, 1, "400")
+	h, record, err := s.buried(named(7, 1), nil, named(7, 1))
 	must(t, err)
 	must(t, os.Mkdir(filepath.Join(dir, deadDir), dirMode))
-	name := strings.TrimSuffix(letterName(rec(1, 0).TimeMS, 7, 1), letterSuffix) + replaySuffix
-	must(t, os.WriteFile(filepath.Join(dir, deadDir, name), b, fileMode))
+	name := strings.TrimSuffix(letterName(rec(1, 0).TimeMS, named(7, 1)), letterSuffix) + replaySuffix
+	must(t, os.WriteFile(filepath.Join(dir, deadDir, name), encodeLetter(h, record, "400"), fileMode))
 	s.replay()
 	if st := checkBalance(t, s); st.Records != 1 || st.Letters != 0 {
 		t.Errorf("%+v", st)
@@ -213,7 +213,7 @@ func TestReplayIsDurableFirst(t *testing.T) {
 	dir := t.TempDir()
 	s, d := testSpool(t, dir, Config{})
 	must(t, s.Append(rec(1, 100)))
-	must(t, s.SetAside(7, 1, "400"))
+	must(t, s.SetAside(named(7, 1), "400"))
 	name := files(t, filepath.Join(dir, deadDir), "")[0]
 	replay := strings.TrimSuffix(name, letterSuffix) + replaySuffix
 	must(t, os.Rename(name, replay))

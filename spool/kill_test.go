@@ -249,7 +249,7 @@ func (k *killed) drain() {
 			k.t.Errorf("record %d came, but does not wait", r.Seq)
 		}
 		delete(k.waiting, r.Seq)
-		s.Ack(r.Epoch, r.Seq)
+		s.Ack(r.ID)
 	}
 	if len(k.waiting) != 0 {
 		k.t.Errorf("%d records that waited did not come", len(k.waiting))
@@ -362,7 +362,7 @@ func (c *churner) step() error {
 
 func (c *churner) ack(seq uint64) {
 	c.say("ack", seq)
-	if c.s.Ack(record(seq, 0).Epoch, seq) {
+	if c.s.Ack(record(seq, 0).ID) {
 		c.say("acked", seq)
 	} else {
 		c.say("gone", seq)
@@ -371,7 +371,7 @@ func (c *churner) ack(seq uint64) {
 
 func (c *churner) bury(r spool.Record) error {
 	c.say("bury", r.Seq)
-	if err := c.s.SetAside(r.Epoch, r.Seq, "killed"); err != nil {
+	if err := c.s.SetAside(r.ID, "killed"); err != nil {
 		return err
 	}
 	c.say("dead", r.Seq)

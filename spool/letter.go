@@ -9,8 +9,8 @@ import (
 )
 
 // A dead letter is a file of two records: a note, whose payload is the reason,
-// and the record that was set aside. Its name tells the record's time, epoch
-// and seq, so that names sort by age.
+// and the record that was set aside. Its name tells the record's time, epoch,
+// seq and part, so that names sort by age.
 const (
 	letterSuffix = ".dead"
 	replaySuffix = ".replay" // to be appended again
@@ -19,8 +19,12 @@ const (
 	maxNote = 4 << 10
 )
 
-func letterName(timeMS int64, epoch, seq uint64) string {
-	return fmt.Sprintf("%016x-%016x-%016x%s", uint64(timeMS), epoch, seq, letterSuffix)
+func letterName(timeMS int64, id ID) string {
+	part := ""
+	if id.Part != 0 {
+		part = fmt.Sprintf("-%04x", id.Part)
+	}
+	return fmt.Sprintf("%016x-%016x-%016x%s%s", uint64(timeMS), id.Epoch, id.Seq, part, letterSuffix)
 }
 
 // encodeLetter makes the file of a record, header and payload, that has been
@@ -28,7 +32,7 @@ func letterName(timeMS int64, epoch, seq uint64) string {
 func encodeLetter(h header, record []byte, reason string) []byte {
 	reason = strings.ToValidUTF8(reason[:min(len(reason), maxNote)], "")
 	note := header{
-		kind: typeNote, payloadLen: uint32(len(reason)), epoch: h.epoch, seq: h.seq,
+		kind: typeNote, payloadLen: uint32(len(reason)), ID: h.ID,
 		timeMS: h.timeMS, payloadCRC: crc32.Checksum([]byte(reason), castagnoli),
 	}
 	b := make([]byte, headerBytes, 2*headerBytes+len(reason)+len(record))
@@ -58,10 +62,10 @@ func readLetter(disk looker, name string) (r Record, reason string, err error) {
 		return r, "", cmp.Or(err, errDamaged)
 	}
 	stem := strings.TrimSuffix(path.Base(name), path.Ext(name)) + letterSuffix
-	if stem != letterName(note.timeMS, note.epoch, note.seq) || stem != letterName(h.timeMS, h.epoch, h.seq) {
+	if stem != letterName(note.timeMS, note.ID) || stem != letterName(h.timeMS, h.ID) {
 		return r, "", errDamaged
 	}
-	return Record{h.epoch, h.seq, int64(h.items), h.timeMS, payload}, string(text), nil
+	return Record{ID: h.ID, Items: int64(h.items), TimeMS: h.timeMS, Payload: payload}, string(text), nil
 }
 
 // readRecord reads and checks the record of a letter at off.

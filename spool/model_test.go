@@ -108,7 +108,7 @@ func (m *model) drainOne(t *rapid.T) {
 		if err := sameRecord(r, want); err != nil {
 			t.Fatal(err)
 		}
-		m.s.Ack(r.Epoch, r.Seq)
+		m.s.Ack(r.ID)
 		m.back[r.Seq] = want
 		delete(m.waiting, r.Seq)
 	case errors.Is(err, ErrEmpty):
@@ -121,7 +121,7 @@ func (m *model) drainOne(t *rapid.T) {
 func (m *model) ackAny(t *rapid.T) {
 	if len(m.waiting) > 0 {
 		seq := rapid.SampledFrom(slices.Sorted(maps.Keys(m.waiting))).Draw(t, "seq")
-		m.s.Ack(7, seq)
+		m.s.Ack(named(7, seq))
 		m.back[seq] = m.waiting[seq]
 		delete(m.waiting, seq)
 	}
@@ -133,7 +133,7 @@ func (m *model) setAside(t *rapid.T) {
 		return
 	}
 	seq := rapid.SampledFrom(slices.Sorted(maps.Keys(m.waiting))).Draw(t, "seq")
-	switch err := m.s.SetAside(7, seq, "refused"); {
+	switch err := m.s.SetAside(named(7, seq), "refused"); {
 	case err == nil:
 		// Its letter is there, unless it was gone or damaged.
 		m.back[seq] = m.waiting[seq]

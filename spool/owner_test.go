@@ -67,7 +67,7 @@ func TestClosed(t *testing.T) {
 	for what, err := range map[string]error{
 		"Append":   s.Append(record(2, 10)),
 		"Oldest":   oldest,
-		"SetAside": s.SetAside(3, 1, "400"),
+		"SetAside": s.SetAside(named(3, 1), "400"),
 		"MakeRoom": s.MakeRoom(),
 		"Sync":     s.Sync(background),
 	} {
@@ -75,7 +75,7 @@ func TestClosed(t *testing.T) {
 			t.Errorf("%s after Close: %v", what, err)
 		}
 	}
-	if s.Ack(3, 1) {
+	if s.Ack(named(3, 1)) {
 		t.Error("acked after Close")
 	}
 	if got := drain(t, openSpool(t, spool.Config{Dir: dir})); !slices.Equal(got, []uint64{1}) {

@@ -95,7 +95,11 @@ func (p *program) step() {
 		p.record(bytes.Clone(p.segment), p.byte())
 	case insMark:
 		if n := len(p.offs); n > 0 {
-			m := encodeMark(imageID.salt, p.offs[int(p.byte())%n]+uint32(choose(p, 0, 0, 0, 1)), fate(p.byte()%8))
+			m := sidecarMark{
+				off:  p.offs[int(p.byte())%n] + uint32(choose(p, 0, 0, 0, 1)),
+				fate: fate(p.byte() % 12),
+				part: choose[uint16](p, 0, 1, 2, 3, 4, 5, 6, 7, 13, 1<<15, math.MaxUint16),
+			}.encode(imageID.salt)
 			p.sidecar = append(p.sidecar, m[:]...)
 		}
 	case insMarks:
@@ -115,7 +119,7 @@ func (p *program) step() {
 func (p *program) record(payload []byte, items byte) {
 	p.seq++
 	p.put(header{
-		kind: typeData, payloadLen: uint32(len(payload)), epoch: 7, seq: p.seq, items: uint32(items),
+		kind: typeData, payloadLen: uint32(len(payload)), ID: named(7, p.seq), items: uint32(items),
 		before: p.items, timeMS: int64(p.seq), payloadCRC: crc32.Checksum(payload, castagnoli),
 	}, payload, nil)
 	p.items += uint64(items)
@@ -148,7 +152,7 @@ func (p *program) lie() {
 	p.seq++
 	payload := make([]byte, p.byte())
 	h := header{
-		kind: typeData, payloadLen: uint32(len(payload)), epoch: 7, seq: p.seq, items: 1, before: p.items,
+		kind: typeData, payloadLen: uint32(len(payload)), ID: named(7, p.seq), items: 1, before: p.items,
 		payloadCRC: crc32.Checksum(payload, castagnoli),
 	}
 	odd := choose[uint64](p, 0, 1, 100, 1<<16, math.MaxUint32, 1<<63, math.MaxUint64)
@@ -167,7 +171,7 @@ func (p *program) lie() {
 	case 4:
 		h.payloadCRC = uint32(odd)
 	case 5:
-		h.seq = odd
+		h.Seq = odd
 	case 6:
 		h.timeMS = int64(odd)
 	case 7:

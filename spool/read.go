@@ -12,14 +12,10 @@ import (
 // may be any record, not only the oldest; one that is unknown, or gone
 // meanwhile, is ignored. The disk is told without waiting for it: after a crash
 // an acknowledged record may be returned again.
-func (s *Spool) Ack(epoch, seq uint64) bool {
+func (s *Spool) Ack(id ID) bool {
 	s.mu.Lock()
 	defer s.unlock()
-	// What Oldest returned, as a rule.
-	seg, i := s.head()
-	if seg == nil || seg.entries[i].epoch != epoch || seg.entries[i].seq != seq {
-		seg, i = s.find(epoch, seq)
-	}
+	seg, i := s.findOldest(id)
 	if seg == nil {
 		return false
 	}
@@ -27,15 +23,41 @@ func (s *Spool) Ack(epoch, seq uint64) bool {
 	return true
 }
 
+// Mark says what became of a part of a record, m.Fate being PartCut or
+// PartDelivered, and reports whether the record was waiting. It goes on doing
+// so until Ack, even if no part is left. The disk is told without waiting for
+// it: after a crash of the machine, not of the process alone, the mark may be
+// forgotten.
+func (s *Spool) Mark(id ID, m Mark) bool {
+	s.mu.Lock()
+	defer s.unlock()
+	seg, i := s.findOldest(id)
+	if seg == nil {
+		return false
+	}
+	if m.Fate != PartDead { // SetAsidePart has the letter to that
+		s.markPart(seg, i, m)
+	}
+	return true
+}
+
+// findOldest is find for what Oldest returned, as a rule; mu is held.
+func (s *Spool) findOldest(id ID) (*segment, int) {
+	if seg, i := s.head(); seg != nil && seg.entries[i].id() == id {
+		return seg, i
+	}
+	return s.find(id)
+}
+
 // find returns a pending entry by name, or nil; mu is held.
-func (s *Spool) find(epoch, seq uint64) (*segment, int) {
+func (s *Spool) find(id ID) (*segment, int) {
 	// It is nearly always the newest or the oldest.
 	if n := len(s.segs); n > 0 {
-		if i := s.segs[n-1].find(epoch, seq); i >= 0 {
+		if i := s.segs[n-1].find(id); i >= 0 {
 			return s.segs[n-1], i
 		}
 		for _, seg := range s.segs[:n-1] {
-			if i := seg.find(epoch, seq); i >= 0 {
+			if i := seg.find(id); i >= 0 {
 				return seg, i
 			}
 		}
@@ -46,12 +68,37 @@ func (s *Spool) find(epoch, seq uint64) (*segment, int) {
 // settleEntry gives entry i its fate and notes it in the sidecar, unless the
 // whole segment goes; mu is held.
 func (s *Spool) settleEntry(seg *segment, i int, f fate) {
-	off := seg.entries[i].off
+	m := sidecarMark{off: seg.entries[i].off, fate: f}
+	finished := seg.finished(i)
 	seg.settle(i, f)
-	if seg.done() {
+	switch {
+	case seg.done():
 		s.retire(seg)
-		return
+	case !finished: // else its parts say it all, each for itself
+		s.note(seg, m)
 	}
+}
+
+// markPart notes what became of a part of entry i, which waits; mu is held.
+func (s *Spool) markPart(seg *segment, i int, m Mark) {
+	m.Part = max(m.Part, 1)
+	if seg.markPart(i, m) {
+		s.note(seg, sidecarMark{seg.entries[i].off, m.Fate.fate(), m.Part})
+	}
+}
+
+// markLast does so for the record that put wrote last.
+func (s *Spool) markLast(marks []Mark) {
+	for _, m := range marks {
+		s.markPart(s.active, len(s.active.entries)-1, m)
+	}
+}
+
+// note writes to a segment's sidecar; mu is held. Entries get there in order:
+// what is left of a record is not settled before its parts are.
+func (s *Spool) note(seg *segment, m sidecarMark) {
+	b := m.encode(seg.salt)
+	seg.unmarked = append(seg.unmarked, b[:]...)
 	if seg.acks == nil {
 		a, err := s.disk.Create(seg.sidecar())
 		if err != nil {
@@ -61,15 +108,15 @@ func (s *Spool) settleEntry(seg *segment, i int, f fate) {
 		size, _ := a.Size()
 		seg.acks, seg.acksSize = a, size/markBytes*markBytes
 	}
-	b := encodeMark(seg.salt, off, f)
-	if _, err := seg.acks.WriteAt(b[:], seg.acksSize); err == nil {
-		seg.acksSize += markBytes
+	if _, err := seg.acks.WriteAt(seg.unmarked, seg.acksSize); err == nil {
+		seg.acksSize += int64(len(seg.unmarked))
+		seg.unmarked = seg.unmarked[:0]
 	}
 }
 
 // Oldest returns the oldest record that waits, checked against its CRC. It
 // stays until Ack, so that calling again returns the same. The payload is
-// valid until the next call. Records that are damaged or too old are counted
+// valid until the next call; the marks are the caller's. Records that are damaged or too old are counted
 // and passed over. ErrEmpty says that there is none, ErrUnavailable that there
 // may be, but that they cannot be read now.
 func (s *Spool) Oldest() (Record, error) {
@@ -86,6 +133,10 @@ func (s *Spool) Oldest() (Record, error) {
 			return Record{}, ErrEmpty
 		}
 		e := &seg.entries[i]
+		if seg.finished(i) {
+			s.settleEntry(seg, i, delivered) // its Ack got lost
+			continue
+		}
 		if s.tooOld(e.timeMS) {
 			s.settleEntry(seg, i, expired)
 			continue
@@ -93,7 +144,7 @@ func (s *Spool) Oldest() (Record, error) {
 		b, err := s.read(seg, i)
 		switch {
 		case err == nil:
-			return Record{e.epoch, e.seq, int64(e.items), e.timeMS, b[headerBytes:]}, nil
+			return Record{e.id(), int64(e.items), e.timeMS, b[headerBytes:], seg.parts[e.off].marks()}, nil
 		case errors.Is(err, errDamaged) || s.suspect == suspect{seg, i}:
 			s.suspect = suspect{}
 			s.settleEntry(seg, i, corrupt)
@@ -151,7 +202,7 @@ func (s *Spool) read(seg *segment, i int) ([]byte, error) {
 // check says whether b is the whole of the record that the index means.
 func (e *entry) check(b []byte, salt uint32) error {
 	h, err := parseHeader(b, salt)
-	if err != nil || h.length != int64(e.length) || h.epoch != e.epoch || h.seq != e.seq ||
+	if err != nil || h.length != int64(e.length) || h.ID != e.id() ||
 		h.payloadCRC != crc32.Checksum(b[headerBytes:], castagnoli) {
 		return errDamaged
 	}

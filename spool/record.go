@@ -24,7 +24,7 @@ const (
 	offEpoch      = 16
 	offSeq        = 24
 	offItems      = 32
-	offFlags      = 36
+	offPart       = 36 // 16 bits; as many after it are reserved
 	offBefore     = 40
 	offTime       = 48
 	offPayloadCRC = 56
@@ -55,7 +55,7 @@ type header struct {
 	kind       byte // one of the types
 	payloadLen uint32
 	salt       uint32
-	epoch, seq uint64
+	ID
 	items      uint32
 	before     uint64 // items in the segment before this record
 	timeMS     int64
@@ -77,10 +77,10 @@ func (h *header) encode(b []byte) {
 	le.PutUint16(b[offHeaderLen:], headerBytes)
 	le.PutUint32(b[offPayloadLen:], h.payloadLen)
 	le.PutUint32(b[offSalt:], h.salt)
-	le.PutUint64(b[offEpoch:], h.epoch)
-	le.PutUint64(b[offSeq:], h.seq)
+	le.PutUint64(b[offEpoch:], h.Epoch)
+	le.PutUint64(b[offSeq:], h.Seq)
 	le.PutUint32(b[offItems:], h.items)
-	le.PutUint32(b[offFlags:], 0)
+	le.PutUint32(b[offPart:], uint32(h.Part))
 	le.PutUint64(b[offBefore:], h.before)
 	le.PutUint64(b[offTime:], uint64(h.timeMS))
 	le.PutUint32(b[offPayloadCRC:], h.payloadCRC)
@@ -103,8 +103,7 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 		h.foreign = true
 		return h, nil
 	}
-	h.epoch = le.Uint64(b[offEpoch:])
-	h.seq = le.Uint64(b[offSeq:])
+	h.ID = ID{le.Uint64(b[offEpoch:]), le.Uint64(b[offSeq:]), le.Uint16(b[offPart:])}
 	h.items = le.Uint32(b[offItems:])
 	h.before = le.Uint64(b[offBefore:])
 	h.timeMS = int64(le.Uint64(b[offTime:]))

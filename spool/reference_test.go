@@ -140,7 +140,7 @@ func (seg *refSegment) deliverable() (records []Record, damaged int64) {
 		case refCRC(r.body) != r.payloadCRC:
 			damaged += r.items
 		default:
-			records = append(records, Record{r.epoch, r.seq, r.items, r.timeMS, r.body})
+			records = append(records, Record{ID: named(r.epoch, r.seq), Items: r.items, TimeMS: r.timeMS, Payload: r.body})
 		}
 	}
 	return records, damaged

@@ -147,9 +147,7 @@ func (s *Spool) unwritten() error {
 	for _, seg := range s.segs {
 		if seg.bad {
 			for k := range seg.copies {
-				if e := &seg.entries[seg.covered+k]; e.fate == pending {
-					points += int64(e.items)
-				}
+				points += seg.left(seg.covered + k)
 			}
 		}
 	}

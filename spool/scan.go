@@ -166,10 +166,15 @@ func (seg *segment) mark(sidecar file) {
 	}
 }
 
-// note gives the record at off the fate that the sidecar says.
-func (seg *segment) note(off uint32, f fate) {
-	i, ok := slices.BinarySearchFunc(seg.entries, off, func(e entry, off uint32) int { return cmp.Compare(e.off, off) })
-	if ok && seg.entries[i].fate == pending {
-		seg.settle(i, f)
+// note gives a record the fate that the sidecar says. One of which every part
+// is settled does not wait, whether or not its last entry is there.
+func (seg *segment) note(m sidecarMark) {
+	i, ok := slices.BinarySearchFunc(seg.entries, m.off, func(e entry, off uint32) int { return cmp.Compare(e.off, off) })
+	switch {
+	case !ok || seg.entries[i].fate != pending:
+	case m.part == 0:
+		seg.settle(i, m.fate)
+	case seg.markPart(i, Mark{m.part, m.fate.ofPart()}) && seg.finished(i):
+		seg.settle(i, delivered)
 	}
 }

@@ -46,7 +46,10 @@ type entry struct {
 	length     uint32 // of header and payload
 	items      uint32
 	fate       fate
+	part       uint16
 }
+
+func (e *entry) id() ID { return ID{e.epoch, e.seq, e.part} }
 
 // segment is one file of records and its part of the index. Everything in it
 // is guarded by Spool.mu, but for the calls on f and acks that are named in
@@ -55,6 +58,8 @@ type segment struct {
 	segmentID
 	entries []entry
 	head    int // no entry before it is pending
+	// parts is the progress of records, by their offset: there are few.
+	parts   map[uint32]progress
 	size    int64
 	items   uint64 // in all records so far: the next one's "before"
 	foreign int    // records that are not ours to judge
@@ -82,12 +87,13 @@ type segment struct {
 
 	acks     file // the sidecar, opened by the first mark
 	acksSize int64
+	unmarked []byte // entries that are still to be written to it, in order
 }
 
 // add appends a pending entry.
 func (seg *segment) add(h *header, off int64) {
 	seg.entries = append(seg.entries, entry{
-		epoch: h.epoch, seq: h.seq, timeMS: h.timeMS,
+		epoch: h.Epoch, seq: h.Seq, part: h.Part, timeMS: h.timeMS,
 		off: uint32(off), length: uint32(h.length), items: h.items,
 	})
 	if h.timeMS > seg.newestMS || len(seg.entries) == 1 {
@@ -99,13 +105,54 @@ func (seg *segment) add(h *header, off int64) {
 	seg.bytes += int64(h.payloadLen)
 }
 
-// settle takes entry i out of what is pending.
+// left is how many points of entry i wait.
+func (seg *segment) left(i int) int64 {
+	e := &seg.entries[i]
+	if e.fate != pending {
+		return 0
+	}
+	return seg.parts[e.off].left(1, int64(e.items))
+}
+
+// finished says that every part of entry i is settled.
+func (seg *segment) finished(i int) bool { return seg.entries[i].items > 0 && seg.left(i) == 0 }
+
+// markPart notes what became of a part of entry i, which waits, and reports
+// whether that is news.
+func (seg *segment) markPart(i int, m Mark) bool {
+	e := &seg.entries[i]
+	p := seg.parts[e.off]
+	if !p.add(m, int64(e.items)) {
+		return false
+	}
+	if seg.parts == nil {
+		seg.parts = map[uint32]progress{}
+	}
+	seg.parts[e.off] = p
+	seg.points -= p[len(p)-1:].count(&seg.tally)
+	return true
+}
+
+// tallyOf is entry i's share of the segment's tally.
+func (seg *segment) tallyOf(i int) tally {
+	e := &seg.entries[i]
+	t := tally{appended: int64(e.items)}
+	settled := seg.parts[e.off].count(&t)
+	t.settle(e.fate, t.appended-settled)
+	return t
+}
+
+// settle takes entry i, or what is left of it, out of what is pending.
 func (seg *segment) settle(i int, f fate) {
 	e := &seg.entries[i]
+	left := seg.left(i)
+	if f == moved {
+		seg.tally.add(seg.tallyOf(i), -1)
+	}
 	e.fate = f
-	seg.tally.settle(f, int64(e.items))
+	seg.tally.settle(f, left)
 	seg.records--
-	seg.points -= int64(e.items)
+	seg.points -= left
 	seg.bytes -= int64(e.length) - headerBytes
 	for seg.head < len(seg.entries) && seg.entries[seg.head].fate != pending {
 		seg.head++
@@ -136,9 +183,9 @@ func (seg *segment) copyOf(i int) []byte {
 }
 
 // find returns the pending entry of that name, or -1.
-func (seg *segment) find(epoch, seq uint64) int {
+func (seg *segment) find(id ID) int {
 	for i := seg.head; i < len(seg.entries); i++ {
-		if e := &seg.entries[i]; e.seq == seq && e.epoch == epoch && e.fate == pending {
+		if e := &seg.entries[i]; e.seq == id.Seq && e.epoch == id.Epoch && e.part == id.Part && e.fate == pending {
 			return i
 		}
 	}
@@ -148,6 +195,7 @@ func (seg *segment) find(epoch, seq uint64) int {
 // withdraw forgets entry i, which was never acknowledged, and its copy.
 func (seg *segment) withdraw(i int) {
 	seg.settle(i, moved)
+	delete(seg.parts, seg.entries[i].off)
 	seg.copies = slices.Delete(seg.copies, i-seg.covered, i-seg.covered+1)
 	seg.entries = slices.Delete(seg.entries, i, i+1)
 	seg.head = min(seg.head, i)

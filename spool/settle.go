@@ -254,12 +254,13 @@ func (s *Spool) rehome() error {
 			}
 			e := &seg.entries[i]
 			h := header{
-				kind: typeData, payloadLen: uint32(len(b) - headerBytes), epoch: e.epoch, seq: e.seq,
+				kind: typeData, payloadLen: uint32(len(b) - headerBytes), ID: e.id(),
 				items: e.items, timeMS: e.timeMS, payloadCRC: binary.LittleEndian.Uint32(b[offPayloadCRC:]),
 			}
 			if err := s.put(&h, b); err != nil {
 				return err
 			}
+			s.markLast(seg.parts[e.off].marks())
 			seg.settle(i, moved)
 		}
 	}
@@ -280,15 +281,12 @@ func (s *Spool) cutBad() {
 // cut takes from a bad segment what was rewritten; mu is held.
 func (s *Spool) cut(seg *segment) {
 	for i := range seg.copies {
-		e := &seg.entries[seg.covered+i]
 		s.owed -= int64(len(seg.copies[i]))
-		if e.fate == moved {
+		if seg.entries[seg.covered+i].fate == moved {
 			continue
 		}
 		// Settled here, but not in the file any more: it counts as gone.
-		var t tally
-		t.appended = int64(e.items)
-		t.settle(e.fate, t.appended)
+		t := seg.tallyOf(seg.covered + i)
 		seg.tally.add(t, -1)
 		s.ledger.totals.add(t, 1)
 		s.ledgerEdits++

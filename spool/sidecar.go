@@ -6,7 +6,7 @@ import (
 )
 
 // A sidecar lies beside a segment and says what became of single records in
-// it, in entries of markBytes: offset (4), fate (1), version (1), zero (2) and
+// it, in entries of markBytes: offset (4), fate (1), version (1), part (2) and
 // a CRC over the segment's salt and these (4). It is advisory: it is never
 // synced, and an entry that is missing or damaged causes a re-send.
 const markBytes = 12
@@ -22,13 +22,26 @@ const (
 	evicted   fate = 4 // whole segments only, never in a sidecar
 	moved     fate = 5 // rewritten to another segment, never in a sidecar
 	dead      fate = 6 // set aside in dead/
+
+	// Of parts; never that of an entry in the index.
+	partDelivered fate = 7
+	partDead      fate = 8
+	partCut       fate = 9
 )
 
-// encodeMark returns the sidecar entry for the record at off.
-func encodeMark(salt, off uint32, f fate) [markBytes]byte {
+// sidecarMark is an entry of a sidecar.
+type sidecarMark struct {
+	off  uint32 // of the record
+	fate fate
+	part uint16 // 0 for the whole record
+}
+
+// encode returns the bytes of an entry.
+func (m sidecarMark) encode(salt uint32) [markBytes]byte {
 	var b [markBytes]byte
-	binary.LittleEndian.PutUint32(b[:], off)
-	b[4], b[5] = byte(f), formatVersion
+	binary.LittleEndian.PutUint32(b[:], m.off)
+	b[4], b[5] = byte(m.fate), formatVersion
+	binary.LittleEndian.PutUint16(b[6:], m.part)
 	binary.LittleEndian.PutUint32(b[8:], markCRC(salt, b[:8]))
 	return b
 }
@@ -39,17 +52,23 @@ func markCRC(salt uint32, b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(s[:], castagnoli), castagnoli, b)
 }
 
-// readMarks calls settled for each sound entry at the start of b, and returns
+// readMarks calls show for each sound entry at the start of b, and returns
 // how many bytes of b it read: whole entries.
-func readMarks(b []byte, salt uint32, settled func(off uint32, f fate)) (n int) {
+func readMarks(b []byte, salt uint32, show func(sidecarMark)) (n int) {
 	for ; n+markBytes <= len(b); n += markBytes {
 		m := b[n:]
 		if binary.LittleEndian.Uint32(m[8:]) != markCRC(salt, m[:8]) || m[5] != formatVersion {
 			continue
 		}
-		switch f := fate(m[4]); f {
+		read := sidecarMark{off: binary.LittleEndian.Uint32(m), fate: fate(m[4])}
+		switch read.fate {
+		case partDelivered, partDead, partCut:
+			if read.part = binary.LittleEndian.Uint16(m[6:]); read.part == 0 {
+				continue
+			}
+			show(read)
 		case delivered, expired, corrupt, dead:
-			settled(binary.LittleEndian.Uint32(m), f)
+			show(read)
 		case pending, evicted, moved:
 		}
 	}

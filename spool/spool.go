@@ -26,14 +26,17 @@ var (
 
 // Record is one opaque payload and what the spool needs to know of it.
 type Record struct {
-	// Epoch and Seq name the record; Ack takes them.
-	Epoch, Seq uint64
+	// ID names the record; Ack takes it.
+	ID
 	// Items counts the points in the payload, 0 to 2^32-1.
 	Items int64
 	// TimeMS is the time of the newest sample in Unix ms. Age is judged by it.
 	TimeMS int64
 	// Payload is any bytes.
 	Payload []byte
+	// Marks say what became of parts of it, in the order in which that was
+	// said: an item counts with the first that covers it.
+	Marks []Mark
 }
 
 // Config says where and how. The zero value of each field but Dir and MaxBytes

@@ -36,10 +36,13 @@ func openSpool(t testing.TB, cfg spool.Config) *spool.Spool {
 	return s
 }
 
+// named is the whole record of that name.
+func named(epoch, seq uint64) spool.ID { return spool.ID{Epoch: epoch, Seq: seq} }
+
 func record(seq uint64, size int) spool.Record {
 	p := bytes.Repeat([]byte{byte(seq)}, max(8, size))
 	binary.LittleEndian.PutUint64(p, seq)
-	return spool.Record{Epoch: 3, Seq: seq, Items: 10, TimeMS: time.Now().UnixMilli(), Payload: p}
+	return spool.Record{ID: named(3, seq), Items: 10, TimeMS: time.Now().UnixMilli(), Payload: p}
 }
 
 // drain acks everything and returns what it read.
@@ -55,7 +58,7 @@ func drain(t testing.TB, s *spool.Spool) (seqs []uint64) {
 			t.Fatalf("record %d carries the payload of %d", r.Seq, got)
 		}
 		seqs = append(seqs, r.Seq)
-		s.Ack(r.Epoch, r.Seq)
+		s.Ack(r.ID)
 	}
 }
 
@@ -79,10 +82,10 @@ func TestAppendReadAck(t *testing.T) {
 			for seq := range uint64(10) {
 				must(t, s.Append(record(seq, int(seq)*1000)))
 			}
-			s.Ack(3, 4)
-			s.Ack(3, 0)
-			s.Ack(3, 99)
-			s.Ack(9, 5)
+			s.Ack(named(3, 4))
+			s.Ack(named(3, 0))
+			s.Ack(named(3, 99))
+			s.Ack(named(9, 5))
 			must(t, s.Close(background))
 			must(t, s.Close(background))
 			if err := s.Append(record(10, 1)); !errors.Is(err, spool.ErrUnavailable) {
@@ -118,7 +121,7 @@ func TestAnySize(t *testing.T) {
 	s := openSpool(t, spool.Config{Dir: dir, MaxBytes: cap})
 	sizes := []int{0, 1, 255<<10 - 128, 256<<10 - 128, 256<<10 - 127, 1 << 20}
 	for i, size := range sizes {
-		must(t, s.Append(spool.Record{Epoch: 1, Seq: uint64(i), Payload: bytes.Repeat([]byte{byte(i)}, size)}))
+		must(t, s.Append(spool.Record{ID: named(1, uint64(i)), Payload: bytes.Repeat([]byte{byte(i)}, size)}))
 	}
 	for _, r := range []spool.Record{
 		{Payload: make([]byte, cap)},
@@ -137,7 +140,7 @@ func TestAnySize(t *testing.T) {
 		if r.Seq != uint64(i) || !bytes.Equal(r.Payload, bytes.Repeat([]byte{byte(i)}, size)) {
 			t.Errorf("record %d of %d bytes came back as %d of %d", i, size, r.Seq, len(r.Payload))
 		}
-		s.Ack(r.Epoch, r.Seq)
+		s.Ack(r.ID)
 	}
 }
 
@@ -258,7 +261,7 @@ func TestPermissions(t *testing.T) {
 		s := openSpool(t, spool.Config{Dir: dir})
 		must(t, s.Append(record(1, 10)))
 		must(t, s.Append(record(2, 10)))
-		s.Ack(3, 1)
+		s.Ack(named(3, 1))
 		must(t, s.Close(background))
 	}
 	check := func(wantDir os.FileMode) {
@@ -306,7 +309,7 @@ func TestTwins(t *testing.T) {
 	for _, size := range []int{10, 20} {
 		r, err := s.Oldest()
 		must(t, err)
-		if len(r.Payload) != size || !s.Ack(r.Epoch, r.Seq) {
+		if len(r.Payload) != size || !s.Ack(r.ID) {
 			t.Errorf("read %d bytes, want %d", len(r.Payload), size)
 		}
 	}

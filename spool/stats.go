@@ -125,9 +125,7 @@ func (t *tally) settle(f fate, points int64) {
 		t.corrupt += points
 	case dead:
 		t.dead += points
-	case moved:
-		t.appended -= points
-	case pending:
+	case pending, moved, partDelivered, partDead, partCut:
 	}
 }
 

@@ -29,7 +29,7 @@ func TestDowngrade(t *testing.T) {
 		t.Errorf("of 5 records of a newer version and 2 others: %+v", st)
 	}
 	appendAll(t, s, 21, 23, size)
-	s.Ack(7, 11)
+	s.Ack(named(7, 11))
 	s.tick()
 	must(t, s.Close(background))
 	s, _ = testSpool(t, dir, Config{})
@@ -56,8 +56,8 @@ func TestDowngrade(t *testing.T) {
 	}
 
 	// To the newer version, all of that is of its own making.
-	restamp(t, later, size, func(h []byte) { h[offVersion], h[offType] = formatVersion, h[offFlags] })
-	restamp(t, mixed, size, func(h []byte) { h[offVersion], h[offType] = formatVersion, h[offFlags] })
+	restamp(t, later, size, func(h []byte) { h[offVersion], h[offType] = formatVersion, h[offSpare] })
+	restamp(t, mixed, size, func(h []byte) { h[offVersion], h[offType] = formatVersion, h[offSpare] })
 	s, _ = testSpool(t, dir, Config{})
 	if got := drain(t, s, size); !slices.Equal(got, []uint64{1, 2, 3, 12}) {
 		t.Errorf("the newer version reads %v", got)
@@ -66,6 +66,9 @@ func TestDowngrade(t *testing.T) {
 		t.Errorf("the newer version counts %d points more", more)
 	}
 }
+
+// offSpare is a byte of the header that is reserved.
+const offSpare = offPart + 2
 
 // newerDirectory makes one as a newer version might leave it: records 1 to 3 in
 // a segment all of its own, 11 to 13 in one of which only 12 is unknown, files
@@ -81,10 +84,10 @@ func newerDirectory(t *testing.T, dir string, size int) (later, mixed string) {
 	}
 	segments := files(t, dir, segmentSuffix)
 	later, mixed = segments[0], segments[1]
-	// The flags remember the type: nobody looks at them yet.
-	restamp(t, later, size, func(h []byte) { h[offVersion], h[offFlags] = 9, h[offType] })
+	// A reserved byte remembers the type.
+	restamp(t, later, size, func(h []byte) { h[offVersion], h[offSpare] = 9, h[offType] })
 	restamp(t, mixed, size, func(h []byte) {
-		h[offFlags] = h[offType]
+		h[offSpare] = h[offType]
 		if binary.LittleEndian.Uint64(h[offSeq:]) == 12 {
 			h[offType] = 200
 		}

@@ -13,7 +13,8 @@ import (
 
 // Append adds a record. When it returns nil the record outlives the process
 // and, with FsyncAlways, the machine; the payload is the caller's again. A
-// record that would take the spool over MaxBytes evicts the oldest segment.
+// record that would take the spool over MaxBytes evicts the oldest segment. What
+// r.Marks say is counted as if Mark and SetAsidePart had said it.
 //
 // ErrUnavailable and ErrTooLarge mean that the caller still has the only copy.
 // Append waits for the device with FsyncAlways, when it evicts, and when more
@@ -42,7 +43,7 @@ func (s *Spool) Append(r Record) error {
 		_ = s.settle()
 	}
 	h := header{
-		kind: typeData, payloadLen: uint32(len(r.Payload)), epoch: r.Epoch, seq: r.Seq,
+		kind: typeData, payloadLen: uint32(len(r.Payload)), ID: r.ID,
 		items: uint32(r.Items), timeMS: r.TimeMS, payloadCRC: crc32.Checksum(r.Payload, castagnoli),
 	}
 	b := s.buffer(int(need))
@@ -53,6 +54,7 @@ func (s *Spool) Append(r Record) error {
 		s.refused = max(s.refused, need)
 		return s.unavailable()
 	}
+	s.markLast(r.Marks)
 	owed := s.owed
 	s.unlock()
 	if s.cfg.Fsync == FsyncAlways {
@@ -71,7 +73,7 @@ func (s *Spool) commit(r Record) error {
 	err := s.settle()
 	s.mu.Lock()
 	defer s.unlock()
-	seg, i := s.find(r.Epoch, r.Seq)
+	seg, i := s.find(r.ID)
 	// Without an error it may still be in a segment that another call gave up.
 	if seg == nil || seg.copyOf(i) == nil || err == nil && !seg.bad {
 		return nil
@@ -225,7 +227,7 @@ func (s *Spool) retire(seg *segment) {
 	for _, c := range seg.copies {
 		s.owed -= int64(len(c))
 	}
-	seg.copies, seg.entries, seg.head, seg.sealed = nil, nil, 0, true
+	seg.copies, seg.entries, seg.parts, seg.head, seg.sealed = nil, nil, nil, 0, true
 	s.segs = slices.DeleteFunc(s.segs, func(o *segment) bool { return o == seg })
 	s.retired = append(s.retired, seg)
 }

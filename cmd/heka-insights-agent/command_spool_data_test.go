@@ -55,7 +55,7 @@ func TestSpoolCatForeignBody(t *testing.T) {
 	dir := t.TempDir()
 	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 1 << 20})
 	for seq, body := range []string{"\x1f\x8bnot gzip", "{\"a\":\n1}", "plain"} {
-		if err := s.Append(spool.Record{Epoch: 1, Seq: uint64(seq), Items: 1, TimeMS: 1, Payload: []byte(body)}); err != nil {
+		if err := s.Append(spool.Record{ID: spool.ID{Epoch: 1, Seq: uint64(seq)}, Items: 1, TimeMS: 1, Payload: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,7 +196,7 @@ func TestSpoolPurgeQuarantine(t *testing.T) {
 	aside := filepath.Join(dir, "quarantine", filepath.Base(segments[0]))
 	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 64 << 20})
 	for r, err := s.Oldest(); err == nil; r, err = s.Oldest() {
-		s.Ack(r.Epoch, r.Seq)
+		s.Ack(r.ID)
 	}
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
 // TestSpoolReaderLeaves ends quietly when the reader of a pipe has seen enough.
@@ -34,7 +36,7 @@ func TestSpoolReaderLeavesWork(t *testing.T) {
 	const n = 100
 	dir, s := liveSpool(t, n)
 	for seq := uint64(4); seq <= n/2; seq++ {
-		if err := s.SetAside(testEpoch, seq, "why"); err != nil {
+		if err := s.SetAside(spool.ID{Epoch: testEpoch, Seq: seq}, "why"); err != nil {
 			t.Fatal(err)
 		}
 	}

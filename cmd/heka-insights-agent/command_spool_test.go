@@ -60,13 +60,13 @@ func liveSpool(t *testing.T, n uint64) (dir string, s *spool.Spool) {
 	s = spool.Open(spool.Config{Dir: dir, MaxBytes: 16 << 20})
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	for seq := uint64(1); seq <= n; seq++ {
-		r := spool.Record{Epoch: testEpoch, Seq: seq, Items: 10 * int64(seq), TimeMS: 1763801234567 + int64(seq)*15000, Payload: nativeBody(t, seq)}
+		r := spool.Record{ID: spool.ID{Epoch: testEpoch, Seq: seq}, Items: 10 * int64(seq), TimeMS: 1763801234567 + int64(seq)*15000, Payload: nativeBody(t, seq)}
 		if err := s.Append(r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.Ack(testEpoch, 2)
-	if err := s.SetAside(testEpoch, 3, "the endpoint answered 400 Bad Request"); err != nil {
+	s.Ack(spool.ID{Epoch: testEpoch, Seq: 2})
+	if err := s.SetAside(spool.ID{Epoch: testEpoch, Seq: 3}, "the endpoint answered 400 Bad Request"); err != nil {
 		t.Fatal(err)
 	}
 	return dir, s
