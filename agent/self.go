@@ -84,14 +84,18 @@ func selfDescs() []*metric.Desc {
 // self is the collector "agent": how the agent itself does.
 type self struct {
 	shipper *ship.Shipper
-	spool   *spool.Spool // nil when there is none
-	ledger  ship.Ledger
+	disk    *lastSeen
 	startMS int64
 	before  map[string]int64 // losses of earlier processes, by reason
 }
 
 func newSelf(shipper *ship.Shipper, spool *spool.Spool, ledger ship.Ledger) *self {
-	c := &self{shipper: shipper, spool: spool, ledger: ledger, startMS: time.Now().UnixMilli(), before: make(map[string]int64)}
+	c := &self{
+		shipper: shipper,
+		disk:    &lastSeen{spool: spool, ledger: ledger},
+		startMS: time.Now().UnixMilli(),
+		before:  make(map[string]int64),
+	}
 	for _, l := range ledger.Losses() {
 		c.before[l.Reason] = l.Points
 	}
@@ -104,7 +108,8 @@ const selfName = "agent"
 // Name is the collector's name.
 func (c *self) Name() string { return selfName }
 
-// Collect adds the figures as of now; it does not block.
+// Collect adds the figures as of now. Those of a disk that hangs are as last
+// seen, and it counts as unusable.
 func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {
 	s.Since(c.startMS)
 	stats := c.shipper.Stats()
@@ -117,18 +122,18 @@ func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {
 	if !stats.LastDelivery.IsZero() {
 		s.Float(&selfLag, stats.Lag.Round(time.Millisecond).Seconds())
 	}
-	for _, l := range ship.AllLosses(c.ledger) {
+	disk := c.disk.look()
+	for _, l := range disk.losses {
 		s.Int(&selfLost, l.Points-c.before[l.Reason], metric.L("reason", l.Reason))
 	}
-	if c.spool != nil {
-		c.collectSpool(s)
+	if c.disk.spool != nil {
+		collectSpool(disk.stats, s)
 	}
 	s.Int(&selfGoroutines, int64(runtime.NumGoroutine()))
 	return collectProcess(s)
 }
 
-func (c *self) collectSpool(s *metric.Snapshot) {
-	stats := c.spool.Stats()
+func collectSpool(stats spool.Stats, s *metric.Snapshot) {
 	usable := int64(1)
 	if stats.Cause != nil {
 		usable = 0

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -92,4 +93,36 @@ func spoil(t *testing.T, dir string, at int64) {
 	if _, err := f.WriteAt([]byte{0xff}, at); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// hungLedger answers when it is let.
+type hungLedger struct{ let chan struct{} }
+
+func (hungLedger) Lose(string, int64) {}
+func (l hungLedger) Losses() []metric.Loss {
+	<-l.let
+	return []metric.Loss{{Reason: ship.LostQueueFull, Points: 5}}
+}
+
+// A disk that hangs costs the figures of the disk alone, and a look a tenth of
+// a second; when it answers again, so do they.
+func TestAHungDiskHidesNoOtherFigure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ledger := hungLedger{make(chan struct{})}
+		seen := &lastSeen{ledger: ledger}
+		for range 3 {
+			began := time.Now()
+			if got := seen.look(); got.stats.Cause == nil || len(got.losses) != 0 {
+				t.Errorf("a hung disk shows %+v", got)
+			}
+			if took := time.Since(began); took != lookPatience {
+				t.Errorf("a look took %v, want %v", took, lookPatience)
+			}
+		}
+		close(ledger.let)
+		synctest.Wait()
+		if got := seen.look(); got.stats.Cause != nil || got.losses[0].Points != 5 {
+			t.Errorf("a disk that answers again shows %+v", got)
+		}
+	})
 }

@@ -28,46 +28,35 @@ type TLSConfig struct {
 // tlsFiles remembers what the TLS files were like when they were last read.
 type tlsFiles struct {
 	cfg  TLSConfig
-	seen map[string]fileID
-}
-
-// fileID changes when a file is written or replaced.
-type fileID struct {
-	modified time.Time
-	size     int64
+	seen map[string]os.FileInfo // nil for a file that was not there
 }
 
 func newTLSFiles(cfg TLSConfig) *tlsFiles {
-	f := &tlsFiles{cfg: cfg, seen: make(map[string]fileID)}
+	f := &tlsFiles{cfg: cfg, seen: make(map[string]os.FileInfo)}
 	for _, path := range []string{cfg.CAFile, cfg.CertFile, cfg.KeyFile} {
 		if path != "" {
-			f.seen[path] = fileID{}
+			f.seen[path] = nil
 		}
 	}
 	return f
 }
 
+// changed reports whether a file was written, replaced or removed since.
 func (f *tlsFiles) changed() bool {
 	for path, seen := range f.seen {
-		if identify(path) != seen {
+		now, _ := os.Stat(path)
+		if (now == nil) != (seen == nil) || now != nil &&
+			(!os.SameFile(now, seen) || !now.ModTime().Equal(seen.ModTime()) || now.Size() != seen.Size()) {
 			return true
 		}
 	}
 	return false
 }
 
-func identify(path string) fileID {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileID{}
-	}
-	return fileID{modified: info.ModTime(), size: info.Size()}
-}
-
 // load reads the files. Errors name the variable to mend.
 func (f *tlsFiles) load() (*tls.Config, error) {
 	for path := range f.seen {
-		f.seen[path] = identify(path)
+		f.seen[path], _ = os.Stat(path)
 	}
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
