@@ -42,10 +42,15 @@ func (h *hungStore) Oldest() (r spool.Record, err error) {
 	h.do(func() { r.Seq = 7 })
 	return r, nil
 }
-func (h *hungStore) Ack(spool.ID) bool                                    { h.do(func() {}); return true }
-func (h *hungStore) Mark(spool.ID, spool.Mark) bool                       { h.do(func() {}); return true }
-func (h *hungStore) MakeRoom() error                                      { h.do(func() {}); return nil }
-func (h *hungStore) SetAside(spool.ID, string) error                      { h.do(func() {}); return nil }
+
+func (h *hungStore) Ack(spool.ID) bool { h.do(func() {}); return true }
+
+func (h *hungStore) Mark(spool.ID, spool.Mark) bool { h.do(func() {}); return true }
+
+func (h *hungStore) MakeRoom() error { h.do(func() {}); return nil }
+
+func (h *hungStore) SetAside(spool.ID, string) error { h.do(func() {}); return nil }
+
 func (h *hungStore) SetAsidePart(spool.ID, spool.Piece, string) (_ error) { h.do(func() {}); return }
 
 func (h *hungStore) Lose(_ string, n int64) { h.do(func() { h.lost += n }) }
