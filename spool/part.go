@@ -27,6 +27,11 @@ const (
 	PartDead
 )
 
+var partFateNames = [...]string{"", "cut", "delivered", "dead"}
+
+// String returns one word, "" for no fate.
+func (f PartFate) String() string { return partFateNames[f] }
+
 // Mark says what became of a part of a record. Parts are numbered like a heap,
 // relative to the record: 1 is all of it (and so is 0), p's halves are 2p and
 // 2p+1. Of n points the first half has (n+1)/2. The spool does not know which

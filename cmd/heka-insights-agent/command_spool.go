@@ -121,7 +121,7 @@ func describe(f *spool.Finding) string {
 // between names the neighbours of damage.
 func between(f *spool.Finding) string {
 	id := func(n *spool.Neighbour) string {
-		return metric.BatchID(n.Epoch, n.Seq) + " of " + cmp.Or(timeText(n.TimeMS), "no time")
+		return batchKey(n.ID).String() + " of " + cmp.Or(timeText(n.TimeMS), "no time")
 	}
 	switch {
 	case f.After != nil && f.Before != nil:
@@ -134,26 +134,43 @@ func between(f *spool.Finding) string {
 	return "without a sound one beside them"
 }
 
-// batchKey is a batch's id as a spool has it.
-type batchKey struct{ epoch, seq uint64 }
+// batchKey is the id of a batch, or of a part of one, as a spool has it.
+type batchKey spool.ID
 
-func (k batchKey) String() string { return metric.BatchID(k.epoch, k.seq) }
+func (k batchKey) String() string { return metric.BatchID(k.Epoch, k.Seq) + metric.PartPath(k.Part) }
 
-func keyOf(f *spool.Finding) batchKey { return batchKey{f.Record.Epoch, f.Record.Seq} }
+func keyOf(f *spool.Finding) batchKey { return batchKey(f.Record.ID) }
 
 // parseKeys reads batch ids; false is the value of each until it was found.
 func parseKeys(args []string) (map[batchKey]bool, error) {
 	keys := map[batchKey]bool{}
 	for _, arg := range args {
-		if len(arg) != 32 {
-			return nil, usageErrorf("%q is no batch id: 32 hex digits, as spool ls prints them", arg)
+		key, ok := parseKey(strings.ToLower(arg))
+		if !ok {
+			return nil, usageErrorf("%q is no batch id: 32 hex digits, and /0 or /1 for each halving of a part, as spool ls prints them", arg)
 		}
-		epoch, ok := metric.ParseEpoch(strings.ToLower(arg[:16]))
-		seq, ok2 := metric.ParseEpoch(strings.ToLower(arg[16:]))
-		if !ok || !ok2 {
-			return nil, usageErrorf("%q is no batch id: 32 hex digits, as spool ls prints them", arg)
-		}
-		keys[batchKey{epoch, seq}] = false
+		keys[key] = false
 	}
 	return keys, nil
+}
+
+// parseKey reads what batchKey.String makes, and nothing else.
+func parseKey(id string) (key batchKey, ok bool) {
+	whole, path, ofPart := strings.Cut(id, "/")
+	if len(whole) != 32 {
+		return key, false
+	}
+	var okEpoch, okSeq bool
+	key.Epoch, okEpoch = metric.ParseEpoch(whole[:16])
+	key.Seq, okSeq = metric.ParseEpoch(whole[16:])
+	if ofPart {
+		key.Part = 1
+		for _, half := range strings.Split(path, "/") {
+			key.Part *= 2
+			if half == "1" {
+				key.Part++
+			}
+		}
+	}
+	return key, okEpoch && okSeq && key.String() == id
 }

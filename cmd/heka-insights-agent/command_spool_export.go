@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/spool"
@@ -93,7 +94,7 @@ func (l *look) export(f *spool.Finding, to string) error {
 	id, kind := keyOf(f).String(), ship.CompressionOf(f.Record.Payload)
 	line := exportLine{
 		BatchID: id, Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS, Time: timeText(f.Record.TimeMS),
-		File: filepath.Join(to, id+extension(kind)), Status: "written",
+		File: filepath.Join(to, strings.ReplaceAll(id, "/", "-")+extension(kind)), Status: "written",
 	}
 	if kind != ship.CompressionNone {
 		line.ContentEncoding = string(kind)

@@ -10,17 +10,25 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// batchLine is a batch in a segment.
+// batchLine is a batch in a segment, or a part of a batch.
 type batchLine struct {
 	BatchID string `json:"batch_id"`
 	Epoch   string `json:"epoch"`
 	Seq     uint64 `json:"seq"`
+	// Points are those that wait; of a batch that does not wait, all.
 	Points  int64  `json:"points"`
 	Bytes   int64  `json:"bytes"`
 	TimeMS  int64  `json:"time_ms"`
 	Time    string `json:"time"`
 	Segment string `json:"segment"`
 	Offset  int64  `json:"offset"`
+	State   string `json:"state"`
+	// Parts are those of which it is known what became of them.
+	Parts []partLine `json:"parts,omitempty"`
+}
+
+type partLine struct {
+	BatchID string `json:"batch_id"`
 	State   string `json:"state"`
 }
 
@@ -57,6 +65,12 @@ func (l *look) batch(f *spool.Finding) error {
 		BatchID: keyOf(f).String(), Epoch: metric.EpochString(f.Record.Epoch), Seq: f.Record.Seq,
 		Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS, Time: timeText(f.Record.TimeMS),
 		Segment: f.File, Offset: f.Offset, State: f.State.String(),
+	}
+	if f.State == spool.StateWaiting {
+		line.Points = f.Left
+	}
+	for _, m := range f.Record.Marks {
+		line.Parts = append(line.Parts, partLine{line.BatchID + metric.PartPath(m.Part), m.Fate.String()})
 	}
 	return l.rows.row(line, line.BatchID, line.Time, line.Points, line.Bytes, line.State, line.Segment)
 }

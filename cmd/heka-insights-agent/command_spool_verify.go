@@ -104,7 +104,7 @@ func refTo(n *spool.Neighbour) *neighbourRef {
 	if n == nil {
 		return nil
 	}
-	return &neighbourRef{metric.BatchID(n.Epoch, n.Seq), metric.EpochString(n.Epoch), n.Seq, timeText(n.TimeMS)}
+	return &neighbourRef{batchKey(n.ID).String(), metric.EpochString(n.Epoch), n.Seq, timeText(n.TimeMS)}
 }
 
 func (l *look) verdict(s *spool.Summary) error {
