@@ -29,12 +29,10 @@ func checkImage(t *testing.T, x contents) {
 	s := cost(t, "open", x, disk, func() *Spool { return openImage(disk) })
 	first := checkStats(t, s, led, want.stats())
 
-	records, damaged := want.deliverable()
+	records, waiting, damaged := want.deliverable()
 	cost(t, "drain", x, disk, func() *Spool { drainImage(t, s, records); return s })
 	st := want.stats()
-	for _, r := range records {
-		st.Delivered += r.Items
-	}
+	st.Delivered += waiting
 	st.Corrupt += damaged
 	st.Records, st.Points, st.Bytes = 0, 0, 0
 	checkStats(t, s, led, st)
@@ -76,6 +74,7 @@ func checkStats(t *testing.T, s *Spool, led ledger, want Stats) Stats {
 	want.Evicted += led.totals.evicted
 	want.Expired += led.totals.expired
 	want.Corrupt += led.totals.corrupt
+	want.Dead += led.totals.dead
 	want.DiskBytes, want.OldestMS, want.Fsyncs = got.DiskBytes, got.OldestMS, got.Fsyncs
 	if got != want {
 		t.Fatalf("stats are\n%+v, want\n%+v", got, want)
@@ -108,6 +107,9 @@ func drainImage(t *testing.T, s *Spool, want []Record) {
 			t.Fatalf("record %d/%d is one too many", r.Epoch, r.Seq)
 		}
 		must(t, sameRecord(r, want[i]))
+		if !slices.Equal(r.Marks, want[i].Marks) {
+			t.Fatalf("record %d/%d has marks %v, want %v", r.Epoch, r.Seq, r.Marks, want[i].Marks)
+		}
 		if !s.Ack(r.ID) {
 			t.Fatalf("record %d/%d cannot be acked", r.Epoch, r.Seq)
 		}

@@ -85,6 +85,22 @@ func TestCost(t *testing.T) {
 			p.sidecar = slices.Concat(p.sidecar, p.sidecar, p.sidecar)
 			return p.contents
 		},
+		"a part of each": func(p *program) contents {
+			fill(p, func() { p.record(nil, 2) })
+			for _, off := range p.offs {
+				b := sidecarMark{off, partDelivered, 2}.encode(imageID.salt)
+				p.sidecar = append(p.sidecar, b[:]...)
+			}
+			return p.contents
+		},
+		"all parts of one": func(p *program) contents {
+			p.record(nil, 255)
+			for part := range uint16(math.MaxUint16) {
+				b := sidecarMark{0, []fate{partDead, partCut}[part/256%2], math.MaxUint16 - part}.encode(imageID.salt)
+				p.sidecar = append(p.sidecar, b[:]...)
+			}
+			return p.contents
+		},
 	} {
 		t.Run(what, func(t *testing.T) { checkImage(t, make(&program{led: ledger{}})) })
 	}

@@ -117,7 +117,7 @@ func (s *Spool) readWhole(seg *segment, i int) ([]byte, error) {
 // The header is still to be written.
 func (seg *segment) carve(i int, p Piece, name ID) (header, []byte) {
 	e := &seg.entries[i]
-	if seg.parts[e.off].left(p.Part, int64(e.items)) == 0 {
+	if seg.leftOf(i, p.Part) == 0 {
 		return header{}, nil
 	}
 	h := header{

@@ -12,22 +12,23 @@ import (
 // when any bit of it is flipped, or its end is missing; and reads any bytes
 // without much memory.
 func FuzzLetter(f *testing.F) {
-	f.Add("400 Bad Request", []byte("payload"), uint64(7), uint64(1), int64(1e12), uint32(30), uint32(100))
-	f.Add("", []byte{}, uint64(0), uint64(0), int64(-1), uint32(0), uint32(1<<31))
+	f.Add("400 Bad Request", []byte("payload"), uint64(7), uint64(1), uint16(0), int64(1e12), uint32(30), uint32(100))
+	f.Add("", []byte{}, uint64(0), uint64(0), uint16(65535), int64(-1), uint32(0), uint32(1<<31))
 	h := header{kind: typeData, items: 3, payloadCRC: crc32.Checksum([]byte("inner"), castagnoli), payloadLen: 5}
-	f.Add("in a letter", encodeLetter(h, append(make([]byte, headerBytes), "inner"...), "a letter"), uint64(1), uint64(2), int64(3), uint32(4), uint32(5))
-	f.Fuzz(func(t *testing.T, reason string, payload []byte, epoch, seq uint64, timeMS int64, items, bit uint32) {
+	f.Add("in a letter", encodeLetter(h, append(make([]byte, headerBytes), "inner"...), "a letter"), uint64(1), uint64(2), uint16(5), int64(3), uint32(4), uint32(5))
+	f.Fuzz(func(t *testing.T, reason string, payload []byte, epoch, seq uint64, part uint16, timeMS int64, items, bit uint32) {
+		id := ID{epoch, seq, part}
 		h := header{
-			kind: typeData, ID: named(epoch, seq), timeMS: timeMS, items: items,
+			kind: typeData, ID: id, timeMS: timeMS, items: items,
 			payloadLen: uint32(len(payload)), payloadCRC: crc32.Checksum(payload, castagnoli),
 		}
 		letter := encodeLetter(h, append(make([]byte, headerBytes), payload...), reason)
-		name := letterName(timeMS, named(epoch, seq))
+		name := letterName(timeMS, id)
 		read := func(b []byte) (Record, string, error) {
 			return readLetter(newRAMFS(map[string][]byte{name: b}), name)
 		}
 		r, why, err := read(letter)
-		want := Record{ID: named(epoch, seq), Items: int64(items), TimeMS: timeMS, Payload: payload}
+		want := Record{ID: id, Items: int64(items), TimeMS: timeMS, Payload: payload}
 		if err != nil || why != strings.ToValidUTF8(reason[:min(len(reason), maxNote)], "") || sameRecord(r, want) != nil {
 			t.Fatalf("written %+v, %q; read %+v, %q, %v", want, reason, r, why, err)
 		}
@@ -41,9 +42,14 @@ func FuzzLetter(f *testing.F) {
 			t.Fatalf("bit %d of %d flipped: %v", at, len(letter)*8, err)
 		}
 
-		other := letterName(timeMS, named(epoch, seq+1))
-		if _, _, err := readLetter(newRAMFS(map[string][]byte{other: letter}), other); !errors.Is(err, errDamaged) {
-			t.Fatalf("under another's name: %v", err)
+		for _, other := range []ID{{epoch, seq + 1, part}, {epoch, seq, part + 1}} {
+			other := letterName(timeMS, other)
+			if _, _, err := readLetter(newRAMFS(map[string][]byte{other: letter}), other); !errors.Is(err, errDamaged) {
+				t.Fatalf("under another's name: %v", err)
+			}
+		}
+		if r, ok := parseLetterName(name); !ok || r.ID != id || r.TimeMS != timeMS {
+			t.Fatalf("%s is read as %+v, %t", name, r, ok)
 		}
 
 		disk := newRAMFS(map[string][]byte{"x": payload})

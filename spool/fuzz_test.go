@@ -44,6 +44,11 @@ func seedPrograms() [][]byte {
 		slices.Concat(record, small, []byte{insCopy, 0, 200}, record),                               // stale
 		slices.Concat(record, record, []byte{insMark, 0, 0, 1, insMark, 1, 0, 2, insMarks, 0, 255}), // acks
 		slices.Concat(record, []byte{insMark, 0, 0, 3, insMark, 0, 1, 1, insMark, 0, 0, 1}),
+		slices.Concat(record, small, []byte{insMark, 0, 0, 7, 2, insMark, 0, 0, 9, 3, insMark, 0, 0, 8, 6}), // parts
+		slices.Concat(record, []byte{insMark, 0, 0, 7, 2, insMark, 0, 0, 8, 3}, record),                     // all of one
+		slices.Concat(record, []byte{insMark, 0, 0, 8, 4, insMark, 0, 0, 7, 1, insMark, 0, 0, 8, 3}, record),
+		slices.Concat(record, []byte{insMark, 0, 0, 8, 4, insMark, 0, 0, 7, 2, insMark, 0, 0, 2}, record), // what is left
+		slices.Concat(record, []byte{insMark, 0, 0, 7, 3, insFlip, 0, 100, 3, insMark, 0, 0, 7, 0}, record),
 		slices.Concat(record, []byte{insLedger, 200, 0, insLedger, 9, 1, insLedger, 40, 2}),
 		slices.Concat(record, []byte{insLedger, 3, 3, insLedger, 7, 3, insLedger, 255, 4}), // counted as gone
 		slices.Concat(record, []byte{insForeign, 10, 3, 1, 2, insLie, 5, 2, 1}),            // and a gap

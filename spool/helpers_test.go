@@ -134,7 +134,7 @@ func rec(seq uint64, size int) Record {
 }
 
 func sameRecord(a, b Record) error {
-	if a.Epoch != b.Epoch || a.Seq != b.Seq || a.Items != b.Items || a.TimeMS != b.TimeMS || !bytes.Equal(a.Payload, b.Payload) {
+	if a.ID != b.ID || a.Items != b.Items || a.TimeMS != b.TimeMS || !bytes.Equal(a.Payload, b.Payload) {
 		return fmt.Errorf("record %d/%d (%d points, %d bytes) is not %d/%d (%d points, %d bytes)",
 			a.Epoch, a.Seq, a.Items, len(a.Payload), b.Epoch, b.Seq, b.Items, len(b.Payload))
 	}

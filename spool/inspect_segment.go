@@ -158,7 +158,7 @@ func (in *inspector) record(o *opened, i int) error {
 	e := &o.entries[i]
 	f := Finding{
 		Found: FoundRecord, File: o.name, Offset: int64(e.off), Length: int64(e.length),
-		Record:       Record{ID: e.id(), Items: int64(e.items), TimeMS: e.timeMS, Marks: o.parts[e.off].marks()},
+		Record:       Record{ID: e.id(), Items: int64(e.items), TimeMS: e.timeMS, Marks: o.segment.marks(i)},
 		PayloadBytes: int64(e.length) - headerBytes,
 		Left:         o.left(i),
 		State:        o.state(e),

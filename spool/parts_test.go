@@ -156,7 +156,7 @@ func TestMarksThatContradict(t *testing.T) {
 		}
 		check := func(when string) {
 			t.Helper()
-			if st := checkBalance(t, s); st.Delivered != c.delivered || st.Dead != c.dead || len(s.segs[0].parts[0]) != c.kept {
+			if st := checkBalance(t, s); st.Delivered != c.delivered || st.Dead != c.dead || len(s.segs[0].marks(0)) != c.kept {
 				t.Errorf("%v, %s: %d delivered, %d dead, kept %v", c.marks, when, st.Delivered, st.Dead, s.segs[0].parts)
 			}
 		}

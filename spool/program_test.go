@@ -66,7 +66,7 @@ const (
 	insGarbage // kind, length
 	insCopy    // from, length: bytes of the image again
 	insNest    // a record that carries the image so far
-	insMark    // record, fate
+	insMark    // record, fate, part
 	insMarks   // length: garbage in the sidecar
 	insFlip    // where
 	insCut     // how much
@@ -95,12 +95,12 @@ func (p *program) step() {
 		p.record(bytes.Clone(p.segment), p.byte())
 	case insMark:
 		if n := len(p.offs); n > 0 {
-			m := sidecarMark{
-				off:  p.offs[int(p.byte())%n] + uint32(choose(p, 0, 0, 0, 1)),
-				fate: fate(p.byte() % 12),
-				part: choose[uint16](p, 0, 1, 2, 3, 4, 5, 6, 7, 13, 1<<15, math.MaxUint16),
-			}.encode(imageID.salt)
-			p.sidecar = append(p.sidecar, m[:]...)
+			m := sidecarMark{off: p.offs[int(p.byte())%n] + uint32(choose(p, 0, 0, 0, 1)), fate: fate(p.byte() % 12)}
+			if m.fate.ofPart() != 0 {
+				m.part = choose[uint16](p, 0, 1, 2, 3, 4, 5, 6, 7, 13, 1<<15, math.MaxUint16)
+			}
+			b := m.encode(imageID.salt)
+			p.sidecar = append(p.sidecar, b[:]...)
 		}
 	case insMarks:
 		p.sidecar = append(p.sidecar, bytes.Repeat([]byte{p.byte()}, int(p.byte()))...)
@@ -145,7 +145,7 @@ func reseal(b []byte) {
 }
 
 // lies are the fields that lie chooses from.
-const lies = 9
+const lies = 10
 
 // lie appends a sound data record with one field that is unlikely.
 func (p *program) lie() {
@@ -178,6 +178,8 @@ func (p *program) lie() {
 		h.kind = byte(odd)
 	case 8:
 		salt = uint32(odd)
+	case 9:
+		h.Part = uint16(odd)
 	}
 	p.put(h, payload, func(b []byte) []byte {
 		binary.LittleEndian.PutUint32(b[offSalt:], salt)

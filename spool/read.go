@@ -144,7 +144,7 @@ func (s *Spool) Oldest() (Record, error) {
 		b, err := s.read(seg, i)
 		switch {
 		case err == nil:
-			return Record{e.id(), int64(e.items), e.timeMS, b[headerBytes:], seg.parts[e.off].marks()}, nil
+			return Record{e.id(), int64(e.items), e.timeMS, b[headerBytes:], seg.marks(i)}, nil
 		case errors.Is(err, errDamaged) || s.suspect == suspect{seg, i}:
 			s.suspect = suspect{}
 			s.settleEntry(seg, i, corrupt)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 // This is a second reader, written from docs/spool-format.md as plainly as
@@ -14,6 +15,7 @@ type refHeader struct {
 	version, kind byte
 	n, payload    int64 // bytes
 	epoch, seq    uint64
+	part          uint16
 	items         int64
 	before        uint64
 	timeMS        int64
@@ -35,6 +37,7 @@ func readRefHeader(b []byte, salt uint32) (h refHeader, sound bool) {
 	}
 	h.version, h.kind, h.payload = b[4], b[5], int64(le.Uint32(b[8:]))
 	h.epoch, h.seq, h.items = le.Uint64(b[16:]), le.Uint64(b[24:]), int64(le.Uint32(b[32:]))
+	h.part = le.Uint16(b[36:])
 	h.before, h.timeMS, h.payloadCRC = le.Uint64(b[40:]), int64(le.Uint64(b[48:])), le.Uint32(b[56:])
 	return h, true
 }
@@ -49,8 +52,78 @@ func refCRC(b ...[]byte) (sum uint32) {
 // refRecord is a record and what became of it.
 type refRecord struct {
 	refHeader
-	body []byte
+	body    []byte
+	fate    byte           // of the whole; 0 while it waits
+	settled map[byte]int64 // items, by the fate of a whole
+	spans   []refSpan      // of items that are settled, no two the same
+	marks   []Mark
+}
+
+// refSpan is some neighbouring items.
+type refSpan struct{ from, to int64 }
+
+// refEntry is an entry of a sidecar.
+type refEntry struct {
 	fate byte
+	part uint16
+}
+
+// apply takes the next entry about a record.
+func (r *refRecord) apply(e refEntry) {
+	if e.fate <= 6 {
+		e.part = 1
+	}
+	span := refPart(e.part, r.items)
+	free := span.to - span.from
+	for _, s := range r.spans {
+		free -= max(0, min(s.to, span.to)-max(s.from, span.from))
+	}
+	switch {
+	case r.fate != 0:
+	case e.fate <= 6:
+		r.fate = e.fate
+		r.settled[e.fate] += free
+	case free == 0:
+	case e.fate == 9:
+		if m := (Mark{e.part, PartCut}); !slices.Contains(r.marks, m) {
+			r.marks = append(r.marks, m)
+		}
+	default:
+		// Two parts lie one within the other or apart.
+		r.spans = slices.DeleteFunc(r.spans, func(s refSpan) bool { return span.from <= s.from && s.to <= span.to })
+		r.spans = append(r.spans, span)
+		whole, is := byte(1), PartDelivered
+		if e.fate == 8 {
+			whole, is = 6, PartDead
+		}
+		r.settled[whole] += free
+		r.marks = append(r.marks, Mark{e.part, is})
+		if r.left() == 0 {
+			r.fate = 1
+		}
+	}
+}
+
+// left is how many items are not settled.
+func (r *refRecord) left() int64 {
+	n := r.items
+	for _, settled := range r.settled {
+		n -= settled
+	}
+	return n
+}
+
+// refPart says which of n items a part has, if they are numbered.
+func refPart(part uint16, n int64) refSpan {
+	if part <= 1 {
+		return refSpan{0, n}
+	}
+	around := refPart(part/2, n)
+	middle := around.from + (around.to-around.from+1)/2
+	if part%2 == 0 {
+		return refSpan{around.from, middle}
+	}
+	return refSpan{middle, around.to}
 }
 
 // refSegment is what a segment and its sidecar hold.
@@ -61,7 +134,7 @@ type refSegment struct {
 }
 
 func readRefSegment(b, sidecar []byte, salt uint32) (seg refSegment) {
-	fates := readRefSidecar(sidecar, salt)
+	entries := readRefSidecar(sidecar, salt)
 	var next uint64 // what the running count should be, unless jumped
 	jumped := false
 	for off := int64(0); off < int64(len(b)); {
@@ -86,26 +159,30 @@ func readRefSegment(b, sidecar []byte, salt uint32) (seg refSegment) {
 		case end > int64(len(b)):
 			seg.lost += h.items
 		case h.kind == 1:
-			seg.records = append(seg.records, refRecord{h, b[off+64 : end], fates[off]})
+			r := refRecord{refHeader: h, body: b[off+64 : end], settled: map[byte]int64{}}
+			for _, e := range entries[off] {
+				r.apply(e)
+			}
+			seg.records = append(seg.records, r)
 		}
 		off = end
 	}
 	return seg
 }
 
-// readRefSidecar returns fates by offset; the first one of a record counts.
-func readRefSidecar(b []byte, salt uint32) map[int64]byte {
-	fates := map[int64]byte{}
+// readRefSidecar returns the entries about each offset, in order.
+func readRefSidecar(b []byte, salt uint32) map[int64][]refEntry {
+	le := binary.LittleEndian
+	entries := map[int64][]refEntry{}
 	for ; len(b) >= 12; b = b[12:] {
-		sum := refCRC(binary.LittleEndian.AppendUint32(nil, salt), b[:8])
-		if f := b[4]; (f >= 1 && f <= 3 || f == 6) && b[5] == 1 && binary.LittleEndian.Uint32(b[8:]) == sum {
-			off := int64(binary.LittleEndian.Uint32(b))
-			if fates[off] == 0 {
-				fates[off] = f
-			}
+		f, part := b[4], le.Uint16(b[6:])
+		known := f >= 1 && f <= 3 || f == 6 || f >= 7 && f <= 9 && part > 0
+		if known && b[5] == 1 && le.Uint32(b[8:]) == refCRC(le.AppendUint32(nil, salt), b[:8]) {
+			off := int64(le.Uint32(b))
+			entries[off] = append(entries[off], refEntry{f, part})
 		}
 	}
-	return fates
+	return entries
 }
 
 // stats is what Stats should say when the segment was opened.
@@ -113,35 +190,32 @@ func (seg *refSegment) stats() (st Stats) {
 	st.Appended, st.Corrupt, st.Foreign = seg.lost, seg.lost, seg.foreign
 	for _, r := range seg.records {
 		st.Appended += r.items
-		switch r.fate {
-		case 0:
+		st.Delivered += r.settled[1]
+		st.Expired += r.settled[2]
+		st.Corrupt += r.settled[3]
+		st.Dead += r.settled[6]
+		if r.fate == 0 {
 			st.Records++
-			st.Points += r.items
+			st.Points += r.left()
 			st.Bytes += r.payload
-		case 1:
-			st.Delivered += r.items
-		case 2:
-			st.Expired += r.items
-		case 3:
-			st.Corrupt += r.items
-		case 6:
-			st.Dead += r.items
 		}
 	}
 	return st
 }
 
-// deliverable returns the records that are to be read, in order, and the
-// items of those that turn out to be damaged.
-func (seg *refSegment) deliverable() (records []Record, damaged int64) {
+// deliverable returns the records that are to be read, in order, how many of
+// their items wait, and how many turn out to be damaged.
+func (seg *refSegment) deliverable() (records []Record, waiting, damaged int64) {
 	for _, r := range seg.records {
 		switch {
 		case r.fate != 0:
 		case refCRC(r.body) != r.payloadCRC:
-			damaged += r.items
+			damaged += r.left()
 		default:
-			records = append(records, Record{ID: named(r.epoch, r.seq), Items: r.items, TimeMS: r.timeMS, Payload: r.body})
+			waiting += r.left()
+			id := ID{r.epoch, r.seq, r.part}
+			records = append(records, Record{id, r.items, r.timeMS, r.body, r.marks})
 		}
 	}
-	return records, damaged
+	return records, waiting, damaged
 }

@@ -58,8 +58,9 @@ type segment struct {
 	segmentID
 	entries []entry
 	head    int // no entry before it is pending
-	// parts is the progress of records, by their offset: there are few.
-	parts   map[uint32]progress
+	// parts are the marks of all entries, by offset and then as they came. There
+	// are few.
+	parts   []partMark
 	size    int64
 	items   uint64 // in all records so far: the next one's "before"
 	foreign int    // records that are not ours to judge
@@ -103,43 +104,6 @@ func (seg *segment) add(h *header, off int64) {
 	seg.records++
 	seg.points += int64(h.items)
 	seg.bytes += int64(h.payloadLen)
-}
-
-// left is how many points of entry i wait.
-func (seg *segment) left(i int) int64 {
-	e := &seg.entries[i]
-	if e.fate != pending {
-		return 0
-	}
-	return seg.parts[e.off].left(1, int64(e.items))
-}
-
-// finished says that every part of entry i is settled.
-func (seg *segment) finished(i int) bool { return seg.entries[i].items > 0 && seg.left(i) == 0 }
-
-// markPart notes what became of a part of entry i, which waits, and reports
-// whether that is news.
-func (seg *segment) markPart(i int, m Mark) bool {
-	e := &seg.entries[i]
-	p := seg.parts[e.off]
-	if !p.add(m, int64(e.items)) {
-		return false
-	}
-	if seg.parts == nil {
-		seg.parts = map[uint32]progress{}
-	}
-	seg.parts[e.off] = p
-	seg.points -= p[len(p)-1:].count(&seg.tally)
-	return true
-}
-
-// tallyOf is entry i's share of the segment's tally.
-func (seg *segment) tallyOf(i int) tally {
-	e := &seg.entries[i]
-	t := tally{appended: int64(e.items)}
-	settled := seg.parts[e.off].count(&t)
-	t.settle(e.fate, t.appended-settled)
-	return t
 }
 
 // settle takes entry i, or what is left of it, out of what is pending.
@@ -195,7 +159,7 @@ func (seg *segment) find(id ID) int {
 // withdraw forgets entry i, which was never acknowledged, and its copy.
 func (seg *segment) withdraw(i int) {
 	seg.settle(i, moved)
-	delete(seg.parts, seg.entries[i].off)
+	seg.forgetParts(i)
 	seg.copies = slices.Delete(seg.copies, i-seg.covered, i-seg.covered+1)
 	seg.entries = slices.Delete(seg.entries, i, i+1)
 	seg.head = min(seg.head, i)

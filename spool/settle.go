@@ -260,7 +260,7 @@ func (s *Spool) rehome() error {
 			if err := s.put(&h, b); err != nil {
 				return err
 			}
-			s.markLast(seg.parts[e.off].marks())
+			s.markLast(seg.marks(i))
 			seg.settle(i, moved)
 		}
 	}
