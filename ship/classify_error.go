@@ -22,7 +22,7 @@ func classifyError(err error) Outcome {
 	if o, ok := classifyTLS(err); ok {
 		return o
 	}
-	o := Outcome{Verdict: Retry, Cause: err.Error()}
+	o := Outcome{Verdict: Retry, Cause: withoutAddresses(err).Error()}
 	var dns *net.DNSError
 	var timeout net.Error
 	var configuration *configError
@@ -42,6 +42,15 @@ func classifyError(err error) Outcome {
 		o.Hint = "check the way to the backend, and its log"
 	}
 	return o
+}
+
+// withoutAddresses keeps a cause the same from one connection to the next,
+// whose local ports differ: a new cause is a line in the log.
+func withoutAddresses(err error) error {
+	for operation := (*net.OpError)(nil); errors.As(err, &operation); {
+		err = operation.Err
+	}
+	return err
 }
 
 // configError is an error of the sender's own files.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,6 +53,10 @@ type ClientConfig struct {
 const (
 	maxAnswerBytes = 64 << 10
 	maxRedirects   = 3
+	// maxDials is how many connections one request may take: one for each hop,
+	// and one more. Without it net/http makes a new one, at once, for as long as
+	// a server that shuts down answers each with a GOAWAY.
+	maxDials = maxRedirects + 2
 	// A connection is replaced after ten minutes, give or take a fifth, so
 	// that DNS is asked again and load balancers can move a fleet.
 	connectionLife   = 8 * time.Minute
@@ -68,10 +73,11 @@ type Client struct {
 	cfg     ClientConfig
 	http    http.Client
 	files   *tlsFiles
-	expiry  time.Time // when the transport is due for replacement
-	halfway time.Time // when the TLS files turned unusable; zero: they did not, or it was told
-	refused bool      // the last answer was 401 or 403
-	secrets []string  // header values of the last request
+	dials   atomic.Int32 // connections of the last request
+	expiry  time.Time    // when the transport is due for replacement
+	halfway time.Time    // when the TLS files turned unusable; zero: they did not, or it was told
+	refused bool         // the last answer was 401 or 403
+	secrets []string     // header values of the last request
 }
 
 // NewClient returns a client. It reads the TLS files, and fails when they
@@ -113,6 +119,7 @@ func (c *Client) post(ctx context.Context, p Payload) answer {
 	if err := c.renew(time.Now()); err != nil {
 		return answer{err: err}
 	}
+	c.dials.Store(0)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	request, err := c.request(ctx, p)
@@ -202,7 +209,7 @@ func (c *Client) renew(now time.Time) error {
 // connectAnew replaces the transport: new connections, with the TLS files and
 // DNS as they are now.
 func (c *Client) connectAnew(now time.Time) error {
-	transport, err := newTransport(c.files, c.cfg.DialContext)
+	transport, err := newTransport(c.files, c.dial)
 	if err != nil {
 		return err
 	}
@@ -210,6 +217,20 @@ func (c *Client) connectAnew(now time.Time) error {
 	c.http.Transport = transport
 	c.expiry = now.Add(connectionLife + time.Duration(rand.Int64N(int64(connectionJitter))))
 	return nil
+}
+
+// dial makes a connection for the request under way.
+func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.dials.Add(1) > maxDials {
+		return nil, errors.New("the endpoint closes its connections before it answers")
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if c.cfg.DialContext != nil {
+		return c.cfg.DialContext(ctx, network, address)
+	}
+	dialer := net.Dialer{KeepAlive: pingAfter}
+	return dialer.DialContext(ctx, network, address)
 }
 
 // sameHostOnly follows redirects that keep method, host and scheme; all

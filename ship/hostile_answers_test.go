@@ -74,9 +74,9 @@ func TestHostileRedirects(t *testing.T) {
 		{"to another path", "/v2/batches", []int{307, 308}, "", false, trouble.mild},
 		{"loop", "", []int{307, 308}, "", false, nil},
 		{"that changes the method", "/v2/batches", []int{301, 302, 303}, "", false, trouble.paused},
-		{"nowhere", "nowhere", []int{300, 304, 305, 306}, "", false, trouble.paused},
-		{"to another host", "https://other.example:443/", []int{301, 302, 303, 307, 308}, "other.example:443", false, trouble.paused},
-		{"to another port", "https://" + ingestHost + ":444/", []int{307, 308}, ingestHost + ":444", false, trouble.paused},
+		{"nowhere", "nowhere", []int{300, 304}, "", false, trouble.paused},
+		{"to another host", "https://other.example:443/", []int{302, 307, 308}, "other.example:443", false, trouble.paused},
+		{"to another port", "https://" + ingestHost + ":444/", []int{308}, ingestHost + ":444", false, trouble.paused},
 		{"to http", "http://" + ingestHost + ":80/v1/batches", []int{301, 307, 308}, ingestHost + ":80", true, trouble.paused},
 	} {
 		for i, code := range c.codes {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,11 @@ const (
 	// delivery fails and recovers all the time.
 	logMax  = 16
 	flapMax = 2
+	// downMax and pausedMax bound the requests of ten minutes in that state,
+	// dialsMax the connections that one request may take.
+	downMax   = 60
+	pausedMax = 20
+	dialsMax  = 5
 )
 
 // protocol is how agent and ingest talk.
@@ -51,9 +57,8 @@ var (
 	protocols = append([]protocol{plain}, secure...)
 )
 
-// sample returns three of the protocols, others for another i: plain HTTP/1.1,
-// and either HTTP over TLS.
-func sample(i int) []protocol { return []protocol{plain, secure[i%2], secure[2+i/2%2]} }
+// sample returns two of the protocols: the plainest, and another for another i.
+func sample(i int) []protocol { return []protocol{plain, secure[i%len(secure)]} }
 
 func (p protocol) endpoint() string {
 	if p.tls == 0 {
@@ -157,7 +162,7 @@ func (w *world) run() {
 		defer close(shipped)
 		_ = w.shipper.Run(context.Background())
 	}()
-	w.end = func() {
+	w.end = sync.OnceFunc(func() {
 		stopTicks()
 		<-ticked
 		w.queue.Close()
@@ -167,7 +172,8 @@ func (w *world) run() {
 		for _, end := range w.ends {
 			end()
 		}
-	}
+	})
+	w.t.Cleanup(w.end) // a bubble must not end with goroutines left, whatever failed
 }
 
 // atEnd calls f when all that runs has ended.
@@ -183,6 +189,8 @@ type trouble struct {
 	// height is the phase that delivery is in at its height; empty if that is
 	// a matter of chance.
 	height string
+	// atOnce says that delivery notices its end with the next tick.
+	atOnce bool
 	// check looks at what is special about it, at its height; may be nil.
 	check func(w *world)
 }
@@ -201,12 +209,26 @@ func (h trouble) paused() trouble { h.height = "paused"; return h }
 func (h trouble) mild() trouble   { h.height = "healthy"; return h }
 func (h trouble) vague() trouble  { h.height = ""; return h }
 
-// cap is the longest that delivery waits between two attempts.
-func (h trouble) cap() time.Duration {
-	if h.height == "paused" {
-		return 15 * time.Minute
+// recovery is how long it may take until the first batch arrives after it: two
+// caps of the wait between attempts.
+func (h trouble) recovery() time.Duration {
+	switch {
+	case h.atOnce:
+		return 2 * interval
+	case h.height == "paused":
+		return 2 * 15 * time.Minute
+	default:
+		return 2 * time.Minute
 	}
-	return time.Minute
+}
+
+// requestsMax bounds the requests while it lasts.
+func (h trouble) requestsMax() int64 {
+	most := downMax
+	if h.height == "paused" {
+		most = pausedMax
+	}
+	return int64(most) * int64(h.duration()/time.Minute+10) / 10
 }
 
 func (h trouble) duration() time.Duration {
@@ -236,7 +258,7 @@ func (h trouble) live(t *testing.T, p protocol, change func(*world, *settings)) 
 
 // through lives through the trouble, until the first batch after it.
 func (w *world) through(h trouble) {
-	before, last := footprint(), w.ingest.Batches()
+	before, began, accepted := footprint(), w.shipper.Stats(), w.server.Accepted()
 	h.on(w)
 	for range 3 {
 		time.Sleep(h.duration() / 3)
@@ -245,8 +267,13 @@ func (w *world) through(h trouble) {
 		}
 	}
 	synctest.Wait()
-	if s := w.shipper.Stats(); h.height != "" && h.height != s.Phase {
+	s := w.shipper.Stats()
+	if h.height != "" && h.height != s.Phase {
 		w.t.Errorf("at its height delivery is %s, want %s: %s", s.Phase, h.height, s.Cause)
+	}
+	requests, dials := s.Attempts-began.Attempts, w.server.Accepted()-accepted
+	if most := h.requestsMax(); requests > most || dials > dialsMax*requests {
+		w.t.Errorf("%d requests and %d connections in %v, want at most %d and %d for each", requests, dials, h.duration(), most, dialsMax)
 	}
 	if h.check != nil {
 		h.check(w)
@@ -254,9 +281,9 @@ func (w *world) through(h trouble) {
 	if h.off != nil {
 		h.off(w)
 	}
-	last = max(last, w.ingest.Batches())
+	last := w.ingest.Batches()
 	for healed := time.Now(); w.ingest.Batches() == last; time.Sleep(time.Second) {
-		if took := time.Since(healed); took > 2*h.cap() {
+		if took := time.Since(healed); took > h.recovery() {
 			w.t.Fatalf("nothing arrived for %v after it had passed: %+v", took, w.shipper.Stats())
 		}
 	}

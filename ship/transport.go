@@ -95,18 +95,14 @@ const (
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// newTransport dials with dial, or with a net.Dialer when that is nil.
 func newTransport(files *tlsFiles, dial dialFunc) (*http.Transport, error) {
 	config, err := files.load()
 	if err != nil {
 		return nil, err
 	}
-	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: pingAfter}).DialContext
-	}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            within(dialTimeout, dial),
+		DialContext:            dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ResponseHeaderTimeout:  headerTimeout,
@@ -119,15 +115,6 @@ func newTransport(files *tlsFiles, dial dialFunc) (*http.Transport, error) {
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}, nil
-}
-
-// within bounds a dial, whoever makes it.
-func within(timeout time.Duration, dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		return dial(ctx, network, address)
-	}
 }
 
 // refusedByProxy judges a proxy that opens no tunnel to an https endpoint;
