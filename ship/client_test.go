@@ -18,6 +18,7 @@ import (
 
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
+	"github.com/heka-insights/heka-insights-agent/ship/shiptest"
 )
 
 // serve starts an HTTPS server with the given certificate; http2 as asked.
@@ -77,18 +78,18 @@ func write(t *testing.T, path string, content []byte) string {
 }
 
 func TestRequestIsWhatTheWireFormatSays(t *testing.T) {
-	ca := newAuthority(t)
+	ca := shiptest.NewAuthority("test authority")
 	for _, http2 := range []bool{false, true} {
 		var got *http.Request
 		var body []byte
-		endpoint := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.pair("127.0.0.1", time.Now().Add(time.Hour))}}, http2,
+		endpoint := serve(t, &tls.Config{Certificates: []tls.Certificate{ca.Pair("127.0.0.1", time.Now().Add(time.Hour))}}, http2,
 			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				got = r
 				body, _ = io.ReadAll(r.Body)
 				acknowledges(w, r)
 			}))
 		cfg := clientConfig(endpoint.JoinPath("v1", "batches"))
-		cfg.TLS.CAFile = write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.pem())
+		cfg.TLS.CAFile = write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.PEM())
 		cfg.Headers = map[string]string{"X-Team": "ops", "User-Agent": "overridden"}
 		cfg.Authorize = func(h http.Header, _ bool) error { h.Set("X-Api-Key", "key"); return nil }
 		if o := send(t, cfg); o.Verdict != ship.Acked {

@@ -1,6 +1,7 @@
 package ship_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -53,9 +54,10 @@ func TestHostileSuccess(t *testing.T) {
 // elsewhere is where no batch may ever be sent.
 func elsewhere(w *world, at string, plainly bool) (requests *atomic.Int64, closeIt func()) {
 	requests = new(atomic.Int64)
-	cfg := w.serverTLS(w.authority, time.Now().Add(time.Hour))
-	if plainly {
-		cfg = nil
+	var cfg *tls.Config
+	if !plainly {
+		host, _, _ := strings.Cut(at, ":")
+		cfg = &tls.Config{Certificates: []tls.Certificate{w.authority.Pair(host, time.Now().Add(24*time.Hour))}}
 	}
 	server := w.listen(at, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }), cfg)
 	return requests, server.Close

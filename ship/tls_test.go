@@ -1,15 +1,7 @@
 package ship_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -18,81 +10,12 @@ import (
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/ship/shiptest"
 )
 
-// authority makes certificates for a test.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{t, cert, key}
-}
-
-func (a *authority) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-}
-
-// issue returns a certificate and key in PEM for 127.0.0.1 or a DNS name.
-func (a *authority) issue(name string, notAfter time.Time) (certPEM, keyPEM []byte) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: notAfter,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{name}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
-}
-
-func (a *authority) pair(name string, notAfter time.Time) tls.Certificate {
-	pair, err := tls.X509KeyPair(a.issue(name, notAfter))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return pair
-}
-
 func TestWrongCertificatesNameTheCauseAndTheVariable(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	caFile := write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.pem())
+	ca, other := shiptest.NewAuthority("test authority"), shiptest.NewAuthority("test authority")
+	caFile := write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.PEM())
 	hour := time.Now().Add(time.Hour)
 	cases := []struct {
 		name   string
@@ -101,13 +24,13 @@ func TestWrongCertificatesNameTheCauseAndTheVariable(t *testing.T) {
 		want   ship.Verdict
 		says   string
 	}{
-		{"good", ca.pair("127.0.0.1", hour), nil, ship.Acked, ""},
-		{"unknown authority", other.pair("127.0.0.1", hour), nil, ship.Pause, "HEKA_TLS_CA_FILE"},
-		{"wrong name", ca.pair("elsewhere.example", hour), nil, ship.Pause, "HEKA_TLS_SERVER_NAME"},
-		{"server name set", ca.pair("elsewhere.example", hour), func(c *ship.ClientConfig) { c.TLS.ServerName = "elsewhere.example" }, ship.Acked, ""},
-		{"expired", ca.pair("127.0.0.1", time.Now().Add(-time.Hour)), nil, ship.Pause, "expired"},
-		{"verification off", other.pair("127.0.0.1", hour), func(c *ship.ClientConfig) { c.TLS.InsecureSkipVerify = true }, ship.Acked, ""},
-		{"plain text", ca.pair("127.0.0.1", hour), func(c *ship.ClientConfig) {
+		{"good", ca.Pair("127.0.0.1", hour), nil, ship.Acked, ""},
+		{"unknown authority", other.Pair("127.0.0.1", hour), nil, ship.Pause, "HEKA_TLS_CA_FILE"},
+		{"wrong name", ca.Pair("elsewhere.example", hour), nil, ship.Pause, "HEKA_TLS_SERVER_NAME"},
+		{"server name set", ca.Pair("elsewhere.example", hour), func(c *ship.ClientConfig) { c.TLS.ServerName = "elsewhere.example" }, ship.Acked, ""},
+		{"expired", ca.Pair("127.0.0.1", time.Now().Add(-time.Hour)), nil, ship.Pause, "expired"},
+		{"verification off", other.Pair("127.0.0.1", hour), func(c *ship.ClientConfig) { c.TLS.InsecureSkipVerify = true }, ship.Acked, ""},
+		{"plain text", ca.Pair("127.0.0.1", hour), func(c *ship.ClientConfig) {
 			c.Endpoint = parse(t, strings.Replace(c.Endpoint.String(), "https", "http", 1))
 		}, ship.Reject, "400"},
 	}
@@ -135,12 +58,10 @@ func TestTLSToAPlainServerSaysSo(t *testing.T) {
 
 // Rotating the authority and the client's certificate needs no restart.
 func TestTLSFilesAreReadAgainWhenTheyChange(t *testing.T) {
-	old, next := newAuthority(t), newAuthority(t)
+	old, next := shiptest.NewAuthority("test authority"), shiptest.NewAuthority("test authority")
 	hour := time.Now().Add(time.Hour)
-	both := x509.NewCertPool()
-	both.AddCert(old.cert)
-	both.AddCert(next.cert)
-	serving := old.pair("127.0.0.1", hour)
+	both := old.Pool(next)
+	serving := old.Pair("127.0.0.1", hour)
 	var client string
 	endpoint := serve(t, &tls.Config{
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -159,9 +80,9 @@ func TestTLSFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	cfg.TLS = ship.TLSConfig{
 		CAFile: filepath.Join(dir, "ca.pem"), CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"),
 	}
-	install := func(a *authority, name string) {
-		cert, key := a.issue(name, hour)
-		write(t, cfg.TLS.CAFile, a.pem())
+	install := func(a *shiptest.Authority, name string) {
+		cert, key := a.Issue(name, hour)
+		write(t, cfg.TLS.CAFile, a.PEM())
 		write(t, cfg.TLS.CertFile, cert)
 		write(t, cfg.TLS.KeyFile, key)
 	}
@@ -174,7 +95,7 @@ func TestTLSFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	if o := c.Send(t.Context(), payload()); o.Verdict != ship.Acked || client != "first" {
 		t.Fatalf("before: %+v from %q", o, client)
 	}
-	serving = next.pair("127.0.0.1", hour)
+	serving = next.Pair("127.0.0.1", hour)
 	if o := c.Send(t.Context(), payload()); o.Verdict != ship.Pause {
 		t.Fatalf("new authority, old files: %+v, want a pause", o)
 	}
@@ -205,15 +126,13 @@ func TestUnusableTLSFilesAreAnErrorAtStart(t *testing.T) {
 
 // A server that wants a client certificate says so in a TLS alert.
 func TestAMissingClientCertificateNamesTheVariable(t *testing.T) {
-	ca := newAuthority(t)
-	pool := x509.NewCertPool()
-	pool.AddCert(ca.cert)
+	ca := shiptest.NewAuthority("test authority")
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		cfg := clientConfig(serve(t, &tls.Config{
-			Certificates: []tls.Certificate{ca.pair("127.0.0.1", time.Now().Add(time.Hour))}, MaxVersion: version,
-			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool,
+			Certificates: []tls.Certificate{ca.Pair("127.0.0.1", time.Now().Add(time.Hour))}, MaxVersion: version,
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool(),
 		}, false, http.HandlerFunc(acknowledges)))
-		cfg.TLS.CAFile = write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.pem())
+		cfg.TLS.CAFile = write(t, filepath.Join(t.TempDir(), "ca.pem"), ca.PEM())
 		if o := send(t, cfg); o.Verdict != ship.Pause || !strings.Contains(o.Hint, "HEKA_TLS_CERT_FILE") {
 			t.Errorf("%s: %+v, want a pause that names HEKA_TLS_CERT_FILE", tls.VersionName(version), o)
 		}
