@@ -19,6 +19,8 @@ func TestHostileOutage(t *testing.T) {
 		c.check = wantLinesThatHelp(cause)
 		return c
 	}
+	wrong := behaves("400 to everything", shiptest.Status(400)).paused()
+	wrong.lasts, wrong.check = 4*time.Hour, says("400", "HEKA_ENDPOINT")
 	for _, c := range []struct {
 		protocol
 		trouble
@@ -28,6 +30,7 @@ func TestHostileOutage(t *testing.T) {
 		{plain, lasting(4*time.Hour, suffers("reset", shiptest.Fault{CutAnswer: 1}), "connection reset")},
 		{secure[1], lasting(4*time.Hour, behaves("500 that repeats the secret", shiptest.Echoing(500)), "500")},
 		{secure[2], lasting(4*time.Hour, behaves("401 that repeats the secret", shiptest.Echoing(401)).paused(), "401")},
+		{plain, wrong},
 	} {
 		t.Run(c.trouble.name, func(t *testing.T) { c.live(t, c.protocol, func(_ *world, s *settings) { s.points = 2 }) })
 	}

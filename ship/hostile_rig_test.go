@@ -32,11 +32,8 @@ const (
 	// delivery fails and recovers all the time.
 	logMax  = 16
 	flapMax = 2
-	// downMax and pausedMax bound the requests of ten minutes in that state,
-	// dialsMax the connections that one request may take.
-	downMax   = 60
-	pausedMax = 20
-	dialsMax  = 5
+	// dialsMax bounds the connections that one request may take.
+	dialsMax = 5
 )
 
 // protocol is how agent and ingest talk.
@@ -222,13 +219,17 @@ func (h trouble) recovery() time.Duration {
 	}
 }
 
-// requestsMax bounds the requests while it lasts.
+// requestsMax bounds the requests while it lasts: a probe a minute when paused
+// and three when down, after some that come first.
 func (h trouble) requestsMax() int64 {
-	most := downMax
-	if h.height == "paused" {
-		most = pausedMax
+	first, perMinute := 20, 20
+	switch h.height {
+	case "paused":
+		first, perMinute = 10, 1
+	case "down":
+		perMinute = 3
 	}
-	return int64(most) * int64(h.duration()/time.Minute+10) / 10
+	return int64(first) + int64(perMinute)*int64(h.duration()/time.Minute)
 }
 
 func (h trouble) duration() time.Duration {
