@@ -73,9 +73,9 @@ func TestAnIngestThatIsWellAnswersAsTheWireFormatSays(t *testing.T) {
 	b := batch(1, 1, 2)
 	for _, status := range []string{"accepted", "duplicate"} {
 		code, body := post(ingest, b.ID(), b)
-		rejected, _, err := encode.Native{}.Acknowledged(b.ID(), 2, []byte(body))
-		if code != http.StatusOK || rejected != 0 || err != nil || !strings.Contains(body, status) {
-			t.Errorf("%d %s: rejected %d, %v; want %s", code, body, rejected, err, status)
+		rejected, err := encode.Native{}.Acknowledged(b.ID(), 2, []byte(body))
+		if code != http.StatusOK || rejected.Points != 0 || err != nil || !strings.Contains(body, status) {
+			t.Errorf("%d %s: rejected %d, %v; want %s", code, body, rejected.Points, err, status)
 		}
 	}
 	if len(ingest.Requests()) != 2 || ingest.Repeats() != 1 || ingest.Batches() != 1 || ingest.Busiest() != 1 {
