@@ -43,15 +43,15 @@ func wantLinesThatHelp(cause string) func(*world) {
 		lines := strings.Split(strings.TrimSpace(w.log.String()), "\n")
 		for _, line := range lines {
 			var said struct {
-				Level, Cause, Hint, Message string
-				Batches                     *int    `json:"batches_waiting"`
-				Retry                       *string `json:"retry_in"`
+				Level, Cause, Hint, Kept, Message string
+				Batches                           *int    `json:"batches_waiting"`
+				Retry                             *string `json:"retry_in"`
 			}
 			if err := json.Unmarshal([]byte(line), &said); err != nil {
 				w.t.Fatalf("%s: %v", line, err)
 			}
 			if !regexp.MustCompile(cause).MatchString(said.Cause) || said.Batches == nil || said.Retry == nil ||
-				!strings.Contains(said.Message, "wait and are sent again") || (said.Level == "error") != (said.Hint != "") {
+				!strings.Contains(said.Message, "wait and are sent again") || said.Kept == "" || said.Hint == "" {
 				w.t.Errorf("a line without cause %q, what is kept, or what to do: %s", cause, line)
 			}
 		}

@@ -183,6 +183,8 @@ type trouble struct {
 	on, off func(w *world)
 	// lasts is for how long; 0 is 10 minutes.
 	lasts time.Duration
+	// wellFirst is how long delivery may go on before it shows.
+	wellFirst time.Duration
 	// height is the phase that delivery is in at its height; empty if that is
 	// a matter of chance.
 	height string
@@ -229,7 +231,7 @@ func (h trouble) requestsMax() int64 {
 	case "down":
 		perMinute = 3
 	}
-	return int64(first) + int64(perMinute)*int64(h.duration()/time.Minute)
+	return int64(first) + int64(perMinute)*int64(h.duration()/time.Minute) + int64(h.wellFirst/config().Rules.BatchInterval)
 }
 
 func (h trouble) duration() time.Duration {

@@ -56,7 +56,8 @@ func TestHostileCertificateExpires(t *testing.T) {
 				on:     func(*world) {}, // time will
 				off:    func(w *world) { w.server.SetTLS(w.serverTLS(w.authority, time.Now().Add(24*time.Hour))) },
 				height: "paused", lasts: 30 * time.Minute,
-				check: says("expired", "renew it on the server"),
+				wellFirst: 12 * time.Minute, // a connection's life
+				check:     says("expired", "renew it on the server"),
 			}
 			c.live(t, p, func(w *world, s *settings) {
 				s.server = w.serverTLS(w.authority, time.Now().Add(4*time.Minute))
