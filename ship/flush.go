@@ -28,13 +28,13 @@ func (s *Shipper) flush(ctx context.Context) {
 		answers = false
 	}
 	for _, h := range slices.Clone(s.memory) {
-		for took := true; took && answers && slices.Contains(s.memory, h); {
+		for goesOn := true; goesOn && answers && slices.Contains(s.memory, h); {
 			d, ok := s.dispatch(time.Now(), h, false)
 			if !ok || ctx.Err() != nil {
 				break
 			}
 			s.send(ctx, time.Now(), d)
-			took, answers = s.await(ctx)
+			goesOn, answers = s.await(ctx)
 		}
 	}
 	s.store()
@@ -42,8 +42,8 @@ func (s *Shipper) flush(ctx context.Context) {
 }
 
 // await settles the request under way, cancelling it when ctx ends, and reports
-// whether the backend took the batch, and whether the next one is worth a try.
-func (s *Shipper) await(ctx context.Context) (took, answers bool) {
+// whether the batch may go on, and whether the next one is worth a try.
+func (s *Shipper) await(ctx context.Context) (goesOn, answers bool) {
 	var o Outcome
 	select {
 	case o = <-s.results:
@@ -52,7 +52,8 @@ func (s *Shipper) await(ctx context.Context) (took, answers bool) {
 		o = <-s.results
 	}
 	s.settle(time.Now(), o)
-	return o.Verdict == Acked, o.Verdict != Retry && o.Verdict != Pause
+	goesOn = o.Verdict == Acked || o.Verdict == TooLarge || o.Verdict == Unsupported
+	return goesOn, !s.machine.isDown()
 }
 
 // store spools whatever was not acknowledged. Where that fails too, the points

@@ -27,6 +27,12 @@ func (l *sizeLimit) learn(now time.Time, bytes, plainBytes int) {
 	l.until = now.Add(limitLife)
 }
 
+// forbids reports whether a body would be refused for its size, as far as that
+// is known. When nothing at all is accepted it is not.
+func (s *Shipper) forbids(now time.Time, bytes int) bool {
+	return !s.inDoubt() && s.limit.forbids(now, bytes)
+}
+
 // minPlainBytes bounds how small fresh batches are made: no server that means
 // to take any allows less.
 const minPlainBytes = 8 << 10

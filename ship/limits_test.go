@@ -135,3 +135,31 @@ func TestNoCompressionSupportedIsAPause(t *testing.T) {
 		}
 	})
 }
+
+// A flush cuts what is too large, and gives up on a backend that takes nothing.
+func TestAFlushCutsWhatIsTooLarge(t *testing.T) {
+	for name, answer := range map[string]func(ship.Payload) ship.Outcome{
+		"a limit":        upTo(3 << 10),
+		"no compression": func(ship.Payload) ship.Outcome { return ship.Outcome{Verdict: ship.Unsupported, Cause: "415"} },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.Compression = ship.CompressionGzip
+			cfg.Rules.BatchInterval = time.Minute
+			r := start(t, cfg, 4<<20)
+			r.runWide(time.Minute, 100)
+			r.runWide(20*time.Second, 500)
+			r.backend.set(answer)
+			from := r.backend.requestCount()
+			r.stop()
+			if n := r.backend.requestCount() - from; n > 40 {
+				t.Errorf("%s: %d requests in the flush", name, n)
+			}
+			if name == "a limit" {
+				r.wantEveryTick()
+			} else if r.spooled() == 0 || r.lost() != 0 {
+				t.Errorf("%s: %d points spooled, lost %v; want all kept", name, r.spooled(), r.ledger.Losses())
+			}
+		})
+	}
+}

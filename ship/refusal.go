@@ -39,7 +39,7 @@ func (s *Shipper) cutUp(h *held, whole bool) *pieces {
 // for another batch's fate or for the disk.
 func (s *Shipper) payload(now time.Time, h *held) (p Payload, part uint16, ok bool) {
 	todo := s.piecesOf(h)
-	if todo == nil && h.late && s.limit.forbids(now, len(h.Payload)) {
+	if todo == nil && s.forbids(now, len(h.Payload)) {
 		todo = s.cutUp(h, false)
 	}
 	if todo == nil {
@@ -48,7 +48,7 @@ func (s *Shipper) payload(now time.Time, h *held) (p Payload, part uint16, ok bo
 	for s.discard(now, h, todo) && len(todo.todo) > 0 && !todo.stuck() {
 		if part, ok := todo.next(); ok {
 			body := s.body(h, part)
-			if !todo.mayCut(part) || !s.limit.forbids(now, len(body)) {
+			if !todo.mayCut(part) || !s.forbids(now, len(body)) {
 				return s.wire(h.part(part), itemsOf(part, h.Items), body), part, true
 			}
 			todo.refuse(part, "too large", true)

@@ -118,11 +118,12 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 // the backlog; one of the backlog is cut, to find what is bad in it.
 func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 	h.late = true
-	if tooLarge := o.Verdict == TooLarge; !tooLarge || itemsOf(part, h.Items) <= 1 {
-		s.refusals++
-	} else {
+	if o.Verdict == TooLarge && itemsOf(part, h.Items) > 1 {
 		plain, _ := Decompress(s.sent.Body)
 		s.limit.learn(now, len(s.sent.Body), len(plain))
+	}
+	if o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt() {
+		s.refusals++
 	}
 	todo := s.piecesOf(h)
 	if todo == nil && (s.backlog || s.pieces == nil) {
@@ -133,7 +134,7 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 	}
 	if s.refusals >= refusalsMax {
 		o.Verdict = Pause
-		o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER"
+		o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER, and the limits of the backend and of proxies"
 		s.failed(now, h, o)
 		return
 	}

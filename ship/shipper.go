@@ -258,7 +258,7 @@ func (s *Shipper) dispatch(now time.Time, h *held, backlog bool) (d dispatch, ok
 // known to be too large joins the backlog, to be cut.
 func (s *Shipper) live(now time.Time) *held {
 	for _, h := range s.memory {
-		if h.late = h.late || s.limit.forbids(now, len(h.Payload)); !h.late {
+		if h.late = h.late || s.forbids(now, len(h.Payload)); !h.late {
 			return h
 		}
 	}
