@@ -27,6 +27,13 @@ func (l *sizeLimit) learn(now time.Time, bytes, plainBytes int) {
 	l.until = now.Add(limitLife)
 }
 
+// disprove forgets a limit that an accepted body was not under.
+func (l *sizeLimit) disprove(bytes int) {
+	if bytes >= l.bytes {
+		*l = sizeLimit{}
+	}
+}
+
 // forbids reports whether a body would be refused for its size, as far as that
 // is known. When nothing at all is accepted it is not.
 func (s *Shipper) forbids(now time.Time, bytes int) bool {

@@ -83,6 +83,7 @@ func (s *suspect) guilty(id ID, part uint16, p *pieces, o Outcome) bool {
 // acked takes an acknowledged batch, or part of one.
 func (s *Shipper) acked(now time.Time, h *held, part uint16, o Outcome) {
 	s.refusals = 0
+	s.limit.disprove(len(s.sent.Body))
 	if s.suspect.id != h.ID {
 		s.suspect.vouch()
 	}
