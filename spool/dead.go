@@ -37,7 +37,8 @@ func (s *Spool) SetAside(id ID, reason string) error { return s.bury(id, nil, id
 // the part PartDead: in this order, and a crash in between leaves the part to be
 // sent, and the letter to be replaced by the next call. In all else it does what
 // SetAside does; a part of which nothing is left is no error. The record waits
-// until Ack, even if no part is left. The letter is of a record of its own, named
+// until Ack, even if no part is left, but not after part 1, all of it, which has
+// the letter of the whole record. Any other letter is of a record of its own, named
 // by the part, with as many points as a Mark of the part means. An error other
 // than ErrUnavailable says that the part is too deep to have a name.
 func (s *Spool) SetAsidePart(id ID, p Piece, reason string) error {
@@ -67,7 +68,7 @@ func (s *Spool) bury(id ID, p *Piece, name ID, reason string) error {
 	}
 	switch seg, i := s.find(id); {
 	case seg == nil:
-	case p == nil:
+	case p == nil || p.Part == 1:
 		s.settleEntry(seg, i, dead)
 	default:
 		s.markPart(seg, i, Mark{p.Part, PartDead})

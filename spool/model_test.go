@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"maps"
@@ -22,13 +23,15 @@ type model struct {
 	s    *Spool
 
 	seq     uint64
-	waiting map[uint64]Record // appended, neither acked nor given up
-	back    map[uint64]Record // acked or refused: a crash may bring them back
-	offered map[uint64]Record // to Append, ever
+	waiting map[ID]Record // appended, neither acked nor given up
+	back    map[ID]Record // acked or refused: a crash may bring them back
+	offered map[ID]Record // to Append or SetAsidePart, ever
+	// fates are those of each point of a record, in model_parts_test.go.
+	fates map[ID][]PartFate
 	// replayed have the time of their replay, or their own where a crash
 	// brought them back.
-	replayed map[uint64]bool
-	mayLack  map[uint64]bool // spoiled on disk: may be gone, is never wrong
+	replayed map[ID]bool
+	mayLack  map[ID]bool // spoiled on disk: may be gone, is never wrong
 	lose     int64
 	faulted  bool // so that marks in a sidecar may be missing
 	// uncounted are points whose loss may not be counted: a header spoiled at
@@ -52,7 +55,10 @@ func TestModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		m := &model{t: t, dir: dir, waiting: map[uint64]Record{}, back: map[uint64]Record{}, offered: map[uint64]Record{}, mayLack: map[uint64]bool{}, replayed: map[uint64]bool{}}
+		m := &model{
+			t: t, dir: dir, waiting: map[ID]Record{}, back: map[ID]Record{}, offered: map[ID]Record{},
+			fates: map[ID][]PartFate{}, mayLack: map[ID]bool{}, replayed: map[ID]bool{},
+		}
 		m.cfg = Config{
 			Dir: dir, MaxBytes: rapid.Int64Range(4<<10, 32<<10).Draw(t, "cap"), MaxAge: time.Hour,
 			Fsync: Fsync(rapid.IntRange(0, 2).Draw(t, "fsync")),
@@ -63,7 +69,7 @@ func TestModel(t *testing.T) {
 			"append": m.append, "append again": m.append, "drain one": m.drainOne, "ack any": m.ackAny,
 			"tick": m.tick, "reopen": m.reopen, "crash": m.crash, "spoil": m.spoil, "fault": m.fault,
 			"no fault": m.noFault, "lose": m.loseSome, "expire": m.expire, "make room": m.makeRoom,
-			"set aside": m.setAside, "replay": m.replay, "": m.check,
+			"set aside": m.setAside, "replay": m.replay, "mark": m.mark, "mark again": m.mark, "set aside part": m.setAsidePart, "": m.check,
 		})
 	})
 }
@@ -79,10 +85,11 @@ func (m *model) append(t *rapid.T) {
 	// The clock may have been a year ahead or behind.
 	year := 365 * 24 * time.Hour
 	r.TimeMS = time.Now().Add(rapid.SampledFrom([]time.Duration{0, 0, 0, 0, year, -year}).Draw(t, "clock")).UnixMilli()
-	m.offered[r.Seq] = r
+	r.Marks = drawMarks(t)
+	m.offered[r.ID], m.fates[r.ID] = r, fatesOf(r)
 	switch err := m.s.Append(r); {
 	case err == nil:
-		m.waiting[r.Seq] = r
+		m.waiting[r.ID] = r
 	case errors.Is(err, ErrTooLarge):
 		if headerBytes*2+int64(len(r.Payload)) <= m.cfg.MaxBytes*7/8 {
 			t.Fatal(err)
@@ -90,7 +97,7 @@ func (m *model) append(t *rapid.T) {
 	case !errors.Is(err, ErrUnavailable) || m.s.Stats().Cause == nil:
 		t.Fatalf("append to a healthy spool: %v", err)
 	default:
-		m.back[r.Seq] = r
+		m.back[r.ID] = r
 	}
 }
 
@@ -98,19 +105,19 @@ func (m *model) drainOne(t *rapid.T) {
 	r, err := m.s.Oldest()
 	switch {
 	case err == nil:
-		want, ok := m.waiting[r.Seq]
+		want, ok := m.waiting[r.ID]
 		if !ok {
-			t.Fatalf("record %d came back", r.Seq)
+			t.Fatalf("record %v came back", r.ID)
 		}
-		if m.replayed[r.Seq] {
+		if m.replayed[r.ID] {
 			want.TimeMS = r.TimeMS
 		}
 		if err := sameRecord(r, want); err != nil {
 			t.Fatal(err)
 		}
 		m.s.Ack(r.ID)
-		m.back[r.Seq] = want
-		delete(m.waiting, r.Seq)
+		m.back[r.ID] = want
+		delete(m.waiting, r.ID)
 	case errors.Is(err, ErrEmpty):
 		m.reconcile(t)
 	case !errors.Is(err, ErrUnavailable):
@@ -119,25 +126,33 @@ func (m *model) drainOne(t *rapid.T) {
 }
 
 func (m *model) ackAny(t *rapid.T) {
-	if len(m.waiting) > 0 {
-		seq := rapid.SampledFrom(slices.Sorted(maps.Keys(m.waiting))).Draw(t, "seq")
-		m.s.Ack(named(7, seq))
-		m.back[seq] = m.waiting[seq]
-		delete(m.waiting, seq)
+	if id, ok := m.draw(t); ok {
+		m.s.Ack(id)
+		m.back[id] = m.waiting[id]
+		delete(m.waiting, id)
 	}
+}
+
+// draw draws a record that waits.
+func (m *model) draw(t *rapid.T) (id ID, ok bool) {
+	if len(m.waiting) == 0 {
+		return id, false
+	}
+	ids := slices.SortedFunc(maps.Keys(m.waiting), func(a, b ID) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part)) })
+	return rapid.SampledFrom(ids).Draw(t, "id"), true
 }
 
 // setAside gives up the oldest record or any other.
 func (m *model) setAside(t *rapid.T) {
-	if len(m.waiting) == 0 {
+	id, ok := m.draw(t)
+	if !ok {
 		return
 	}
-	seq := rapid.SampledFrom(slices.Sorted(maps.Keys(m.waiting))).Draw(t, "seq")
-	switch err := m.s.SetAside(named(7, seq), "refused"); {
+	switch err := m.s.SetAside(id, "refused"); {
 	case err == nil:
 		// Its letter is there, unless it was gone or damaged.
-		m.back[seq] = m.waiting[seq]
-		delete(m.waiting, seq)
+		m.back[id] = m.waiting[id]
+		delete(m.waiting, id)
 	case !errors.Is(err, ErrUnavailable) || m.s.Stats().Cause == nil:
 		t.Fatal(err)
 	}
@@ -158,27 +173,27 @@ func (m *model) replay(t *rapid.T) {
 		if err != nil || reason != "refused" {
 			t.Fatalf("letter %s: %q %v", name, reason, err)
 		}
-		was := m.offered[r.Seq]
-		if m.replayed[r.Seq] {
-			was.TimeMS = r.TimeMS // that of the replay
+		was := m.offered[r.ID]
+		if m.replayed[r.ID] || r.Part != 0 {
+			was.TimeMS = r.TimeMS // that of the replay, or of its whole's
 		}
-		m.replayed[r.Seq] = true
+		m.replayed[r.ID] = true
 		if err := sameRecord(r, was); err != nil {
 			t.Fatal(err)
 		}
 		must(t, os.Rename(m.disk.path(path), m.disk.path(path[:len(path)-len(letterSuffix)]+replaySuffix)))
 	}
+	type place struct{ segment, offset uint64 }
+	at := func(seg *segment, i int) place { return place{seg.number, uint64(seg.entries[i].off)} }
+	waited := map[place]bool{}
+	m.each(func(seg *segment, i int, _ ID) { waited[at(seg, i)] = true })
 	m.s.replayAt = time.Time{}
 	m.s.tick()
-	m.s.mu.Lock()
-	for _, seg := range m.s.segs {
-		for _, e := range seg.entries {
-			if e.fate == pending {
-				m.waiting[e.seq] = m.offered[e.seq]
-			}
+	m.each(func(seg *segment, i int, id ID) {
+		if !waited[at(seg, i)] {
+			m.waiting[id], m.fates[id] = m.offered[id], m.fatesAt(seg, i)
 		}
-	}
-	m.s.mu.Unlock()
+	})
 	if left, _ := m.disk.List(deadDir); len(left) != 0 {
 		t.Fatalf("%v are left in %s", left, deadDir)
 	}
@@ -250,6 +265,7 @@ func (m *model) noFault(t *rapid.T) {
 func (m *model) reopen(t *rapid.T) {
 	m.heal()
 	before := m.s.Stats()
+	before.Records -= m.finished() // the next process sees that nothing is left of them
 	if err := m.s.Close(background); err != nil {
 		t.Fatal(err)
 	}
@@ -259,12 +275,10 @@ func (m *model) reopen(t *rapid.T) {
 			t.Fatalf("losses are %v, want queue_full %d", m.s.Losses(), m.lose)
 		}
 	}
-	if m.faulted {
-		m.resent()
-	}
+	m.resent(t)
 	after := m.s.Stats()
 	if len(m.mayLack) == 0 && !m.faulted && (after.Records != before.Records || after.Points != before.Points ||
-		after.Appended != before.Appended || after.Delivered != before.Delivered) {
+		after.Appended != before.Appended || after.Delivered != before.Delivered || after.Dead != before.Dead) {
 		t.Fatalf("opening again turned\n%+v into\n%+v", before, after)
 	}
 }
@@ -282,18 +296,18 @@ func (m *model) crash(t *rapid.T) {
 	_ = m.s.lock.Close()
 	m.s.slow.Unlock()
 	m.open()
-	m.resent()
+	m.resent(t)
 }
 
-// resent takes back what the spool, opened again, will send again.
-func (m *model) resent() {
-	for _, seg := range m.s.segs {
-		for _, e := range seg.entries {
-			if r, ok := m.back[e.seq]; ok && e.fate == pending {
-				m.waiting[e.seq] = r
-			}
+// resent takes back what the spool, opened again, will send again, and looks
+// at what it knows of parts.
+func (m *model) resent(t *rapid.T) {
+	m.each(func(seg *segment, i int, id ID) {
+		if r, ok := m.back[id]; ok {
+			m.waiting[id] = r
 		}
-	}
+		m.remembers(t, seg, i, id)
+	})
 }
 
 // spoil changes one byte of a record on disk.
@@ -303,7 +317,7 @@ func (m *model) spoil(t *rapid.T) {
 	for _, seg := range m.s.segs {
 		for i := range seg.entries {
 			e := &seg.entries[i]
-			if e.fate != pending || seg.copyOf(i) != nil || m.mayLack[e.seq] || m.disk.createErr != nil || m.disk.writeErr != nil {
+			if e.fate != pending || seg.copyOf(i) != nil || m.mayLack[e.id()] || m.disk.createErr != nil || m.disk.writeErr != nil {
 				continue
 			}
 			f, err := m.disk.osFS.Create(seg.name())
@@ -318,7 +332,7 @@ func (m *model) spoil(t *rapid.T) {
 			if _, err := f.WriteAt(b[:], at); err != nil {
 				t.Fatal(err)
 			}
-			m.mayLack[e.seq] = true
+			m.mayLack[e.id()] = true
 			if at < int64(e.off)+headerBytes && !seg.ended {
 				m.uncounted += int64(e.items)
 			}
@@ -330,9 +344,9 @@ func (m *model) spoil(t *rapid.T) {
 // reconcile drops from the model what the spool says it lost, when it says
 // that nothing waits: the points must be exactly those counted.
 func (m *model) reconcile(t *rapid.T) {
-	for seq := range m.waiting {
-		if !m.mayLack[seq] && m.s.Stats().Evicted+m.s.Stats().Expired == 0 {
-			t.Fatalf("record %d is lost, and neither spoiled nor evicted nor expired", seq)
+	for id := range m.waiting {
+		if !m.mayLack[id] && m.left(id) != 0 && m.s.Stats().Evicted+m.s.Stats().Expired == 0 {
+			t.Fatalf("record %v is lost, and neither delivered in parts nor spoiled nor evicted nor expired", id)
 		}
 	}
 	// On a faulty disk the mark may be missing, and a restart brings them back.
@@ -357,9 +371,9 @@ func (m *model) check(t *rapid.T) {
 				continue
 			}
 			records++
-			points += int64(e.items)
-			if r, ok := m.waiting[e.seq]; !ok || r.Items != int64(e.items) {
-				t.Fatalf("record %d with %d points is not in the model", e.seq, e.items)
+			points += seg.left(i)
+			if r, ok := m.waiting[e.id()]; !ok || r.Items != int64(e.items) {
+				t.Fatalf("record %v with %d points is not in the model", e.id(), e.items)
 			}
 		}
 		for _, c := range seg.copies {
@@ -372,9 +386,10 @@ func (m *model) check(t *rapid.T) {
 	if records != st.Records || points != st.Points || used+m.s.aside != st.DiskBytes || owed != m.s.owed {
 		t.Fatalf("index has %d records, %d points, %d bytes, owes %d (%d); stats say %+v", records, points, used, owed, m.s.owed, st)
 	}
+	m.checkParts(t)
 	var given int64
-	for _, r := range m.waiting {
-		given += r.Items
+	for id := range m.waiting {
+		given += m.left(id)
 	}
 	if lost := st.Evicted + st.Expired + st.Corrupt; given-points > lost+m.uncounted {
 		t.Fatalf("%d points are gone, %d are counted", given-points, lost)
