@@ -166,6 +166,9 @@ func (b *books) sent(id string) *simBatch {
 func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.disk.dead {
+		return
+	}
 	b.log("sent %s: %s, %d", p.ID, fault, o.Verdict)
 	switch {
 	case o.Verdict != ship.Acked && batch.failed.IsZero():
