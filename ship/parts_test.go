@@ -308,3 +308,21 @@ func TestRejectedSeriesAreSetAside(t *testing.T) {
 		})
 	}
 }
+
+// In strict order, with every batch on disk before it is sent, the bad point's
+// batch is in memory too, and must not be taken for a live one that has to wait
+// for itself.
+func TestOneBadPointDoesNotEndStrictOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.FIFO, cfg.Mode = true, ship.SpoolAlways
+		r := start(t, cfg, 4<<20)
+		r.run(time.Minute)
+		r.backend.set(without(refusal, r.produced+3))
+		r.run(20 * time.Minute)
+		if got, want := int64(len(r.backend.ticks())), r.produced-10; got < want || r.setAside() != 1 {
+			t.Errorf("%d of %d ticks arrived, want %d; %d set aside, want 1", got, r.produced, want, r.setAside())
+		}
+		r.stop()
+	})
+}

@@ -255,10 +255,12 @@ func (s *Shipper) dispatch(now time.Time, h *held, backlog bool) (d dispatch, ok
 }
 
 // live returns the oldest batch that was not tried before, or nil. One that is
-// known to be too large joins the backlog, to be cut.
+// known to be too large joins the backlog, to be cut; so does one that the
+// spool has as well, and of which parts are delivered from there.
 func (s *Shipper) live(now time.Time) *held {
 	for _, h := range s.memory {
-		if h.late = h.late || s.forbids(now, len(h.Payload)); !h.late {
+		cut := s.pieces != nil && s.pieces.id == h.ID
+		if h.late = h.late || cut || s.forbids(now, len(h.Payload)); !h.late {
 			return h
 		}
 	}
