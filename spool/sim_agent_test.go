@@ -12,8 +12,10 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
-// drainMax is how long the last life may take to deliver everything.
-const drainMax = 4 * time.Hour
+// drainMax is how long the last life may take to deliver everything. The same
+// batch is sent every 15 minutes at the least, and poison may take five failures
+// to be found.
+const drainMax = 48 * time.Hour
 
 var pointDesc = &metric.Desc{Name: "test.point", Unit: "1"}
 
@@ -66,8 +68,8 @@ func (w *world) start(last bool) *agent {
 	w.disk.revive(crashAt, 0)
 	w.clearUp()
 	w.changeWeather()
-	w.books.born()
 	cfg := w.shipConfig()
+	w.books.born(cfg.Agent.Epoch)
 	a := &agent{
 		world: w, last: last, interval: cfg.Interval, points: 1 + w.rng.IntN(12), next: time.Now().Add(cfg.Interval),
 		queue: ship.NewQueue(w.queueBytes), snapshot: metric.NewSnapshot(0), done: make(chan struct{}),
@@ -149,7 +151,7 @@ func (a *agent) drain() {
 		a.step()
 		waits = a.s.Stats().Records > 0 || a.shipper.Stats().WaitingBatches > 0
 		if waits && time.Now().After(end) {
-			a.books.failf("after %v with all well %d batches wait", drainMax, a.shipper.Stats().WaitingBatches)
+			a.books.failf("after %v with all well %d batches wait: %+v", drainMax, a.shipper.Stats().WaitingBatches, a.shipper.Stats())
 		}
 	}
 	a.net.deliverLate(true)
@@ -211,9 +213,9 @@ func (w *world) clearUp() {
 func (w *world) changeWeather() {
 	w.disk.fault, w.disk.p = oneOf(w.rng, w.faults...), oneOf(w.rng, 0, 0, 0.1, 0.5, 1)
 	w.net.fault = oneOf(w.rng, netRefused, netResetBefore, netResetAfter, netTimeout, netSlow, netTwice, netLate,
-		netTooMany, netUnavailable, netBroken, netUnauthorized, netPortal, netRefusal, netTooLarge)
+		netTooMany, netUnavailable, netBroken, netUnauthorized, netPortal, netRefusal, netDeclined, netTooLarge, netUnsupported)
 	w.net.p = oneOf(w.rng, 0, 0.3, 0.9, 1)
-	w.net.limit = oneOf[int64](w.rng, 1, 5, 50)
+	w.net.limit = oneOf(w.rng, 300, 600, 2000)
 	w.net.after = oneOf[time.Duration](w.rng, 0, 1, 20, 1e6) * time.Second
 	w.net.renewed = w.rng.IntN(3) == 0
 	w.skew = oneOf(w.rng, 0, 0, w.skew, -time.Hour, time.Hour)

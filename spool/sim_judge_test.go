@@ -2,6 +2,7 @@ package spool
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/ship"
@@ -37,10 +38,10 @@ func (e ending) String() string {
 func (e ending) crash() bool { return e.kill || e.power }
 
 // born begins the books of a process.
-func (b *books) born() {
-	b.produced, b.inBatch, b.life, b.losses = 0, 0, nil, nil
+func (b *books) born(epoch uint64) {
+	b.epoch, b.produced, b.inBatch, b.life, b.losses = epoch, 0, 0, nil, nil
 	b.toldLife = map[string]int64{}
-	b.rejected, b.ended = 0, time.Time{}
+	b.due, b.ended = due{}, time.Time{}
 }
 
 // died ends the books of a process: what was in memory alone is told to the
@@ -53,22 +54,26 @@ func (b *books) died(s *Spool, how ending, mode ship.SpoolMode) {
 	sound := b.mounted && b.ended.Sub(b.disk.failed) > 2*probeMax && b.ended.Sub(b.disk.slowed) > grace
 	memory := b.produced - b.inBatch
 	for _, batch := range b.life {
-		if !batch.kept && !batch.acked {
-			batch.dropped = true
-			memory += batch.items()
+		for i := range batch.points {
+			if !batch.kept && !batch.acked[i] {
+				batch.dropped[i] = true
+				memory++
+			}
 		}
 	}
 	told := b.toldLife[ship.LostQueueFull] + b.toldLife[ship.LostShutdown]
 	switch {
 	case told > memory, told != memory && !how.crash():
 		b.failf("%d points were in memory alone at the end, and %d counted as lost", memory, told)
-	case b.rejected != 0 && !how.crash():
-		b.failf("%d rejected points are not counted", b.rejected)
+	case b.due.points != 0 && !how.crash():
+		b.failf("%d rejected points are not counted", b.due.points)
 	case how.crash() && sound && told == 0:
 		b.honours(mode)
 	}
 	if how.power && b.mounted {
-		b.scan(s)
+		for name, v := range b.scan(s) {
+			b.batches[name].waits.durable = v.durable
+		}
 	}
 	if how.power && sound && s.cfg.Fsync != FsyncNever {
 		b.synced()
@@ -89,7 +94,7 @@ const grace = 3 * time.Second
 // everything: docs/delivery.md, What goes to disk.
 func (b *books) honours(mode ship.SpoolMode) {
 	for _, batch := range b.life {
-		if !batch.dropped {
+		if !slices.Contains(batch.dropped, true) {
 			continue
 		}
 		due := batch.made
@@ -111,7 +116,7 @@ func (b *books) honours(mode ship.SpoolMode) {
 // synced checks that a power cut takes the last second and the fsync under way.
 func (b *books) synced() {
 	for _, batch := range b.waiting() {
-		if age := b.ended.Sub(batch.keptAt); !batch.durable && age > 2*syncEvery {
+		if age := b.ended.Sub(batch.keptAt); !batch.waits.durable && age > 2*syncEvery {
 			b.failf("%v is on disk for %v, and not yet synced", batch, age)
 		}
 	}
@@ -120,29 +125,13 @@ func (b *books) synced() {
 // reopened is observe at the first look after a process ended: everything that
 // waited waits, but for what was not durable when the power was cut; what was
 // settled may wait again; and nothing counts that does not have to.
-func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
+func (b *books) reopened(s *Spool, now map[simName]*view, totals tally) {
 	var back, gone int64
-	for name, n := range now {
-		batch := b.byName[name]
-		batch.dropped = false // Append had not said so, but it is there
-		if n > batch.waiting && !b.how.power && !b.how.faulty && !batch.forgotten.IsZero() && b.how.at.Sub(batch.forgotten) > 2*syncEvery {
-			b.failf("%v was acknowledged, and waits again after %v", batch, b.how)
-		}
-		for ; n > batch.waiting && batch.lost > 0; n-- {
-			batch.lost-- // the count did not reach the disk, the batch had
-			back += batch.items()
-		}
+	for name, v := range now {
+		back += b.returned(b.batches[name], v)
 	}
 	for _, batch := range b.waiting() {
-		if now[batch.simName] >= batch.waiting {
-			continue
-		}
-		if !b.how.power || batch.durable {
-			b.failf("%v was on disk, and is not there after %v", batch, b.how)
-		}
-		if gone += batch.items(); now[batch.simName] == 0 {
-			batch.gone = true
-		}
+		gone += b.vanished(batch, now[batch.simName])
 	}
 	delta := lostOf(totals) - lostOf(b.totals) + back
 	least := int64(0)
@@ -160,26 +149,65 @@ func (b *books) reopened(s *Spool, now map[simName]int, totals tally) {
 	if !vague {
 		b.hasLetter(now)
 	}
-	b.letter = nil
+	b.buriedBy, b.letter = nil, ""
+}
+
+// returned notes what waits again, and returns how many points of it had been
+// counted as lost.
+func (b *books) returned(batch *simBatch, v *view) (back int64) {
+	delivered := false
+	for i, n := range v.left {
+		if n > 0 {
+			batch.dropped[i] = false // Append had not said so, but it is there
+		}
+		for ; n > batch.waits.left[i]; n-- {
+			if batch.lost[i] == 0 {
+				delivered = true
+				break
+			}
+			batch.lost[i]-- // the count did not reach the disk, the batch had
+			back++
+		}
+	}
+	batch.unsure = batch.unsure || delivered
+	late := !batch.forgotten.IsZero() && b.how.at.Sub(batch.forgotten) > 2*syncEvery
+	if delivered && late && !b.how.power && !b.how.faulty {
+		b.failf("%v was acknowledged, and waits again after %v", batch, b.how)
+	}
+	return back
+}
+
+// vanished notes what a crash took, and returns how many points that is.
+func (b *books) vanished(batch *simBatch, v *view) (gone int64) {
+	for i, was := range batch.waits.left {
+		if v != nil {
+			was -= min(was, v.left[i])
+		}
+		if was == 0 {
+			continue
+		}
+		gone += int64(was)
+		batch.gone[i] = v == nil || v.left[i] == 0
+		if !b.how.power || batch.waits.durable {
+			b.failf("%s was on disk, and is not there after %v", batch.point(i), b.how)
+		}
+	}
+	return gone
 }
 
 // hasLetter checks that what was set aside last is in dead/, or waits again:
 // there is room for one letter always.
-func (b *books) hasLetter(now map[simName]int) {
-	if b.letter == nil || now[b.letter.simName] > 0 {
-		return
-	}
-	name := deadDir + "/" + letterName(b.letter.timeMS, b.letter.epoch, b.letter.seq)
-	if b.disk.names[name] == nil {
-		b.failf("%v was set aside, and there is no letter after %v", b.letter, b.how)
+func (b *books) hasLetter(now map[simName]*view) {
+	if b.buriedBy != nil && now[b.buriedBy.simName] == nil && b.disk.names[b.letter] == nil {
+		b.failf("%v was set aside, and there is no letter after %v", b.buriedBy, b.how)
 	}
 }
 
 // torn is the most that the record which a crash cut short can hold.
 func (b *books) torn() (most int64) {
 	if b.how.crash() {
-		for _, batch := range b.batches {
-			most = max(most, batch.items())
+		for _, batch := range b.made {
+			most = max(most, int64(len(batch.points)))
 		}
 	}
 	return most
@@ -206,37 +234,46 @@ func (b *books) reread(s *Spool) {
 // balance is the end of all: each point is stored, or in one of the books.
 func (b *books) balance() {
 	var lost int64
-	for _, batch := range b.batches {
-		lost += batch.items() * int64(batch.lost)
-		b.settle(batch)
+	owners := map[int64][]*simBatch{}
+	for _, batch := range b.made {
+		for i, point := range batch.points {
+			lost += int64(batch.lost[i])
+			owners[point] = append(owners[point], batch)
+		}
 	}
 	if got := lostOf(b.totals); got != lost+b.unmatched {
 		b.failf("the spool counts %d points as lost, and lost %d (and %d in crashes)", got, lost, b.unmatched)
 	}
+	for _, batch := range b.made {
+		for _, point := range batch.points {
+			b.settle(point, owners[point])
+		}
+	}
 }
 
-// settle checks that each point of a batch is stored, or that there is one
-// reason why it is not.
-func (b *books) settle(batch *simBatch) {
-	reasons := 0
-	for _, is := range []bool{batch.lost > 0, batch.gone, batch.dropped, batch.waiting > 0} {
-		if is {
-			reasons++
-		}
-	}
-	stored := b.stored(batch)
-	var rejected int64
-	if batch.acked {
-		for _, point := range batch.points {
-			if b.server.isRejected(point) {
-				rejected++
+// settle checks that a point is stored, or that there is one reason why it is
+// not.
+func (b *books) settle(point int64, owners []*simBatch) {
+	reasons, lost, excused, acked := 0, false, false, false
+	said := ""
+	for _, batch := range owners {
+		i := slices.Index(batch.points, point)
+		said += "; " + batch.point(i)
+		for _, is := range []bool{batch.lost[i] > 0, batch.gone[i], batch.dropped[i], batch.waits.left[i] > 0} {
+			if is {
+				reasons++
 			}
 		}
+		lost = lost || batch.lost[i] > 0
+		excused = excused || batch.excused[i]
+		acked = acked || batch.acked[i]
 	}
-	switch missing := batch.items() - stored - rejected; {
-	case missing > 0 && reasons != 1:
-		b.failf("%d points of %v are missing, for %d reasons", missing, batch, reasons)
-	case missing == 0 && batch.lost > 0 && !batch.excused:
-		b.failf("%v is stored, and counts as lost", batch)
+	told := acked && b.server.rejected[point]
+	switch {
+	case b.server.points[point] && lost && !excused:
+		b.failf("stored, and counts as lost%s", said)
+	case b.server.points[point]:
+	case reasons == 0 && !told, reasons > 1 && !excused:
+		b.failf("missing for %d reasons%s", reasons, said)
 	}
 }

@@ -3,12 +3,9 @@ package spool
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 	"time"
 
-	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
-	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
 
 // netFault is what may become of a request.
@@ -29,8 +26,12 @@ const (
 	netUnauthorized netFault = "401"
 	netPortal       netFault = "200 of a portal"
 	netRefusal      netFault = "400"
+	netDeclined     netFault = "402"
 	netTooLarge     netFault = "413 over a limit"
+	netUnsupported  netFault = "415 of a compression"
 )
+
+var statusOf = map[netFault]int{netTooMany: 429, netUnavailable: 503, netBroken: 500}
 
 // simNet is the way to the server: requests meet its weather.
 type simNet struct {
@@ -38,7 +39,7 @@ type simNet struct {
 	server  *simServer
 	fault   netFault
 	p       float64
-	limit   int64 // points that netTooLarge lets pass
+	limit   int // bytes that netTooLarge lets pass
 	after   time.Duration
 	renewed bool // credentials were, since the last Send
 	late    []lateRequest
@@ -80,14 +81,15 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, fault netFault) sh
 	if !n.travel(ctx, fault) {
 		return ship.Outcome{Cause: "cancelled"}
 	}
-	retry := ship.Outcome{Cause: string(fault)}
+	retry := ship.Outcome{Cause: string(fault), Status: statusOf[fault]}
 	switch fault {
 	case netRefused, netResetBefore:
 		return retry
 	case netLate:
 		p.Body = append([]byte(nil), p.Body...)
 		n.late = append(n.late, lateRequest{time.Now().Add(n.between(0, 2*time.Minute)), p})
-		n.server.books.find(p.ID).flying++
+		batch, _, _ := n.server.books.find(p.ID)
+		batch.flying++
 		return retry
 	case netTooMany, netUnavailable:
 		retry.Overload, retry.After = true, n.after
@@ -98,9 +100,15 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, fault netFault) sh
 		return ship.Outcome{Verdict: ship.Pause, Cause: string(fault)}
 	case netRefusal:
 		return ship.Outcome{Verdict: ship.Reject, Cause: string(fault)}
+	case netDeclined:
+		return ship.Outcome{Verdict: ship.Decline, Cause: string(fault)}
+	case netUnsupported:
+		if p.Compression != ship.CompressionNone {
+			return ship.Outcome{Verdict: ship.Unsupported, Cause: string(fault)}
+		}
 	case netTooLarge:
-		if p.Points > n.limit {
-			return ship.Outcome{Verdict: ship.Reject, Cause: string(fault)}
+		if len(p.Body) > n.limit {
+			return ship.Outcome{Verdict: ship.TooLarge, Cause: string(fault)}
 		}
 	case netTwice:
 		n.server.take(p)
@@ -150,84 +158,11 @@ func (n *simNet) deliverLate(all bool) {
 			left = append(left, l)
 			continue
 		}
+		n.server.late = true
 		n.server.take(l.payload)
-		n.server.books.find(l.payload.ID).flying--
+		n.server.late = false
+		batch, _, _ := n.server.books.find(l.payload.ID)
+		batch.flying--
 	}
 	n.late = left
-}
-
-// simServer stores what it is sent once, as heka-ingest does: a batch, or a
-// part of one, that it has, or that a stored part covers, is a duplicate.
-type simServer struct {
-	books  *books
-	parts  map[string][]string // of the batch's id
-	points map[int64]bool
-	// One in so many points is poison, for which a batch is refused, or refused
-	// by itself.
-	poison, rejects int64
-	poisoned        int64 // the last point that can be poison
-}
-
-// is says whether a point is one in n, by its value.
-func (s *simServer) is(point, n int64) bool {
-	return n > 0 && uint64(point)*0x9e3779b97f4a7c15>>32%uint64(n) == 0
-}
-
-func (s *simServer) isPoison(point int64) bool   { return point <= s.poisoned && s.is(point, s.poison) }
-func (s *simServer) isRejected(point int64) bool { return s.is(point+1<<40, s.rejects) }
-
-// has says that a batch, or a part of it, arrived.
-func (s *simServer) has(b *simBatch) bool { return len(s.parts[metric.BatchID(b.epoch, b.seq)]) > 0 }
-
-// take is the server's side of one request.
-func (s *simServer) take(p ship.Payload) ship.Outcome {
-	body, err := ship.Decompress(p.Body)
-	if err != nil {
-		s.books.failf("batch %s: %v", p.ID, err)
-	}
-	b, err := encode.Native{}.Decode(body)
-	if err != nil || b.ID() != p.ID || b.Points() != p.Points {
-		s.books.failf("the body of %s is not that batch: %v", p.ID, err)
-		return ship.Outcome{}
-	}
-	points := pointsOf(b)
-	var rejected int64
-	for _, id := range points {
-		if s.isPoison(id) {
-			return ship.Outcome{Verdict: ship.Reject, Cause: "poison"}
-		}
-		if s.isRejected(id) {
-			rejected++
-		}
-	}
-	whole := metric.BatchID(b.Agent.Epoch, b.Agent.Seq)
-	acked := ship.Outcome{Verdict: ship.Acked, RejectedPoints: rejected}
-	for _, part := range s.parts[whole] {
-		if part == b.Part || strings.HasPrefix(b.Part, part+"/") {
-			return acked
-		}
-	}
-	s.parts[whole] = append(s.parts[whole], b.Part)
-	for _, id := range points {
-		if s.isRejected(id) {
-			continue
-		}
-		if s.points[id] {
-			s.books.failf("point %d of %s is stored twice", id, p.ID)
-		}
-		s.points[id] = true
-	}
-	return acked
-}
-
-// pointsOf lists the values of a batch.
-func pointsOf(b *metric.Batch) (points []int64) {
-	for _, column := range b.Series {
-		for _, v := range column.Values {
-			if !v.IsNull() {
-				points = append(points, v.Int64())
-			}
-		}
-	}
-	return points
 }

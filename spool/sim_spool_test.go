@@ -17,6 +17,8 @@ type simSpool struct {
 	books *books
 }
 
+func nameOf(id ship.ID) simName { return simName{id.Epoch, id.Seq} }
+
 // enter waits for nobody.
 func (d simSpool) enter() { d.books.meet() }
 
@@ -40,9 +42,13 @@ func (d simSpool) Append(e ship.Entry) error {
 	if d.disk.dead {
 		return errCrashed
 	}
-	err := d.s.Append(Record(e))
-	d.books.appended(simName{e.Epoch, e.Seq}, err)
-	d.books.observe(d.s, "append", simName{e.Epoch, e.Seq})
+	r := Record{ID: ID(e.ID), Items: e.Items, TimeMS: e.TimeMS, Payload: e.Payload}
+	for _, m := range e.Marks {
+		r.Marks = append(r.Marks, Mark{m.Part, PartFate(m.Fate)})
+	}
+	err := d.s.Append(r)
+	d.books.appended(nameOf(e.ID), err)
+	d.books.observe(d.s, opAppend, nameOf(e.ID))
 	return err
 }
 
@@ -54,30 +60,59 @@ func (d simSpool) Oldest() (ship.Entry, bool) {
 	}
 	r, err := d.s.Oldest()
 	d.books.observe(d.s, "oldest", simName{})
-	return ship.Entry(r), err == nil
+	e := ship.Entry{ID: ship.ID(r.ID), Items: r.Items, TimeMS: r.TimeMS, Payload: r.Payload}
+	for _, m := range r.Marks {
+		e.Marks = append(e.Marks, ship.Mark{Part: m.Part, Fate: ship.PartFate(m.Fate)})
+	}
+	return e, err == nil
 }
 
 // Ack forgets a batch.
-func (d simSpool) Ack(epoch, seq uint64) bool {
+func (d simSpool) Ack(id ship.ID) bool {
 	d.enter()
 	if d.disk.dead {
 		return false
 	}
-	there := d.s.Ack(epoch, seq)
-	d.books.forgotten(simName{epoch, seq}, there)
-	d.books.observe(d.s, "ack", simName{epoch, seq})
+	there := d.s.Ack(ID(id))
+	d.books.forgotten(nameOf(id), there)
+	d.books.observe(d.s, opAck, nameOf(id))
+	return there
+}
+
+// Mark remembers what became of a part.
+func (d simSpool) Mark(id ship.ID, m ship.Mark) bool {
+	d.enter()
+	if d.disk.dead {
+		return false
+	}
+	there := d.s.Mark(ID(id), Mark{m.Part, PartFate(m.Fate)})
+	if !there {
+		d.books.forgotten(nameOf(id), false)
+	}
+	d.books.observe(d.s, opAck, nameOf(id))
 	return there
 }
 
 // SetAside makes a batch a dead letter.
-func (d simSpool) SetAside(epoch, seq uint64, reason string) error {
+func (d simSpool) SetAside(id ship.ID, reason string) error {
+	return d.bury(id, ID(id), func() error { return d.s.SetAside(ID(id), reason) })
+}
+
+// SetAsidePart makes a dead letter of a part of a batch.
+func (d simSpool) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
+	letter, _ := ID(id).part(p.Part)
+	return d.bury(id, letter, func() error { return d.s.SetAsidePart(ID(id), Piece(p), reason) })
+}
+
+func (d simSpool) bury(id ship.ID, letter ID, f func() error) error {
 	d.enter()
 	d.wait()
 	if d.disk.dead {
 		return errCrashed
 	}
-	err := d.s.SetAside(epoch, seq, reason)
-	d.books.observe(d.s, "set aside", simName{epoch, seq})
+	err := f()
+	d.books.observe(d.s, opBury, nameOf(id))
+	d.books.buried(nameOf(id), letter, err)
 	return err
 }
 
@@ -121,8 +156,6 @@ type simCodec struct {
 
 // Append encodes a batch.
 func (c simCodec) Append(dst []byte, b *metric.Batch) []byte {
-	if b.Part == "" {
-		c.books.made(b)
-	}
+	c.books.encoded(b)
 	return c.Native.Append(dst, b)
 }

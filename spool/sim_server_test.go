@@ -1,0 +1,116 @@
+package spool
+
+import (
+	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+)
+
+// simServer stores what it is sent once, as heka-ingest does: a batch, or a
+// part of one, that it has, or that a stored part covers, is a duplicate.
+type simServer struct {
+	books    *books
+	parts    map[string][]string // by the batch's id
+	points   map[int64]bool      // stored
+	rejected map[int64]bool      // left out
+	late     bool                // the request is a copy from long ago
+	// One in so many points is poison, for which a batch is refused with a
+	// status.
+	poison   int64
+	status   int
+	poisoned int64 // the last point that can be poison
+	// rejects is the label of a series that is left out; tells says that the
+	// answer names it.
+	rejects string
+	tells   bool
+}
+
+func (s *simServer) isPoison(point int64) bool {
+	return s.poison > 0 && point <= s.poisoned && uint64(point)*0x9e3779b97f4a7c15>>32%uint64(s.poison) == 0
+}
+
+// take is the server's side of one request.
+func (s *simServer) take(p ship.Payload) ship.Outcome {
+	body, err := ship.Decompress(p.Body)
+	if err != nil {
+		s.books.failf("batch %s: %v", p.ID, err)
+	}
+	b, err := encode.Native{}.Decode(body)
+	if err != nil || b.ID() != p.ID || b.Points() != p.Points {
+		s.books.failf("the body of %s is not that batch: %v", p.ID, err)
+		return ship.Outcome{}
+	}
+	s.compare(b)
+	for _, point := range pointsOf(b) {
+		switch {
+		case !s.isPoison(point):
+		case s.status == 500:
+			return ship.Outcome{Status: 500, Cause: "poison"}
+		default:
+			return ship.Outcome{Verdict: ship.Reject, Status: s.status, Cause: "poison"}
+		}
+	}
+	acked := s.leaveOut(b)
+	whole := metric.BatchID(b.Agent.Epoch, b.Agent.Seq)
+	for _, part := range s.parts[whole] {
+		if part == b.Part || strings.HasPrefix(b.Part, part+"/") {
+			return acked
+		}
+	}
+	s.store(b, whole)
+	return acked
+}
+
+// compare checks that a batch, or part of one, has the points that it should.
+func (s *simServer) compare(b *metric.Batch) {
+	batch, from, to := s.books.find(b.ID())
+	points := pointsOf(b)
+	for i, point := range points {
+		if len(points) != to-from || batch.points[from+i] != point {
+			s.books.failf("%s has not the points %d to %d of the batch", b.ID(), from, to)
+			return
+		}
+	}
+}
+
+// leaveOut rejects points, and says so in the answer.
+func (s *simServer) leaveOut(b *metric.Batch) ship.Outcome {
+	acked := ship.Outcome{Verdict: ship.Acked}
+	for i, column := range b.Series {
+		if column.Labels[0].Value != s.rejects {
+			continue
+		}
+		if acked.Cause = "rejected"; s.tells {
+			acked.RejectedSeries = append(acked.RejectedSeries, i)
+		}
+		for _, v := range column.Values {
+			if !v.IsNull() {
+				acked.RejectedPoints++
+				s.rejected[v.Int64()] = true
+			}
+		}
+	}
+	return acked
+}
+
+// store keeps what is not rejected. A point may come twice only in a part and in
+// what that was cut out of: when a crash forgot that, or the network did not.
+func (s *simServer) store(b *metric.Batch, whole string) {
+	again := false
+	for _, part := range s.parts[whole] {
+		again = again || strings.HasPrefix(part, b.Part+"/")
+	}
+	batch, _, _ := s.books.find(whole)
+	s.parts[whole] = append(s.parts[whole], b.Part)
+	for _, point := range pointsOf(b) {
+		if s.rejected[point] {
+			continue
+		}
+		if s.points[point] && !(again && (batch.unsure || s.late)) {
+			s.books.failf("point %d of %s is stored twice", point, b.ID())
+		}
+		s.points[point] = true
+	}
+}
