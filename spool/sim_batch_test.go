@@ -50,7 +50,7 @@ type view struct {
 }
 
 func newBatch(m *metric.Batch) *simBatch {
-	points := pointsOf(m)
+	points := simPoints(m)
 	n := len(points)
 	return &simBatch{
 		simName: simName{m.Agent.Epoch, m.Agent.Seq}, points: points, made: time.Now(),
@@ -67,9 +67,9 @@ func (b *simBatch) point(i int) string {
 		b.points[i], b, b.kept, b.acked[i], b.waits.left[i], b.lost[i], b.gone[i], b.dropped[i])
 }
 
-// pointsOf lists the values of a batch, tick by tick, in order of series within
+// simPoints lists the values of a batch, tick by tick, in order of series within
 // each.
-func pointsOf(b *metric.Batch) (points []int64) {
+func simPoints(b *metric.Batch) (points []int64) {
 	for tick := range b.Times {
 		for _, column := range b.Series {
 			if v := column.Values[tick]; !v.IsNull() {

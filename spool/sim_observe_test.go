@@ -68,7 +68,8 @@ func (b *books) scan(s *Spool) map[simName]*view {
 			}
 			v.entries++
 			v.durable = v.durable || s.cfg.Fsync != FsyncNever && seg.copyOf(i) == nil
-			addLeft(v.left, seg.parts[e.off])
+			parts, _ := seg.progress(e.off)
+			addLeft(v.left, parts)
 		}
 	}
 	return now

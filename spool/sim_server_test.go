@@ -43,7 +43,7 @@ func (s *simServer) take(p ship.Payload) ship.Outcome {
 		return ship.Outcome{}
 	}
 	s.compare(b)
-	for _, point := range pointsOf(b) {
+	for _, point := range simPoints(b) {
 		switch {
 		case !s.isPoison(point):
 		case s.status == 500:
@@ -66,7 +66,7 @@ func (s *simServer) take(p ship.Payload) ship.Outcome {
 // compare checks that a batch, or part of one, has the points that it should.
 func (s *simServer) compare(b *metric.Batch) {
 	batch, from, to := s.books.find(b.ID())
-	points := pointsOf(b)
+	points := simPoints(b)
 	for i, point := range points {
 		if len(points) != to-from || batch.points[from+i] != point {
 			s.books.failf("%s has not the points %d to %d of the batch", b.ID(), from, to)
@@ -104,7 +104,7 @@ func (s *simServer) store(b *metric.Batch, whole string) {
 	}
 	batch, _, _ := s.books.find(whole)
 	s.parts[whole] = append(s.parts[whole], b.Part)
-	for _, point := range pointsOf(b) {
+	for _, point := range simPoints(b) {
 		if s.rejected[point] {
 			continue
 		}
