@@ -11,23 +11,26 @@ import (
 
 // setAside makes a dead letter of a record that waits.
 func (p *process) setAside() effect {
-	if len(p.o.waiting) == 0 {
+	of := p.pick()
+	if of == nil {
 		return effect{}
 	}
-	seqs := slices.Sorted(maps.Keys(p.o.waiting))
-	of := p.o.waiting[seqs[p.rng.IntN(len(seqs))]]
 	before := p.s.Stats().Dead
 	err := p.s.SetAside(of.ID, "refused")
 	did := effect{dead: p.s.Stats().Dead - before}
 	if err == nil && did.dead > 0 {
 		of.letter = true
 	}
-	// The cap takes others.
+	p.trimmed()
+	return did
+}
+
+// trimmed ends the promise of letters that the cap took.
+func (p *process) trimmed() {
 	for _, of := range p.o.offered {
 		dead, _ := p.letters(of)
 		of.letter = of.letter && dead != nil
 	}
-	return did
 }
 
 // replay marks letters of records that do not expire, and has the spool look.
@@ -59,11 +62,12 @@ func (p *process) letters(of *offer) (dead, again *inode) {
 // anew, and returns their points.
 func (o *oracle) replays(s *Spool) (points int64, err error) {
 	left, err := o.pending(s, func(*segment, int) bool { return false })
-	for seq, n := range left {
-		if of := o.offered[seq]; of.replayed && n == of.entries+1 {
+	for id, n := range left {
+		if of := o.offered[id]; of.replayed && n == of.entries+1 {
 			of.entries++
+			of.fates = nil
 			of.durable, of.free, of.buried, of.doubtful = false, false, false, false
-			o.waiting[seq] = of
+			o.waiting[id] = of
 			points += of.Items
 		}
 	}
@@ -83,10 +87,10 @@ func (o *oracle) unreplayed(how crash) (points int64) {
 
 // settleLetters ends the promise of a letter whose record is as good again.
 func (p *process) settleLetters() error {
-	for seq, of := range p.o.offered {
+	for id, of := range p.o.offered {
 		dead, again := p.letters(of)
 		if of.letter && dead == nil && again == nil && !of.durable && !of.doubtful && p.cfg.Fsync != FsyncNever {
-			return fmt.Errorf("the letter of record %d is gone, and the record is not durable", seq)
+			return fmt.Errorf("the letter of record %v is gone, and the record is not durable", id)
 		}
 		of.letter = of.letter && (dead != nil || again != nil)
 		of.replayed = again != nil
@@ -98,9 +102,9 @@ func (p *process) settleLetters() error {
 // judgeLetters checks that each record that SetAside took, and that does not
 // wait again, has a whole letter.
 func (p *process) judgeLetters(disk *memFS) error {
-	for seq, of := range p.o.offered {
+	for id, of := range p.o.offered {
 		of.letter = of.letter && (!p.how.power || p.cfg.Fsync != FsyncNever)
-		if !of.letter || p.o.waiting[seq] != nil {
+		if !of.letter || p.o.waiting[id] != nil {
 			continue // a record that came back has its letter written anew
 		}
 		name := deadDir + "/" + letterName(of.TimeMS, of.ID)
@@ -112,7 +116,7 @@ func (p *process) judgeLetters(disk *memFS) error {
 			err = sameRecord(r, of.Record)
 		}
 		if err != nil {
-			return fmt.Errorf("the letter of record %d: %q, %w", seq, reason, err)
+			return fmt.Errorf("the letter of record %v: %q, %w", id, reason, err)
 		}
 	}
 	return nil

@@ -12,6 +12,8 @@ type crash struct {
 	cuts  int  // truncates that failed in this process
 	syncs int  // fsyncs that failed since the disk was new
 	lost  bool // one failed in this process, which then wrote nothing again
+	// marked says that no write to a sidecar can have failed.
+	marked bool
 }
 
 // judge opens and drains a copy of what a crash left; the disk is sound:
@@ -39,6 +41,9 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 	}
 	losses := maps.Clone(s.ledger.losses)
 	found, err := o.pending(s, func(*segment, int) bool { return false })
+	if err == nil {
+		err = o.reopens(s, how)
+	}
 	if err != nil {
 		return err
 	}
@@ -46,9 +51,9 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 	if err != nil {
 		return err
 	}
-	for seq, of := range o.waiting {
-		if promised := of.durable || !how.power; promised && !of.free && !of.rotten && drained[seq] == 0 {
-			return fmt.Errorf("record %d of %d points is lost (durable: %t)", seq, of.Items, of.durable)
+	for id, of := range o.waiting {
+		if promised := of.durable || !how.power; promised && !of.free && !of.rotten && !of.mayBeDone() && drained[id] == 0 {
+			return fmt.Errorf("record %v of %d points is lost (durable: %t)", id, of.Items, of.durable)
 		}
 	}
 	if !void {
@@ -56,9 +61,9 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 			return err
 		}
 	}
-	for seq, n := range drained {
-		if n > 1 && how.syncs == 0 && !o.offered[seq].twice {
-			return fmt.Errorf("record %d comes back %d times", seq, n)
+	for id, n := range drained {
+		if n > 1 && how.syncs == 0 && !o.offered[id].twice {
+			return fmt.Errorf("record %v comes back %d times", id, n)
 		}
 	}
 	o.rebase(found, drained, how, s.next)
@@ -67,8 +72,8 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 }
 
 // drain acknowledges all that comes and counts it.
-func (o *oracle) drain(s *Spool) (map[uint64]int, error) {
-	drained := map[uint64]int{}
+func (o *oracle) drain(s *Spool) (map[ID]int, error) {
+	drained := map[ID]int{}
 	for {
 		r, err := s.Oldest()
 		if errors.Is(err, ErrEmpty) {
@@ -77,19 +82,19 @@ func (o *oracle) drain(s *Spool) (map[uint64]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		of := o.offered[r.Seq]
+		of := o.offered[r.ID]
 		if of == nil {
-			return nil, fmt.Errorf("record %d/%d was never offered", r.Epoch, r.Seq)
+			return nil, fmt.Errorf("record %v was never offered", r.ID)
 		}
 		if err := sameRecord(r, of.Record); err != nil {
 			return nil, err
 		}
 		if of.buried {
-			return nil, fmt.Errorf("record %d comes back from a segment that is gone", r.Seq)
+			return nil, fmt.Errorf("record %v comes back from a segment that is gone", r.ID)
 		}
-		drained[r.Seq]++
+		drained[r.ID]++
 		if !s.Ack(r.ID) {
-			return nil, fmt.Errorf("record %d cannot be acknowledged", r.Seq)
+			return nil, fmt.Errorf("record %v cannot be acknowledged", r.ID)
 		}
 	}
 }
@@ -117,6 +122,8 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 	if how.power {
 		most.Appended += o.torn
 	}
+	vague := o.vague(how)
+	most.Delivered, most.Expired, most.Dead = most.Delivered+vague, most.Expired+vague, most.Dead+vague
 	if how.syncs > 0 {
 		most.Appended = got.Appended
 		if how.power || how.cuts > 0 {
@@ -139,7 +146,7 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 			return fmt.Errorf("%s is %d, not within %d and %d", reason, n, o.floorLosses[reason], o.losses[reason])
 		}
 	}
-	allowed := o.now.Corrupt
+	allowed := o.now.Corrupt + vague
 	for _, of := range o.offered {
 		switch {
 		case of.rotten, of.entries > 1, how.power && !of.durable:
@@ -175,23 +182,23 @@ func (o *oracle) forget() {
 }
 
 // rebase takes what was found for what waits.
-func (o *oracle) rebase(found, drained map[uint64]int, how crash, next uint64) {
-	for seq, of := range o.waiting {
-		if found[seq] == 0 {
+func (o *oracle) rebase(found, drained map[ID]int, how crash, next uint64) {
+	for id, of := range o.waiting {
+		if found[id] == 0 {
 			of.entries, of.before = 0, next
-			delete(o.waiting, seq)
+			delete(o.waiting, id)
 		}
 	}
 	o.doubtful = !how.power && (o.doubtful || how.lost)
 	for _, of := range o.offered {
 		of.doubtful = !how.power && (of.doubtful || how.lost && !of.durable)
 	}
-	for seq, n := range found {
-		of := o.offered[seq]
-		of.entries, of.rotten = n, drained[seq] < n
+	for id, n := range found {
+		of := o.offered[id]
+		of.entries, of.rotten = n, drained[id] < n
 		// What is there after a power cut is on the device.
 		of.durable = of.durable || how.power && !of.rotten
-		o.waiting[seq] = of
+		o.waiting[id] = of
 	}
 	o.torn += o.refused
 	o.refused = 0

@@ -9,12 +9,12 @@ import (
 
 // oracle knows what was offered to a spool and says after each operation and
 // after each crash whether the spool may have what it has. Records are known by
-// their seq.
+// their names.
 type oracle struct {
-	offered map[uint64]*offer
-	waiting map[uint64]*offer // those with pending entries
-	refused int64             // points that this process was refused
-	torn    int64             // and those before it, since the last power cut
+	offered map[ID]*offer
+	waiting map[ID]*offer // those with pending entries
+	refused int64         // points that this process was refused
+	torn    int64         // and those before it, since the last power cut
 
 	now    Stats            // after the last operation
 	losses map[string]int64 // the owner's losses then
@@ -58,11 +58,12 @@ type offer struct {
 	// letter is the promise that there is a dead letter; replayed says that it
 	// is to be appended again, twice that it was: a crash may bring back both.
 	letter, replayed, twice bool
+	partly
 }
 
 func newOracle() *oracle {
 	return &oracle{
-		offered: map[uint64]*offer{}, waiting: map[uint64]*offer{},
+		offered: map[ID]*offer{}, waiting: map[ID]*offer{},
 		losses: map[string]int64{}, floorLosses: map[string]int64{},
 	}
 }
@@ -70,7 +71,7 @@ func newOracle() *oracle {
 // effect is what an operation did, as its caller sees it.
 type effect struct {
 	appended, refused *offer
-	delivered, dead   int64 // points that Ack or SetAside took
+	delivered, dead   int64 // points that an Ack, a mark or SetAside took
 	synced            bool  // Sync succeeded
 	wrong             error // what Oldest returned is not what was offered
 }
@@ -78,7 +79,7 @@ type effect struct {
 func (e effect) String() string {
 	switch {
 	case e.appended != nil:
-		return fmt.Sprintf("took %d (%d points, %d bytes)", e.appended.Seq, e.appended.Items, len(e.appended.Payload))
+		return fmt.Sprintf("took %d (%d points, %d bytes, %v)", e.appended.Seq, e.appended.Items, len(e.appended.Payload), e.appended.Marks)
 	case e.refused != nil:
 		return fmt.Sprintf("refused %d", e.refused.Seq)
 	}
@@ -88,7 +89,8 @@ func (e effect) String() string {
 // observe checks a spool after an operation:
 //
 //   - the totals add up; Append alone adds to appended, and so does a replay,
-//     Ack alone to delivered, SetAside alone to dead;
+//     Ack and marks alone to delivered, SetAside and marks alone to dead;
+//   - what is known of the parts of a record is what was said of them;
 //   - pending is what Append took and nothing settled, no more often than it
 //     was written, with the right epoch, time and points;
 //   - durable records vanish from what is pending only as their points are
@@ -107,7 +109,7 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 		was.Appended += of.Items
 		of.entries++
 		of.durable = s.cfg.Fsync == FsyncAlways
-		o.waiting[of.Seq] = of
+		o.waiting[of.ID] = of
 	}
 	if of := did.refused; of != nil {
 		of.before, of.free = s.next, true
@@ -127,7 +129,7 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered || o.now.Dead != was.Dead+did.dead {
 		return fmt.Errorf("%+v became %+v", was, o.now)
 	}
-	if err := o.vanished(left, was, s.next); err != nil {
+	if err := errors.Join(o.vanished(left, was, s.next), o.remembers(s)); err != nil {
 		return err
 	}
 	if did.synced {
@@ -169,18 +171,21 @@ func (o *oracle) closed(s *Spool, err error, mounted bool) {
 
 // pending counts the pending entries of each record, and notes which are
 // durable.
-func (o *oracle) pending(s *Spool, durable func(*segment, int) bool) (map[uint64]int, error) {
-	n := map[uint64]int{}
+func (o *oracle) pending(s *Spool, durable func(*segment, int) bool) (map[ID]int, error) {
+	n := map[ID]int{}
 	for _, seg := range s.segs {
 		for i, e := range seg.entries {
 			if e.fate != pending {
 				continue
 			}
-			of := o.offered[e.seq]
-			if of == nil || of.Epoch != e.epoch || of.Items != int64(e.items) || of.TimeMS != e.timeMS {
-				return nil, fmt.Errorf("segment %d has a record %d/%d with %d points that nobody offered", seg.number, e.epoch, e.seq, e.items)
+			of := o.offered[e.id()]
+			if of == nil || of.Items != int64(e.items) || of.TimeMS != e.timeMS {
+				return nil, fmt.Errorf("segment %d has a record %v with %d points that nobody offered", seg.number, e.id(), e.items)
 			}
-			n[e.seq]++
+			if err := of.allows(seg, i); err != nil {
+				return nil, err
+			}
+			n[e.id()]++
 			of.durable = of.durable || durable(seg, i)
 		}
 	}
@@ -188,24 +193,24 @@ func (o *oracle) pending(s *Spool, durable func(*segment, int) bool) (map[uint64
 }
 
 // vanished compares what is left with what was pending.
-func (o *oracle) vanished(left map[uint64]int, was Stats, next uint64) error {
+func (o *oracle) vanished(left map[ID]int, was Stats, next uint64) error {
 	var gone int64
-	for seq, n := range left {
-		if of := o.waiting[seq]; of == nil || n > of.entries {
-			return fmt.Errorf("record %d has %d entries of %+v", seq, n, of)
+	for id, n := range left {
+		if of := o.waiting[id]; of == nil || n > of.entries {
+			return fmt.Errorf("record %v has %d entries of %+v", id, n, of)
 		}
 	}
-	for seq, of := range o.waiting {
-		n := left[seq]
+	for id, of := range o.waiting {
+		n := left[id]
 		if n == of.entries {
 			continue
 		}
 		if n == 0 {
 			if of.durable && !of.free && !of.rotten && of.entries == 1 {
-				gone += of.Items
+				gone += of.left(1)
 			}
 			of.before = next
-			delete(o.waiting, seq)
+			delete(o.waiting, id)
 		}
 		of.entries = n
 		of.free = of.free || o.now.Corrupt == was.Corrupt
@@ -224,8 +229,8 @@ func (o *oracle) raise(s *Spool) {
 	if len(s.segs) > 0 {
 		oldest = s.segs[0].number
 	}
-	for seq, of := range o.offered {
-		if o.waiting[seq] == nil && of.before <= oldest {
+	for id, of := range o.offered {
+		if o.waiting[id] == nil && of.before <= oldest {
 			of.buried = true
 		}
 	}

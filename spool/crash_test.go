@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/binary"
 	"flag"
 	"fmt"
@@ -156,6 +157,8 @@ func (p *process) choose() (string, func() effect) {
 		return "drain", p.drain
 	case n < 68:
 		return "ack", p.ackAny
+	case n < 73:
+		return "mark", p.mark
 	case n < 78:
 		return "tick", p.tick
 	case n < 83:
@@ -164,8 +167,10 @@ func (p *process) choose() (string, func() effect) {
 		return "lose", p.lose
 	case n < 88:
 		return "make room", func() effect { _ = p.s.MakeRoom(); return effect{} }
-	case n < 92:
+	case n < 90:
 		return "set aside", p.setAside
+	case n < 92:
+		return "set aside part", p.setAsidePart
 	case n < 93:
 		return "replay", p.replay
 	case n < 96:
@@ -180,12 +185,15 @@ func (p *process) choose() (string, func() effect) {
 func (p *process) append() effect {
 	p.seq++
 	of := &offer{Record: p.record()}
-	p.o.offered[p.seq] = of
+	did := of.take(of.Marks)
+	p.o.offered[of.ID] = of
 	err := p.s.Append(of.Record)
-	if err == nil {
-		return effect{appended: of}
+	of.unsure = p.disk.dead
+	if err != nil {
+		return effect{refused: of}
 	}
-	return effect{refused: of}
+	did.appended = of
+	return did
 }
 
 // record makes a record. Some hold one of another segment, as a host's data
@@ -209,7 +217,7 @@ func (p *process) record() Record {
 	if p.rng.IntN(4) == 0 {
 		now = now.AddDate(10, 0, 0) // never expires
 	}
-	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(1000), TimeMS: now.UnixMilli(), Payload: b}
+	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(1000), TimeMS: now.UnixMilli(), Payload: b, Marks: p.marks()}
 }
 
 func (p *process) drain() effect {
@@ -217,27 +225,36 @@ func (p *process) drain() effect {
 	if err != nil {
 		return effect{}
 	}
-	of := p.o.waiting[r.Seq]
+	of := p.o.waiting[r.ID]
 	if of == nil {
-		return effect{wrong: fmt.Errorf("record %d/%d comes back", r.Epoch, r.Seq)}
+		return effect{wrong: fmt.Errorf("record %v comes back", r.ID)}
 	}
 	return p.ack(of, sameRecord(r, of.Record))
 }
 
 func (p *process) ack(of *offer, wrong error) effect {
 	did := effect{wrong: wrong}
+	before := p.s.Stats().Delivered
 	if p.s.Ack(of.ID) {
-		did.delivered = of.Items
+		did.delivered = of.expect(1, p.s.Stats().Delivered-before)
 	}
 	return did
 }
 
 func (p *process) ackAny() effect {
-	if len(p.o.waiting) == 0 {
-		return effect{}
+	if of := p.pick(); of != nil {
+		return p.ack(of, nil)
 	}
-	seqs := slices.Sorted(maps.Keys(p.o.waiting))
-	return p.ack(p.o.waiting[seqs[p.rng.IntN(len(seqs))]], nil)
+	return effect{}
+}
+
+// pick draws a record that waits, nil if none does.
+func (p *process) pick() *offer {
+	if len(p.o.waiting) == 0 {
+		return nil
+	}
+	ids := slices.SortedFunc(maps.Keys(p.o.waiting), func(a, b ID) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part)) })
+	return p.o.waiting[ids[p.rng.IntN(len(ids))]]
 }
 
 func (p *process) tick() effect {
@@ -280,7 +297,7 @@ func (p *process) shut() {
 func (p *process) die() error {
 	p.how = crash{
 		power: p.rng.IntN(2) == 0, cuts: p.disk.failedCuts, syncs: p.disk.syncFaults,
-		lost: p.o.bad && p.disk.syncFaults > p.how.syncs,
+		lost: p.o.bad && p.disk.syncFaults > p.how.syncs, marked: p.wild == 0,
 	}
 	p.log("%d.%d crash %+v", p.generation, p.disk.ops, p.how)
 	if p.how.power {

@@ -11,12 +11,12 @@ import (
 // What the model knows of parts is the fate of each single point, numbered from
 // 0: the halves of a part are the halves of a slice.
 
-// pointsOf returns a part of what becomes of some points.
-func pointsOf(part uint16, fates []PartFate) []PartFate {
+// pointsIn returns a part of what is known of points.
+func pointsIn[T any](part uint16, fates []T) []T {
 	if part <= 1 {
 		return fates
 	}
-	around := pointsOf(part/2, fates)
+	around := pointsIn(part/2, fates)
 	middle := (len(around) + 1) / 2
 	if part%2 == 0 {
 		return around[:middle]
@@ -29,9 +29,9 @@ func settle(fates []PartFate, m Mark) {
 	if m.Fate == PartCut {
 		return
 	}
-	for i, f := range pointsOf(m.Part, fates) {
+	for i, f := range pointsIn(m.Part, fates) {
 		if f == 0 {
-			pointsOf(m.Part, fates)[i] = m.Fate
+			pointsIn(m.Part, fates)[i] = m.Fate
 		}
 	}
 }
