@@ -15,6 +15,7 @@ type simName struct{ epoch, seq uint64 }
 // points is by their number in the batch.
 type simBatch struct {
 	simName
+	number int // as it was made
 	points []int64
 	// leftOut batches hold points that the server rejected of others.
 	leftOut bool
@@ -37,8 +38,9 @@ type simBatch struct {
 	// batch in memory too, being of this life.
 	excused []bool
 	lostAt  time.Time
-	// unsure says that a crash forgot what was delivered of it.
-	unsure bool
+	// unsure says that it was sent in parts, and that a crash may have forgotten
+	// which.
+	inParts, unsure bool
 }
 
 // view is what the spool has of a batch.

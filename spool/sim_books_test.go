@@ -120,6 +120,7 @@ func (b *books) encoded(m *metric.Batch) {
 	if b.disk.dead || m.Part != "" || b.batches[batch.simName] != nil {
 		return
 	}
+	batch.number = len(b.made)
 	b.batches[batch.simName] = batch
 	b.made = append(b.made, batch)
 	b.log("made %v: %d points from %d", batch, len(batch.points), batch.points[0])
@@ -153,6 +154,7 @@ func (b *books) sent(id string) *simBatch {
 		batch.sent = time.Now()
 	}
 	batch.flying++
+	batch.inParts = batch.inParts || strings.Contains(id, "/")
 	if time.Since(batch.lostAt) <= instant {
 		batch.excuse(b.server, true)
 	}
@@ -242,10 +244,8 @@ func (b *books) look() {
 }
 
 // waiting lists the batches with entries in the spool, as they were made.
-func (b *books) waiting() []*simBatch {
-	return slices.SortedFunc(maps.Values(b.waits), func(x, y *simBatch) int {
-		return cmp.Or(cmp.Compare(x.points[0], y.points[0]), cmp.Compare(x.epoch, y.epoch))
-	})
-}
+func (b *books) waiting() []*simBatch { return slices.SortedFunc(maps.Values(b.waits), asMade) }
+
+func asMade(x, y *simBatch) int { return cmp.Compare(x.number, y.number) }
 
 func lostOf(t tally) int64 { return t.evicted + t.expired + t.corrupt + t.dead }

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -169,7 +168,7 @@ func (b *books) returned(batch *simBatch, v *view) (back int64) {
 			back++
 		}
 	}
-	batch.unsure = batch.unsure || delivered
+	batch.unsure = batch.unsure || delivered || batch.inParts && (b.how.power || b.how.faulty)
 	late := !batch.forgotten.IsZero() && b.how.at.Sub(batch.forgotten) > 2*syncEvery
 	if delivered && late && !b.how.power && !b.how.faulty {
 		b.failf("%v was acknowledged, and waits again after %v", batch, b.how)
@@ -227,8 +226,8 @@ func (b *books) reread(s *Spool) {
 			b.failf("after %v the ledger says %s is %d, not within %d and %d", b.how, reason, got, least, most)
 		}
 		b.ledger[reason] = got
+		b.floor[reason] = got - b.toldLife[reason]
 	}
-	b.floor = maps.Clone(b.ledger)
 }
 
 // balance is the end of all: each point is stored, or in one of the books.

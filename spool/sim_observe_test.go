@@ -2,6 +2,7 @@ package spool
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -33,7 +34,7 @@ func (b *books) observe(s *Spool, op string, name simName) {
 		b.reopened(s, now, totals)
 	}
 	b.mounted, b.totals = true, totals
-	for _, batch := range b.waiting() {
+	for _, batch := range b.waits {
 		if now[batch.simName] == nil {
 			batch.waits = view{left: make([]uint8, len(batch.points)), timeMS: batch.waits.timeMS}
 			delete(b.waits, batch.simName)
@@ -93,10 +94,21 @@ func addLeft(left []uint8, parts progress) {
 	}
 }
 
+// changed lists the batches of which not all waits that did, as they were made.
+func (b *books) changed(now map[simName]*view) (changed []*simBatch) {
+	for name, batch := range b.waits {
+		if v := now[name]; v == nil || !slices.Equal(v.left, batch.waits.left) {
+			changed = append(changed, batch)
+		}
+	}
+	slices.SortFunc(changed, asMade)
+	return changed
+}
+
 // compare is observe while a process lives.
 func (b *books) compare(now map[simName]*view, totals tally, op string, name simName) {
 	var sum int64
-	for _, batch := range b.waiting() {
+	for _, batch := range b.changed(now) {
 		var left []uint8
 		if v := now[batch.simName]; v != nil {
 			left = v.left

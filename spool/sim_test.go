@@ -104,7 +104,7 @@ func newWorld(seed uint64, log func(string, ...any)) *world {
 		net:  &simNet{rng: rand.New(rand.NewPCG(seed, 3)), server: books.server},
 		mode: oneOf(rng, ship.SpoolOnFailure, ship.SpoolAlways),
 		cfg: Config{
-			MaxBytes: oneOf[int64](rng, 16<<10, 32<<10, 1<<20),
+			MaxBytes: oneOf[int64](rng, 16<<10, 32<<10, 128<<10),
 			MaxAge:   oneOf(rng, 0, 0, time.Hour, 5*time.Minute),
 			MinFree:  oneOf[int64](rng, 0, 1<<20),
 			Fsync:    oneOf(rng, FsyncInterval, FsyncAlways, FsyncNever),
