@@ -19,8 +19,20 @@ func TestHostileStatus(t *testing.T) {
 	for _, code := range []int{408, 409, 425, 429, 500, 502, 503, 504, 507, 599} {
 		cases = append(cases, behaves(strconv.Itoa(code), shiptest.Status(code)))
 	}
-	for _, code := range []int{401, 403, 407, 404, 405, 410, 501, 505, 400, 406, 422, 402, 418, 431} {
-		cases = append(cases, behaves(strconv.Itoa(code), shiptest.Status(code)).paused())
+	for _, pause := range []struct {
+		codes []int
+		hint  string
+	}{
+		{[]int{401, 403}, "check HEKA_API_KEY"},
+		{[]int{407}, "HTTPS_PROXY"},
+		{[]int{404, 405, 410, 501, 505}, "check the path of HEKA_ENDPOINT"},
+		{[]int{400, 406, 422, 402, 418, 431}, "nothing is accepted"},
+	} {
+		for _, code := range pause.codes {
+			c := behaves(strconv.Itoa(code), shiptest.Status(code)).paused()
+			c.check = says(c.name, pause.hint)
+			cases = append(cases, c)
+		}
 	}
 	for _, code := range []int{400, 409, 418, 422, 429, 500, 503} {
 		c := behaves(strconv.Itoa(code)+" once", shiptest.First(1, shiptest.Status(code))).mild()

@@ -261,8 +261,9 @@ func (h trouble) live(t *testing.T, p protocol, change func(*world, *settings)) 
 
 // through lives through the trouble, until the first batch after it.
 func (w *world) through(h trouble) {
-	before, began, accepted := footprint(), w.shipper.Stats(), w.server.Accepted()
+	before := footprint()
 	h.on(w)
+	began, accepted := w.shipper.Stats(), w.server.Accepted()
 	for range 3 {
 		time.Sleep(h.duration() / 3)
 		if grown := footprint() - before; grown > growthMax {

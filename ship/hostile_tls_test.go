@@ -53,7 +53,7 @@ func TestHostileCertificateExpires(t *testing.T) {
 	for _, p := range secure {
 		t.Run(p.name, func(t *testing.T) {
 			c := trouble{
-				on:     func(*world) {}, // time will
+				on:     func(w *world) { w.until("paused") }, // time will
 				off:    func(w *world) { w.server.SetTLS(w.serverTLS(w.authority, time.Now().Add(24*time.Hour))) },
 				height: "paused", lasts: 30 * time.Minute,
 				wellFirst: 12 * time.Minute, // a connection's life
