@@ -108,10 +108,7 @@ func (a *agent) work(d time.Duration) {
 func (a *agent) step() {
 	a.sleep(time.Second - time.Duration(a.rng.Int64N(1e6)))
 	a.net.deliverLate(false)
-	if !a.disk.busy {
-		a.s.tick()
-		a.books.observe(a.s, "tick", simName{})
-	}
+	a.tick()
 	if time.Now().Before(a.next) || a.disk.dead {
 		return
 	}
@@ -123,6 +120,14 @@ func (a *agent) step() {
 	synctest.Wait()
 	if used := a.shipper.Stats().MemoryBytes; used > a.queueBytes {
 		a.books.failf("%d bytes in memory, the bound is %d", used, a.queueBytes)
+	}
+}
+
+// tick is what the spool's Run does every second.
+func (a *agent) tick() {
+	if !a.disk.busy {
+		a.s.tick()
+		a.books.observe(a.s, "tick", simName{})
 	}
 }
 
@@ -199,7 +204,15 @@ func (a *agent) presage() {
 func (a *agent) stop() error {
 	a.books.meet()
 	a.queue.Close()
-	<-a.done
+	for flushing := true; flushing; {
+		a.sleep(time.Second - time.Duration(a.rng.Int64N(1e6)))
+		a.tick()
+		select {
+		case <-a.done:
+			flushing = false
+		default:
+		}
+	}
 	return a.s.Close(background)
 }
 

@@ -104,3 +104,12 @@ func pathOf(part uint16) (path string) {
 	}
 	return path
 }
+
+// excuse marks what is lost now and may be stored: all, or what the server has.
+func (b *simBatch) excuse(server *simServer, all bool) {
+	for i, point := range b.points {
+		if b.lost[i] > 0 && (all || server.points[point] || server.rejected[point]) {
+			b.excused[i] = true
+		}
+	}
+}

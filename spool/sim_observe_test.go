@@ -157,12 +157,3 @@ func (b *books) lose(batch *simBatch, left []uint8, delivered bool) (points int6
 	batch.excuse(b.server, batch.flying > 0 || batch.waits.entries > 1 || batch.epoch == b.epoch)
 	return points
 }
-
-// excuse marks what is lost now and may be stored: all, or what the server has.
-func (batch *simBatch) excuse(server *simServer, all bool) {
-	for i, point := range batch.points {
-		if batch.lost[i] > 0 && (all || server.points[point] || server.rejected[point]) {
-			batch.excused[i] = true
-		}
-	}
-}

@@ -103,12 +103,13 @@ func (s *simServer) store(b *metric.Batch, whole string) {
 		again = again || strings.HasPrefix(part, b.Part+"/")
 	}
 	batch, _, _ := s.books.find(whole)
+	allowed := again && (batch.unsure || s.late)
 	s.parts[whole] = append(s.parts[whole], b.Part)
 	for _, point := range simPoints(b) {
 		if s.rejected[point] {
 			continue
 		}
-		if s.points[point] && !(again && (batch.unsure || s.late)) {
+		if s.points[point] && !allowed {
 			s.books.failf("point %d of %s is stored twice", point, b.ID())
 		}
 		s.points[point] = true
