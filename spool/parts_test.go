@@ -214,7 +214,7 @@ func TestOnlyWhatIsLeftIsLost(t *testing.T) {
 // whether the process died before the letter, between letter and mark, or after.
 func TestSetAsidePartIsIdempotent(t *testing.T) {
 	dir := t.TempDir()
-	s, d := testSpool(t, dir, Config{})
+	s, _ := testSpool(t, dir, Config{})
 	r := batchOf(1, 11)
 	must(t, s.Append(r))
 	must(t, s.SetAsidePart(r.ID, Piece{5, []byte("as of the first, and longer")}, "400"))
@@ -222,7 +222,7 @@ func TestSetAsidePartIsIdempotent(t *testing.T) {
 	for _, name := range files(t, dir, sidecarSuffix) {
 		must(t, os.Remove(name)) // the mark never came
 	}
-	s, d = testSpool(t, dir, Config{})
+	s, d := testSpool(t, dir, Config{})
 	wantFigures(t, s, "without its mark", "11 wait in 1: 0 delivered, 0 dead, 0 evicted, 0 expired, 0 corrupt of 11")
 	for _, payload := range []string{"as of now", "too late"} {
 		must(t, s.SetAsidePart(r.ID, Piece{5, []byte(payload)}, "422"))
