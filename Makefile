@@ -30,6 +30,7 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 .PHONY: test
 test: compiler faults proxies $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
 	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
+	$(MAKE) --no-print-directory fleet
 	$(MAKE) --no-print-directory fuzz
 
 .PHONY: check
@@ -78,14 +79,21 @@ fuzz: ## fuzz every parser, FUZZTIME each (default 6s)
 	for target in $(FUZZ); do \
 	go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -timeout 0 "$${target%:*}"; done
 
+AGENTS ?= 10000
+
+.PHONY: fleet
+fleet: ## simulate AGENTS agents (default 10000) whose ingest is dead for an hour; compare docs/fleet.md, or with WRITE=1 write it
+	go test -v -run '^TestFleet' -timeout 60m ./ship -fleet $(AGENTS) $(if $(WRITE),-write $(CURDIR)/docs)
+
 IMAGES ?= 1000000
 KILLS  ?= 10000
 ROUNDS ?= 10000
 SOAK   ?= 8h
 
 .PHONY: soak
-soak: compiler ## what takes longer than make test: SEEDS chaos runs, IMAGES crash images, KILLS kills, ROUNDS of killed agents and ingests, and SOAK of fuzzing (default 8h)
+soak: compiler ## what takes longer than make test: SEEDS chaos runs, a fleet of 100,000, IMAGES crash images, KILLS kills, ROUNDS of killed agents and ingests, and SOAK of fuzzing (default 8h)
 	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds $(or $(SEEDS),1000)
+	$(MAKE) fleet AGENTS=100000
 	go test -timeout 0 -run '^TestCrash' ./spool -images $(IMAGES)
 	go test -timeout 0 -run '^TestKill' ./spool -kills $(KILLS)
 	go test -timeout 0 -run '^TestKills' ./cmd/heka-insights-agent/e2e -rounds $(ROUNDS)

@@ -15,6 +15,7 @@ type fleetFigures struct {
 	contact50, contact99 time.Duration
 	fresh99              time.Duration
 	drained              time.Duration // the last agent
+	onset                float64       // the busiest second of the outage, to steady
 }
 
 // fleetPeak is how many steady requests the shortest peak spans: in a small
@@ -27,24 +28,23 @@ func (f *fleet) figures() fleetFigures {
 	between := func(from, to time.Duration) []fleetSecond { return s.seconds[from/time.Second : to/time.Second] }
 	steady := rateOf(between(fleetSteady/4, s.dies))
 	after := between(s.returns, f.drained)
-	var peak float64
-	var refused int
+	outage := between(s.dies, s.returns)
 	width := int(math.Ceil(fleetPeak / steady))
-	for bucket := range slices.Chunk(after[:len(after)/width*width], width) {
-		peak = max(peak, rateOf(bucket))
-	}
+	peak := peakOf(after, width)
+	var refused int
 	for _, second := range after {
 		refused += second.refused
 	}
 	return fleetFigures{
 		peakSteady: peak / steady,
 		peakMean:   peak / rateOf(after),
-		dead:       rateOf(between(s.dies, s.returns)) / steady,
+		dead:       rateOf(outage) / steady,
 		refused:    float64(refused) / (rateOf(after) * float64(len(after))),
 		contact50:  f.percentile(50, func(a *fleetAgent) time.Duration { return a.contact }),
 		contact99:  f.percentile(99, func(a *fleetAgent) time.Duration { return a.contact }),
 		fresh99:    f.percentile(99, func(a *fleetAgent) time.Duration { return a.fresh }),
 		drained:    f.drained - s.returns,
+		onset:      peakOf(outage, width) / steady,
 	}
 }
 
@@ -55,6 +55,14 @@ func rateOf(seconds []fleetSecond) float64 {
 		n += s.arrived
 	}
 	return float64(n) / float64(len(seconds))
+}
+
+// peakOf is the greatest mean of so many seconds.
+func peakOf(seconds []fleetSecond, width int) (peak float64) {
+	for bucket := range slices.Chunk(seconds[:len(seconds)/width*width], width) {
+		peak = max(peak, rateOf(bucket))
+	}
+	return peak
 }
 
 func (f *fleet) percentile(p int, of func(*fleetAgent) time.Duration) time.Duration {

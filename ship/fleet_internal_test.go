@@ -33,10 +33,10 @@ type fleetConfig struct {
 	agents     int
 	multiplier float64       // HEKA_DRAIN_MULTIPLIER
 	hangs      bool          // the dead server lets requests time out instead of refusing connections
+	announced  bool          // the dead server answers 503, with the time of its return in Retry-After
 	reboot     bool          // all agents restart when the server returns: the power was out
 	restarts   time.Duration // mean time between two restarts of one agent; 0: none
 	noJitter   bool          // each U(a, b) is b
-	inStep     bool          // all agents have one id, and so one phase
 }
 
 // fleet runs the shippers of many agents against one server, in virtual time.
@@ -94,12 +94,8 @@ func newFleet(cfg fleetConfig, seed uint64) *fleet {
 
 // start begins an agent's next life.
 func (f *fleet) start(a *fleetAgent, now time.Duration) {
-	id := strconv.Itoa(a.number)
-	if f.cfg.inStep {
-		id = "the same"
-	}
 	cfg := Config{
-		Agent:          metric.Agent{ID: id, Version: "fleet", Epoch: fleetEpoch(a.number, len(a.made))},
+		Agent:          metric.Agent{ID: strconv.Itoa(a.number), Version: "fleet", Epoch: fleetEpoch(a.number, len(a.made))},
 		Interval:       fleetTick,
 		BatchMaxPoints: 20000,
 		BatchMaxBytes:  1 << 20,

@@ -33,6 +33,7 @@ type fleetServer struct {
 
 	dead, reset Outcome
 	patience    time.Duration // of an agent with a dead server; 0: it is refused at once
+	announced   bool          // dead for maintenance
 	overloaded  [2]Outcome
 }
 
@@ -44,12 +45,13 @@ func newFleetServer(cfg fleetConfig, rng *rand.Rand) *fleetServer {
 	judge := func(a answer) Outcome { return classify(a, Payload{}, nil) }
 	header := http.Header{"Retry-After": {fleetRetryAfter}}
 	s := &fleetServer{
-		rng:     rng,
-		work:    fleetBatch / time.Duration(cfg.agents*fleetCapacity),
-		dies:    fleetSteady,
-		returns: fleetSteady + fleetOutage,
-		dead:    judge(answer{err: syscall.ECONNREFUSED}),
-		reset:   judge(answer{err: syscall.ECONNRESET}),
+		rng:       rng,
+		announced: cfg.announced,
+		work:      fleetBatch / time.Duration(cfg.agents*fleetCapacity),
+		dies:      fleetSteady,
+		returns:   fleetSteady + fleetOutage,
+		dead:      judge(answer{err: syscall.ECONNREFUSED}),
+		reset:     judge(answer{err: syscall.ECONNRESET}),
 		overloaded: [2]Outcome{
 			judge(answer{status: http.StatusTooManyRequests, header: header}),
 			judge(answer{status: http.StatusServiceUnavailable, header: header}),
@@ -70,6 +72,9 @@ func (s *fleetServer) request(now time.Duration) (o Outcome, took bool, at time.
 	at = now + fleetFast + time.Duration(s.rng.Int64N(int64(fleetSlow-fleetFast)))
 	switch {
 	case s.isDead(now):
+		if s.announced {
+			return s.maintenance(now), false, at
+		}
 		return s.dead, false, max(at, now+s.patience)
 	case s.busy > now+fleetQueue:
 		second.refused++
@@ -82,6 +87,13 @@ func (s *fleetServer) request(now time.Duration) (o Outcome, took bool, at time.
 		return s.reset, true, s.dies
 	}
 	return Outcome{Verdict: Acked}, true, at
+}
+
+// maintenance tells every agent to come at the same time.
+func (s *fleetServer) maintenance(now time.Duration) Outcome {
+	date := func(at time.Duration) []string { return []string{fleetStart.Add(at).UTC().Format(http.TimeFormat)} }
+	header := http.Header{"Date": date(now), "Retry-After": date(s.returns)}
+	return classify(answer{status: http.StatusServiceUnavailable, header: header}, Payload{}, nil)
 }
 
 func (s *fleetServer) isDead(now time.Duration) bool { return now >= s.dies && now < s.returns }

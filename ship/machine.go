@@ -39,7 +39,9 @@ const (
 	pauseFirst    = time.Minute
 	pauseMax      = 15 * time.Minute
 	firstDrainMax = 30 * time.Second
-	// drainStep is what one acknowledged backlog batch adds to the rate.
+	// drainStep is what one acknowledged backlog batch adds to the rate. With
+	// larger steps a fleet asks for more than its backend can do before the
+	// backend's refusals tell (docs/fleet.md).
 	drainStep = 0.1
 	// drainDepth is how often a batch may be halved for its parts to follow each
 	// other as many times faster: below that, requests cost more than bytes.
