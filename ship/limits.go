@@ -64,6 +64,7 @@ func (s *Shipper) unsupported(now time.Time, h *held, o Outcome) {
 		next = s.cfg.Compression
 	}
 	if s.recompress(next) != nil || !ok {
+		s.strongest = "" // what the spool holds is sent as it is
 		o.Verdict = Pause
 		s.failed(now, h, o)
 		return
@@ -78,9 +79,6 @@ func (s *Shipper) recompress(kind Compression) error {
 	c, err := newCompressor(kind)
 	if err == nil {
 		s.compress, s.strongest = c, kind
-		if kind == s.cfg.Compression {
-			s.strongest = "" // what the spool holds is sent as it is
-		}
 	}
 	return err
 }

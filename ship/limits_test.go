@@ -108,6 +108,37 @@ func TestUnsupportedCompressionIsLeftOnce(t *testing.T) {
 	}
 }
 
+// What an earlier process spooled in a compression that the backend does not
+// take is sent in the one that is configured now.
+func TestASpoolInAnUnsupportedCompressionIsDelivered(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.Compression = ship.CompressionZstd
+			first := start(t, cfg, 4<<20)
+			first.backend.fail(unavailable)
+			first.run(10 * time.Minute)
+			first.stop()
+			cfg.Compression, cfg.FIFO = ship.CompressionGzip, fifo
+			cfg.Agent.Epoch++
+			r := startWith(t, cfg, 4<<20, first.spool)
+			refused := 0
+			r.backend.set(func(p ship.Payload) ship.Outcome {
+				if p.Compression != ship.CompressionZstd {
+					return ship.Outcome{Verdict: ship.Acked}
+				}
+				refused++
+				return ship.Outcome{Verdict: ship.Unsupported, Status: http.StatusUnsupportedMediaType, Cause: "415"}
+			})
+			r.run(time.Hour)
+			r.stop()
+			if n := first.spool.Pending(); n != 0 || refused != 1 {
+				t.Errorf("fifo %v: %d batches wait after %d refusals, want 0 after 1", fifo, n, refused)
+			}
+		})
+	}
+}
+
 // A backend that takes none of them is wrong itself.
 func TestNoCompressionSupportedIsAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
