@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"math/bits"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -28,10 +29,8 @@ const (
 	// growthMax bounds what a hostile case may add to live heap and stacks, of
 	// agent, server and network together.
 	growthMax = 8 << 20
-	// logMax bounds the lines of an outage, flapMax those of a minute when
-	// delivery fails and recovers all the time.
-	logMax  = 16
-	flapMax = 2
+	// logMax bounds the lines of an outage.
+	logMax = 16
 	// dialsMax bounds the connections that one request may take.
 	dialsMax = 5
 )
@@ -330,7 +329,7 @@ func (w *world) wantFewLines(h trouble) {
 	w.t.Helper()
 	most := logMax
 	if h.height == "" {
-		most += flapMax * int(h.duration()/time.Minute)
+		most += 2 * bits.Len(uint(h.duration()/time.Minute)) // that it fails, and that it delivers again
 	}
 	said := w.log.String()
 	if lines := strings.Count(said, "\n"); lines > most {

@@ -6,47 +6,72 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// say writes the log lines of delivery, so that an outage of a day is a
-// handful of them and no fault makes more than one a minute of its kind.
-// Owned by Shipper.Run.
+// say writes the log lines of delivery, so that an outage of a day, and a day
+// of many short ones, is a handful of them. Owned by Shipper.Run.
 type say struct {
-	cause         string
-	next, nextNew time.Time
-	told          bool // the outage under way was logged, so its end is too
-	grave         bool // the last line waits for a person
+	cause string
+	next  time.Time // the next line of the outage under way
+	news  rhythm    // of new outages, and of new causes
+	told  bool      // the outage under way was logged, so its end is too
+	grave bool      // the last line waits for a person
 
 	refusals, rejections, deaths, drops pacer
 }
 
-// pacer lets one line a minute pass, and counts for all of them.
+// rhythm is when to tell of what happens again and again: at once, a minute
+// later, and each time after twice as long, up to an hour. It begins anew when
+// nothing happened for as long.
+type rhythm struct {
+	next time.Time
+	gap  time.Duration
+}
+
+func (r *rhythm) due(now time.Time) bool { return !now.Before(r.next) }
+
+// told notes that something happened and was told.
+func (r *rhythm) told(now time.Time) {
+	if now.Sub(r.next) >= r.gap {
+		r.gap = 0
+	}
+	r.gap = min(max(2*r.gap, time.Minute), time.Hour)
+	r.next = now.Add(r.gap)
+}
+
+// pacer counts what lines tell of at a rhythm.
 type pacer struct {
-	next  time.Time
+	rhythm
 	count int64
 }
 
 // add counts n. With ok it is time for a line, about total.
 func (p *pacer) add(now time.Time, n int64) (total int64, ok bool) {
 	p.count += n
-	if now.Before(p.next) {
+	if !p.due(now) {
 		return 0, false
 	}
 	total, p.count = p.count, 0
-	p.next = now.Add(time.Minute)
+	p.told(now)
 	return total, true
 }
 
 // failed tells of an outage when it begins, after a minute, and whenever it is
-// twice as old; of a new cause, or a new outage, within a minute, and at once
-// if it turns into one that waits for a person.
+// twice as old; of new outages and new causes at a rhythm; and at once if it
+// turns into one that waits for a person.
 func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m *machine, waiting int64, kept string) {
-	fresh := began || o.Cause != s.cause
 	grave := o.Verdict != Retry
-	if now.Before(s.next) && (!fresh || now.Before(s.nextNew)) && (!grave || s.grave) {
+	fresh := began || o.Cause != s.cause
+	due := !now.Before(s.next)
+	if fresh {
+		due = s.news.due(now)
+	}
+	if !due && (!grave || s.grave) {
 		return
+	}
+	if fresh {
+		s.news.told(now)
 	}
 	outage := now.Sub(m.since)
 	s.cause, s.told, s.grave = o.Cause, true, grave
-	s.nextNew = now.Add(time.Minute)
 	s.next = now.Add(max(outage, time.Minute))
 	event := log.Warn()
 	if grave {
