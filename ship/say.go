@@ -20,20 +20,22 @@ type say struct {
 
 // rhythm is when to tell of what happens again and again: at once, a minute
 // later, and each time after twice as long, up to an hour. It begins anew when
-// nothing happened for as long.
+// nothing happened for an hour.
 type rhythm struct {
 	next time.Time
 	gap  time.Duration
 }
 
+const tellMax = time.Hour
+
 func (r *rhythm) due(now time.Time) bool { return !now.Before(r.next) }
 
 // told notes that something happened and was told.
 func (r *rhythm) told(now time.Time) {
-	if now.Sub(r.next) >= r.gap {
+	if now.Sub(r.next) >= tellMax {
 		r.gap = 0
 	}
-	r.gap = min(max(2*r.gap, time.Minute), time.Hour)
+	r.gap = min(max(2*r.gap, time.Minute), tellMax)
 	r.next = now.Add(r.gap)
 }
 
