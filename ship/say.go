@@ -19,14 +19,14 @@ type say struct {
 }
 
 // rhythm is when to tell of what happens again and again: at once, a minute
-// later, and each time after twice as long, up to an hour. It begins anew when
-// nothing happened for an hour.
+// later, and each time after twice as long, up to half an
+// hour. It begins anew when nothing happened for that long.
 type rhythm struct {
 	next time.Time
 	gap  time.Duration
 }
 
-const tellMax = time.Hour
+const tellMax = 30 * time.Minute
 
 func (r *rhythm) due(now time.Time) bool { return !now.Before(r.next) }
 
@@ -61,7 +61,7 @@ func (p *pacer) add(now time.Time, n int64) (total int64, ok bool) {
 // turns into one that waits for a person.
 func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m *machine, waiting int64, kept string) {
 	grave := o.Verdict != Retry
-	fresh := began || o.Cause != s.cause
+	fresh := began || o.Cause != s.cause || !s.told
 	due := !now.Before(s.next)
 	if fresh {
 		due = s.news.due(now)
