@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -193,7 +194,11 @@ func (p *process) setAsidePart() effect {
 	}
 	before, had := p.s.Stats().Dead, letter.letter
 	letter.letter = false // until it is written again
+	p.burying = &burial{of, piece.Part, letter, slices.Clone(of.fates)}
 	err = p.s.SetAsidePart(of.ID, piece, "refused")
+	if !p.disk.dead {
+		p.burying = nil
+	}
 	did := effect{dead: p.s.Stats().Dead - before}
 	if letter.letter = err == nil && (had || did.dead > 0); did.dead > 0 {
 		of.unsure = p.disk.dead
@@ -203,4 +208,31 @@ func (p *process) setAsidePart() effect {
 	}
 	p.trimmed()
 	return did
+}
+
+// burial is a SetAsidePart during which a process died.
+type burial struct {
+	of     *offer
+	part   uint16
+	letter *offer
+	fates  []PartFate // before it
+}
+
+// judgeBurial checks that a part is not dead before its letter is durable.
+func (p *process) judgeBurial(disk *memFS) error {
+	b := p.burying
+	p.burying = nil
+	if b == nil || b.of.entries != 1 || p.how.power && p.cfg.Fsync == FsyncNever {
+		return nil
+	}
+	for i, f := range pointsIn(b.part, b.of.fates) {
+		if f != PartDead || b.fates != nil && pointsIn(b.part, b.fates)[i] != 0 {
+			continue
+		}
+		r, _, err := readLetter(disk, deadDir+"/"+letterName(b.letter.TimeMS, b.letter.ID))
+		if err = errors.Join(err, sameRecord(r, b.letter.Record)); err != nil {
+			return fmt.Errorf("part %d of record %v is dead, and its letter: %w", b.part, b.of.ID, err)
+		}
+	}
+	return nil
 }

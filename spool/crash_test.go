@@ -85,6 +85,8 @@ type process struct {
 	born uint64  // first segment of this process
 	up   bool    // the spool was mounted when last looked at
 	wild float64 // how likely an operation fails when it may
+
+	burying *burial // while a part is set aside
 }
 
 func newProcess(seed uint64, log func(string, ...any)) *process {
@@ -306,5 +308,8 @@ func (p *process) die() error {
 	if err := p.judgeLetters(p.disk.clone()); err != nil {
 		return err
 	}
-	return p.o.judge(p.cfg, p.disk.clone(), p.how)
+	if err := p.o.judge(p.cfg, p.disk.clone(), p.how); err != nil {
+		return err
+	}
+	return p.judgeBurial(p.disk.clone())
 }

@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -302,87 +301,5 @@ func TestAPartTooDeepHasNoLetter(t *testing.T) {
 	}
 	if st := checkBalance(t, s); st.Letters != 1 || st.Dead != 1<<15 {
 		t.Errorf("%+v", st)
-	}
-}
-
-// TestProgressMovesAlong keeps what was delivered of a record that has to be
-// written again after a failed fsync, and marks that a full disk refused.
-func TestProgressMovesAlong(t *testing.T) {
-	for _, mode := range []Fsync{FsyncInterval, FsyncAlways} {
-		dir := t.TempDir()
-		s, d := testSpool(t, dir, Config{Fsync: FsyncInterval})
-		r := batchOf(1, 12)
-		r.Marks = delivers(4)
-		must(t, s.Append(r))
-		must(t, s.Append(batchOf(2, 1)))
-		d.syncErr = syscall.EIO
-		_ = s.settle()
-		s.Mark(r.ID, Mark{5, PartDead}) // no letter, no fate
-		s.Mark(r.ID, Mark{3, PartCut})
-		s.Mark(r.ID, Mark{6, PartDelivered})
-		const want = "7 wait in 2: 6 delivered, 0 dead, 0 evicted, 0 expired, 0 corrupt of 13"
-		wantFigures(t, s, "in a segment given up", want)
-		d.syncErr = nil
-		s.retry()
-		wantFigures(t, s, "written again", want)
-		must(t, s.lock.Close())
-		s, _ = testSpool(t, dir, Config{Fsync: mode})
-		wantFigures(t, s, "after a kill", want)
-		got, err := s.Oldest()
-		if marks := []Mark{{4, PartDelivered}, {3, PartCut}, {6, PartDelivered}}; err != nil || !slices.Equal(got.Marks, marks) {
-			t.Errorf("marks are %v, %v", got.Marks, err)
-		}
-	}
-}
-
-// TestARefusedRecordTakesItsProgressBack counts nothing of what always mode
-// could not make durable.
-func TestARefusedRecordTakesItsProgressBack(t *testing.T) {
-	s, d := testSpool(t, t.TempDir(), Config{Fsync: FsyncAlways})
-	d.syncErr = syscall.EIO
-	r := batchOf(1, 12)
-	r.Marks = delivers(2)
-	if err := s.Append(r); !errors.Is(err, ErrUnavailable) {
-		t.Fatal(err)
-	}
-	wantFigures(t, s, "refused", "0 wait in 0: 0 delivered, 0 dead, 0 evicted, 0 expired, 0 corrupt of 0")
-	d.syncErr = nil
-	s.retry()
-	must(t, s.Append(r))
-	wantFigures(t, s, "taken", "6 wait in 1: 6 delivered, 0 dead, 0 evicted, 0 expired, 0 corrupt of 12")
-}
-
-// TestMarksAreWrittenInOrder writes what a full disk refused before what comes
-// after it: else a part's fate could be taken for that of what is left.
-func TestMarksAreWrittenInOrder(t *testing.T) {
-	dir := t.TempDir()
-	s, d := testSpool(t, dir, Config{})
-	r := batchOf(1, 8)
-	must(t, s.Append(r))
-	must(t, s.Append(batchOf(2, 1)))
-	must(t, s.SetAsidePart(r.ID, Piece{2, []byte("x")}, "400"))
-	must(t, s.SetAsidePart(r.ID, Piece{6, []byte("x")}, "400"))
-	before, err := os.ReadFile(files(t, dir, sidecarSuffix)[0])
-	must(t, err)
-	for room := range int64(3 * markBytes) {
-		must(t, os.WriteFile(files(t, dir, sidecarSuffix)[0], before, fileMode))
-		s.segs[0].acksSize, s.segs[0].unmarked = int64(len(before)), nil
-		d.limited, d.room = true, room
-		s.note(s.segs[0], sidecarMark{0, partDead, 14})
-		s.note(s.segs[0], sidecarMark{0, delivered, 0})
-		b, err := os.ReadFile(files(t, dir, sidecarSuffix)[0])
-		must(t, err)
-		var read []fate
-		readMarks(b, s.segs[0].salt, func(m sidecarMark) { read = append(read, m.fate) })
-		if !slices.Equal(read, []fate{partDead, partDead, partDead, delivered}[:len(read)]) {
-			t.Errorf("with room for %d bytes the sidecar says %v", room, read)
-		}
-	}
-	d.limited = false
-	s.note(s.segs[0], sidecarMark{0, expired, 0})
-	after, err := os.ReadFile(files(t, dir, sidecarSuffix)[0])
-	must(t, err)
-	if len(after) != len(before)+3*markBytes || !bytes.Equal(after[:len(before)], before) {
-		t.Errorf("%d bytes after %d", len(after), len(before))
 	}
 }

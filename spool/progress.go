@@ -124,9 +124,3 @@ func (seg *segment) tallyOf(i int) tally {
 	t.settle(e.fate, t.appended-settled)
 	return t
 }
-
-// forgetParts drops the marks of entry i.
-func (seg *segment) forgetParts(i int) {
-	p, end := seg.progress(seg.entries[i].off)
-	seg.parts = slices.Delete(seg.parts, end-len(p), end)
-}

@@ -156,10 +156,10 @@ func (seg *segment) find(id ID) int {
 	return -1
 }
 
-// withdraw forgets entry i, which was never acknowledged, and its copy.
+// withdraw forgets entry i, which was never acknowledged, and its copy. Its marks
+// stay: no other record will be at its offset.
 func (seg *segment) withdraw(i int) {
 	seg.settle(i, moved)
-	seg.forgetParts(i)
 	seg.copies = slices.Delete(seg.copies, i-seg.covered, i-seg.covered+1)
 	seg.entries = slices.Delete(seg.entries, i, i+1)
 	seg.head = min(seg.head, i)
