@@ -9,17 +9,26 @@ import (
 
 // Waiting returns the seq of each record that waits.
 func (s *Spool) Waiting() (seqs []uint64) {
+	s.WaitingParts(func(seq uint64, _ []PartFate) { seqs = append(seqs, seq) })
+	return seqs
+}
+
+// WaitingParts calls see with the seq of each record that waits, and what became
+// of each of its points.
+func (s *Spool) WaitingParts(see func(seq uint64, points []PartFate)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.segs {
-		for _, e := range seg.entries {
+		for i, e := range seg.entries {
 			if e.fate == pending {
-				seqs = append(seqs, e.seq)
+				see(e.seq, fatesOf(Record{Items: int64(e.items), Marks: seg.marks(i)}))
 			}
 		}
 	}
-	return seqs
 }
+
+// Settle gives those points of a part a fate that have none.
+func Settle(points []PartFate, m Mark) { settle(points, m) }
 
 // ReadSegments returns the seqs in each segment of a directory.
 func ReadSegments(dir string) (all [][]uint64, err error) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,8 +23,8 @@ var kills = flag.Int("kills", 200, "how many processes TestKill kills")
 
 // TestKill kills a process that uses a spool, again and again, with SIGKILL,
 // and then compares what the directory holds with what the process said: each
-// record that it appended waits, was acked, lies in dead/, or is counted as
-// evicted.
+// record that it appended, and each part of one, waits, was acked, lies in dead/,
+// or is counted as evicted.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	modes := []spool.Fsync{spool.FsyncInterval, spool.FsyncAlways, spool.FsyncNever}
@@ -33,7 +32,7 @@ func TestKill(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
 			k := &killed{
-				t: t, dir: t.TempDir(), mode: mode, waiting: map[uint64]bool{}, next: 1,
+				t: t, dir: t.TempDir(), mode: mode, waiting: map[uint64][]spool.PartFate{}, next: 1,
 				rng: rand.New(rand.NewPCG(uint64(i), 4711)),
 			}
 			for range *kills/len(modes) + 1 {
@@ -53,10 +52,11 @@ type killed struct {
 	mode spool.Fsync
 	rng  *rand.Rand
 
-	waiting map[uint64]bool
-	next    uint64 // seq that no process has used
+	waiting map[uint64][]spool.PartFate // what became of their points
+	next    uint64                      // seq that no process has used
 	stats   spool.Stats
-	lost    int64 // points of the owner's own
+	lost    int64    // points of the owner's own
+	maimed  partSaid // the last part that was set aside, if nothing was since
 	resent  int
 }
 
@@ -64,10 +64,12 @@ type killed struct {
 // report, anything may be true.
 type heard struct {
 	appended, acked, dead map[uint64]bool
+	parts                 []partSaid
 	lost, synced          int64
 	lastDead              uint64
 
 	appending, acking, burying uint64
+	parting, lastMaimed        partSaid
 	losing                     int64
 }
 
@@ -88,6 +90,7 @@ func (k *killed) round() {
 			k.t.Fatalf("record %d, set aside last, has no letter", said.lastDead)
 		}
 	}
+	k.findLetter(copied)
 	must(k.t, s.Close(background))
 	must(k.t, os.RemoveAll(copied))
 }
@@ -144,11 +147,21 @@ func (h *heard) hear(line string) bool {
 	case "acked":
 		h.acked[n], h.acking = true, 0
 	case "gone":
-		h.acking = 0
+		h.acking, h.parting = 0, partSaid{}
 	case "bury":
-		h.burying = n
+		h.burying, h.lastMaimed = n, partSaid{}
 	case "dead":
 		h.dead[n], h.lastDead, h.burying = true, n, 0
+	case "mark", "maim":
+		h.parting = newPartSaid(what == "maim", n)
+		if what == "maim" {
+			h.lastDead, h.lastMaimed = 0, partSaid{} // the cap may take their letters
+		}
+	case "marked":
+		if h.parting.Fate == spool.PartDead {
+			h.lastMaimed = h.parting
+		}
+		h.parts, h.parting = append(h.parts, h.parting), partSaid{}
 	case "lose":
 		h.losing = int64(n)
 	case "lost":
@@ -167,37 +180,38 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 	k.t.Helper()
 	st := balanced(k.t, s)
 	var missing, appended int64
-	found := map[uint64]bool{}
-	for _, seq := range s.Waiting() {
-		if found[seq] {
+	found := map[uint64][]spool.PartFate{}
+	s.WaitingParts(func(seq uint64, points []spool.PartFate) {
+		if found[seq] != nil {
 			k.t.Errorf("record %d waits twice", seq)
 		}
-		found[seq] = true
-	}
+		found[seq] = points
+	})
 	for seq := range h.appended {
-		k.waiting[seq] = true
+		k.waiting[seq] = make([]spool.PartFate, items(seq))
 		appended += items(seq)
 	}
+	partsDelivered, partsDead := k.apply(h, found)
 	back := 0
 	settled := func(seqs map[uint64]bool) (points int64) {
 		for seq := range seqs {
-			if found[seq] {
+			if found[seq] != nil {
 				back++
 				continue
 			}
+			points += left(k.waiting[seq])
 			delete(k.waiting, seq)
-			points += items(seq)
 		}
 		return points
 	}
 	delivered, dead := settled(h.acked), settled(h.dead)
-	for seq := range k.waiting {
-		if !found[seq] && seq != h.acking && seq != h.burying {
-			missing += items(seq)
+	for seq, points := range k.waiting {
+		if found[seq] == nil && seq != h.acking && seq != h.burying && seq != h.parting.seq {
+			missing += left(points)
 		}
 	}
 	for seq := range found {
-		if !k.waiting[seq] && seq != h.appending {
+		if k.waiting[seq] == nil && seq != h.appending {
 			k.t.Errorf("record %d waits, but nobody appended it", seq)
 		}
 	}
@@ -213,9 +227,9 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 		}
 	}
 	within("appended", st.Appended-k.stats.Appended, appended, items(h.appending))
-	within("delivered", st.Delivered-k.stats.Delivered, delivered, items(h.acking))
-	within("dead", st.Dead-k.stats.Dead, dead, items(h.burying))
-	within("evicted", st.Evicted-k.stats.Evicted, missing, items(h.acking)+items(h.burying))
+	within("delivered", st.Delivered-k.stats.Delivered, delivered+partsDelivered, items(h.acking)+items(h.parting.seq))
+	within("dead", st.Dead-k.stats.Dead, dead+partsDead, items(h.burying)+items(h.parting.seq))
+	within("evicted", st.Evicted-k.stats.Evicted, missing, items(h.acking)+items(h.burying)+items(h.parting.seq))
 	within("corrupt", st.Corrupt-k.stats.Corrupt, 0, items(h.appending))
 	var lost int64
 	for _, l := range s.Losses() {
@@ -245,7 +259,7 @@ func (k *killed) drain() {
 		}
 		must(k.t, err)
 		must(k.t, checkKillRecord(r))
-		if !k.waiting[r.Seq] {
+		if k.waiting[r.Seq] == nil {
 			k.t.Errorf("record %d came, but does not wait", r.Seq)
 		}
 		delete(k.waiting, r.Seq)
@@ -285,100 +299,4 @@ func checkKillRecord(r spool.Record) error {
 		return fmt.Errorf("record %d is not what was appended", r.Seq)
 	}
 	return nil
-}
-
-// churn is the process that is killed: it appends, acks, loses and syncs at
-// random, and says so on stdout before and after.
-func churn(args string) {
-	var mode spool.Fsync
-	var name, dir string
-	var maxBytes int64
-	var seq, seed uint64
-	if _, err := fmt.Sscan(args, &name, &maxBytes, &seq, &seed, &dir); err != nil {
-		panic(err)
-	}
-	if err := mode.UnmarshalText([]byte(name)); err != nil {
-		panic(err)
-	}
-	c := &churner{rng: rand.New(rand.NewPCG(seed, seed)), seq: seq}
-	c.say("open", 0)
-	c.s = spool.Open(spool.Config{Dir: dir, MaxBytes: maxBytes, Fsync: mode})
-	go func() { _ = c.s.Run(background) }()
-	for {
-		if err := c.step(); err != nil {
-			panic(err)
-		}
-	}
-}
-
-type churner struct {
-	s    *spool.Spool
-	rng  *rand.Rand
-	seq  uint64
-	mine []uint64 // appended by this process, not acked
-}
-
-func (c *churner) step() error {
-	switch n := c.rng.IntN(32); {
-	case n < 16:
-		c.say("append", c.seq)
-		if err := c.s.Append(killRecord(c.seq)); err != nil {
-			return err
-		}
-		c.say("appended", c.seq)
-		c.mine = append(c.mine, c.seq)
-		c.seq++
-	case n < 21 && len(c.mine) > 0:
-		i := c.rng.IntN(len(c.mine))
-		c.ack(c.mine[i])
-		c.mine[i] = c.mine[len(c.mine)-1]
-		c.mine = c.mine[:len(c.mine)-1]
-	case n < 29:
-		r, err := c.s.Oldest()
-		if errors.Is(err, spool.ErrEmpty) {
-			return nil
-		}
-		if err := errors.Join(err, checkKillRecord(r)); err != nil {
-			return err
-		}
-		if n > 27 {
-			return c.bury(r)
-		}
-		c.ack(r.Seq)
-	case n < 31:
-		points := 1 + c.rng.Int64N(1000)
-		c.say("lose", uint64(points))
-		c.s.Lose("queue_full", points)
-		c.say("lost", uint64(points))
-	default:
-		c.say("sync", 0)
-		if err := c.s.Sync(background); err != nil {
-			return err
-		}
-		c.say("synced", 0)
-	}
-	return nil
-}
-
-func (c *churner) ack(seq uint64) {
-	c.say("ack", seq)
-	if c.s.Ack(record(seq, 0).ID) {
-		c.say("acked", seq)
-	} else {
-		c.say("gone", seq)
-	}
-}
-
-func (c *churner) bury(r spool.Record) error {
-	c.say("bury", r.Seq)
-	if err := c.s.SetAside(r.ID, "killed"); err != nil {
-		return err
-	}
-	c.say("dead", r.Seq)
-	return nil
-}
-
-// say writes a line at once: what is in the pipe outlives the process.
-func (*churner) say(what string, n uint64) {
-	_, _ = io.WriteString(os.Stdout, fmt.Sprintf("%s %d\n", what, n))
 }
