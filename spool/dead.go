@@ -66,7 +66,7 @@ func (s *Spool) bury(id ID, p *Piece, name ID, reason string) error {
 		s.down(err)
 		return s.unavailable()
 	}
-	switch seg, i := s.find(id); {
+	switch seg, i := s.findOldest(id); {
 	case seg == nil:
 	case p == nil || p.Part == 1:
 		s.settleEntry(seg, i, dead)
@@ -81,7 +81,7 @@ func (s *Spool) bury(id ID, p *Piece, name ID, reason string) error {
 func (s *Spool) buried(id ID, p *Piece, name ID) (h header, record []byte, err error) {
 	s.mu.Lock()
 	defer s.unlock()
-	seg, i := s.find(id)
+	seg, i := s.findOldest(id)
 	if seg == nil {
 		if !s.mounted {
 			err = s.unavailable()
