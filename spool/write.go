@@ -227,7 +227,8 @@ func (s *Spool) retire(seg *segment) {
 	for _, c := range seg.copies {
 		s.owed -= int64(len(c))
 	}
-	seg.copies, seg.entries, seg.parts, seg.head, seg.sealed = nil, nil, nil, 0, true
+	seg.copies, seg.entries, seg.parts, seg.unmarked = nil, nil, nil, nil
+	seg.head, seg.sealed = 0, true
 	s.segs = slices.DeleteFunc(s.segs, func(o *segment) bool { return o == seg })
 	s.retired = append(s.retired, seg)
 }
