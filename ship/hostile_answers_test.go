@@ -92,6 +92,10 @@ func TestHostileRedirects(t *testing.T) {
 		{"to another host", "https://other.example:443/", []int{302, 307, 308}, "other.example:443", false, trouble.paused},
 		{"to another port", "https://" + ingestHost + ":444/", []int{308}, ingestHost + ":444", false, trouble.paused},
 		{"to http", "http://" + ingestHost + ":80/v1/batches", []int{301, 307, 308}, ingestHost + ":80", true, trouble.paused},
+		{"to http on its own port", "http://" + ingestHost + ":443/v1/batches", []int{307, 308}, "", false, func(h trouble) trouble {
+			h.check = says("a redirect to", "HEKA_ENDPOINT") // and not of what speaking in clear came to
+			return h.paused()
+		}},
 	} {
 		for i, code := range c.codes {
 			h := trouble{
