@@ -251,6 +251,37 @@ func TestOneRefusalIsNoVerdict(t *testing.T) {
 	})
 }
 
+// Nor is one of each part of a batch of which another part was accepted, however
+// many other batches are accepted meanwhile.
+func TestOneRefusalOfEachPartIsNoVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Rules.BatchInterval = interval
+		r := start(t, cfg, 4<<20)
+		r.run(time.Minute)
+		r.backend.fail(unavailable)
+		r.run(5 * time.Minute)
+		head := ""
+		seen := make(map[string]bool)
+		r.backend.set(func(p ship.Payload) ship.Outcome {
+			if head == "" && p.Points > 6 {
+				head = p.ID
+			}
+			if head != "" && strings.HasPrefix(p.ID, head) && p.ID != head+"/1/1" && !seen[p.ID] {
+				seen[p.ID] = true
+				return refusal
+			}
+			return ship.Outcome{Verdict: ship.Acked}
+		})
+		r.run(time.Hour)
+		r.stop()
+		r.wantEveryTick()
+		if len(seen) < 10 || r.setAside() != 0 {
+			t.Errorf("%d refusals, %d points set aside; want many and none", len(seen), r.setAside())
+		}
+	})
+}
+
 // In strict order the backlog carries what is live, so it drains at any
 // multiplier.
 func TestStrictOrderCatchesUpAtMultiplierOne(t *testing.T) {

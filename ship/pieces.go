@@ -141,25 +141,28 @@ func (p *pieces) hopeless() bool {
 }
 
 // bad returns a refused part that nothing can be made of any more: it was
-// refused twice, while the backend took others of the batch in between.
+// refused twice, while the backend took others of the batch in between. Of a
+// batch of which it takes none, one refusal of each part is enough.
 func (p *pieces) bad() (q piece, ok bool) {
 	if p.doubt {
 		return piece{}, false
 	}
+	condemned := !p.accepted && p.strikes >= strikesMax && p.tried()
 	for _, q := range p.todo {
-		if q.refused != "" && !p.mayCut(q.part) && (p.accepted && q.refusals > 1 || p.strikes >= strikesMax) {
+		if q.refused != "" && !p.mayCut(q.part) && (condemned || p.accepted && q.refusals > 1) {
 			return q, true
 		}
 	}
 	return piece{}, false
 }
 
-// stuck: nothing is left to try until the backend was seen to be well.
-func (p *pieces) stuck() bool {
-	return p.doubt && len(p.todo) > 0 && !slices.ContainsFunc(p.todo, func(q piece) bool {
-		return q.refused == "" || p.mayCut(q.part)
-	})
+// tried: all that is left was refused, and cannot be halved.
+func (p *pieces) tried() bool {
+	return !slices.ContainsFunc(p.todo, func(q piece) bool { return q.refused == "" || p.mayCut(q.part) })
 }
+
+// stuck: nothing is left to try until the backend was seen to be well.
+func (p *pieces) stuck() bool { return p.doubt && len(p.todo) > 0 && p.tried() }
 
 // again gives refused parts another try: one refusal of each is not enough.
 func (p *pieces) again() {
