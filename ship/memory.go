@@ -47,11 +47,11 @@ func (s *Shipper) protect(now time.Time) {
 }
 
 // prune forgets the memory of late batches that the spool has. The newest
-// stays during an outage, as its probe; in strict order it is one only while
-// the oldest is under suspicion.
+// stays during an outage, as its probe; in strict order it is one only if the
+// oldest is under suspicion, or can be neither read nor set aside.
 func (s *Shipper) prune() {
 	var probe *held
-	if n := len(s.memory); n > 0 && s.machine.isDown() && (!s.cfg.FIFO || s.inDoubt()) {
+	if n := len(s.memory); n > 0 && s.machine.isDown() {
 		probe = s.memory[n-1]
 	}
 	s.memory = slices.DeleteFunc(s.memory, func(h *held) bool {

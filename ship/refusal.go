@@ -45,7 +45,11 @@ func (s *Shipper) payload(now time.Time, h *held) (p Payload, part uint16, ok bo
 	if todo == nil {
 		return s.wire(h.ID, h.Items, h.Payload), wholePart, true
 	}
-	for s.discard(now, h, todo) && len(todo.todo) > 0 && !todo.stuck() {
+	for {
+		discarded := s.discard(now, h, todo)
+		if len(todo.todo) == 0 || todo.stuck() {
+			return Payload{}, 0, false
+		}
 		if part, ok := todo.next(); ok {
 			body := s.body(h, part)
 			if !todo.mayCut(part) || !s.forbids(now, len(body)) {
@@ -54,11 +58,12 @@ func (s *Shipper) payload(now time.Time, h *held) (p Payload, part uint16, ok bo
 			todo.refuse(part, "too large", true)
 		} else if part, ok := todo.cut(); ok {
 			s.mark(h, Mark{part, PartCut})
-		} else {
+		} else if discarded {
 			todo.again()
+		} else {
+			return Payload{}, 0, false
 		}
 	}
-	return Payload{}, 0, false
 }
 
 // discard gives up what is bad of a batch. It reports false while that has to

@@ -267,18 +267,23 @@ func (s *Shipper) live(now time.Time) *held {
 	return nil
 }
 
-// oldest returns the head of the backlog: the spool's, then memory's. Finding
-// none ends ramping.
+// oldest returns the head of the backlog: the spool's, then memory's. One that
+// can be neither sent nor set aside, for want of a disk, does not hold up those
+// of memory. Finding none ends ramping.
 func (s *Shipper) oldest(now time.Time) (d dispatch, ok bool) {
-	h := s.spooled()
-	if i := slices.IndexFunc(s.memory, func(h *held) bool { return h.late }); h == nil && i >= 0 {
-		h = s.memory[i]
+	late := slices.DeleteFunc(slices.Clone(s.memory), func(h *held) bool { return !h.late })
+	if h := s.spooled(); h != nil {
+		late = slices.Insert(late, 0, h)
 	}
-	if h == nil {
+	for _, h := range late {
+		if d, ok = s.dispatch(now, h, true); ok || s.pieces == nil || s.inDoubt() {
+			return d, ok
+		}
+	}
+	if len(late) == 0 {
 		s.machine.settled()
-		return d, false
 	}
-	return s.dispatch(now, h, true)
+	return d, false
 }
 
 // spooled returns the oldest batch of the spool that can be read, or nil.
