@@ -213,6 +213,7 @@ func (a *agent) stop() error {
 		default:
 		}
 	}
+	a.books.refresh(a.s)
 	return a.s.Close(background)
 }
 

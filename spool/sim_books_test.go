@@ -42,6 +42,7 @@ type books struct {
 	losses   []metric.Loss    // as the last batch had them
 	toldLife map[string]int64 // to the ledger
 	due      due
+	fresh    []uint8   // what is left of the entry that Append made
 	letter   string    // the last dead letter
 	buriedBy *simBatch // whose it is
 	ended    time.Time // when the disk was first seen dead
@@ -182,7 +183,7 @@ func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship
 }
 
 // appended notes what Append said.
-func (b *books) appended(name simName, err error) {
+func (b *books) appended(name simName, marks []Mark, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.look()
@@ -192,6 +193,8 @@ func (b *books) appended(name simName, err error) {
 	}
 	batch := b.batches[name]
 	batch.kept, batch.keptAt = true, time.Now()
+	b.fresh = make([]uint8, len(batch.points))
+	addLeft(b.fresh, marks)
 	if batch.leftOut && b.due.points > 0 {
 		b.due.points -= int64(len(batch.points))
 	}

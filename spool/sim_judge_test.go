@@ -69,11 +69,7 @@ func (b *books) died(s *Spool, how ending, mode ship.SpoolMode) {
 	case how.crash() && sound && told == 0:
 		b.honours(mode)
 	}
-	if how.power && b.mounted {
-		for name, v := range b.scan(s) {
-			b.batches[name].waits.durable = v.durable
-		}
-	}
+	b.refresh(s)
 	if how.power && sound && s.cfg.Fsync != FsyncNever {
 		b.synced()
 	}
@@ -84,6 +80,16 @@ func (b *books) died(s *Spool, how ending, mode ship.SpoolMode) {
 	}
 	how.at = b.ended
 	b.how, b.mounted = how, false
+}
+
+// refresh looks up what is durable by now, unless the spool is closed.
+func (b *books) refresh(s *Spool) {
+	if !b.mounted || !s.mounted {
+		return
+	}
+	for name, v := range b.scan(s) {
+		b.batches[name].waits.durable = v.durable
+	}
 }
 
 // grace is how long a slow disk may take over one batch.

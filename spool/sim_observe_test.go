@@ -69,15 +69,14 @@ func (b *books) scan(s *Spool) map[simName]*view {
 			}
 			v.entries++
 			v.durable = v.durable || s.cfg.Fsync != FsyncNever && seg.copyOf(i) == nil
-			parts, _ := seg.progress(e.off)
-			addLeft(v.left, parts)
+			addLeft(v.left, seg.marks(i))
 		}
 	}
 	return now
 }
 
 // addLeft adds an entry of which parts are settled.
-func addLeft(left []uint8, parts progress) {
+func addLeft(left []uint8, parts []Mark) {
 	settled := make([]bool, len(left))
 	for _, m := range parts {
 		if m.Fate != PartCut {
@@ -94,10 +93,11 @@ func addLeft(left []uint8, parts progress) {
 	}
 }
 
-// changed lists the batches of which not all waits that did, as they were made.
-func (b *books) changed(now map[simName]*view) (changed []*simBatch) {
+// changed lists the batches of which not all waits that did, and the one that was
+// appended, as they were made.
+func (b *books) changed(now map[simName]*view, appended simName) (changed []*simBatch) {
 	for name, batch := range b.waits {
-		if v := now[name]; v == nil || !slices.Equal(v.left, batch.waits.left) {
+		if v := now[name]; v == nil || name == appended || !slices.Equal(v.left, batch.waits.left) {
 			changed = append(changed, batch)
 		}
 	}
@@ -108,10 +108,15 @@ func (b *books) changed(now map[simName]*view) (changed []*simBatch) {
 // compare is observe while a process lives.
 func (b *books) compare(now map[simName]*view, totals tally, op string, name simName) {
 	var sum int64
-	for _, batch := range b.changed(now) {
+	for _, batch := range b.changed(now, name) {
 		var left []uint8
 		if v := now[batch.simName]; v != nil {
-			left = v.left
+			left = slices.Clone(v.left)
+		}
+		if op == opAppend && batch.simName == name {
+			for i := range left { // the same batch may have been given up for it
+				left[i] -= b.fresh[i]
+			}
 		}
 		if n := b.lose(batch, left, op == opAck && batch.simName == name); n > 0 {
 			sum += n

@@ -47,8 +47,12 @@ func (d simSpool) Append(e ship.Entry) error {
 		r.Marks = append(r.Marks, Mark{m.Part, PartFate(m.Fate)})
 	}
 	err := d.s.Append(r)
-	d.books.appended(nameOf(e.ID), err)
-	d.books.observe(d.s, opAppend, nameOf(e.ID))
+	d.books.appended(nameOf(e.ID), r.Marks, err)
+	op := opAppend
+	if err != nil {
+		op = "refuse"
+	}
+	d.books.observe(d.s, op, nameOf(e.ID))
 	return err
 }
 
