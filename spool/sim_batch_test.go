@@ -26,11 +26,13 @@ type simBatch struct {
 	forgotten time.Time // when Ack last found it waiting
 	flying    int       // requests that may still arrive
 	acked     []bool    // and the shipper knows it
+	ackedAs   []string  // by which id
 
 	kept    bool // the spool has, or had, it
 	keptAt  time.Time
 	waits   view
 	lost    []uint8 // how often the spool counts it as lost
+	dead    []bool  // it is, or was, in a letter, as one of those
 	gone    []bool  // a power cut took it
 	dropped []bool  // it was in memory alone when its process ended
 	// excused points may be stored and count as lost: when they were counted, the
@@ -56,7 +58,7 @@ func newBatch(m *metric.Batch) *simBatch {
 	n := len(points)
 	return &simBatch{
 		simName: simName{m.Agent.Epoch, m.Agent.Seq}, points: points, made: time.Now(),
-		acked: make([]bool, n), lost: make([]uint8, n), gone: make([]bool, n), dropped: make([]bool, n), excused: make([]bool, n),
+		acked: make([]bool, n), ackedAs: make([]string, n), lost: make([]uint8, n), dead: make([]bool, n), gone: make([]bool, n), dropped: make([]bool, n), excused: make([]bool, n),
 		waits: view{left: make([]uint8, n)},
 	}
 }

@@ -42,9 +42,10 @@ type books struct {
 	losses   []metric.Loss    // as the last batch had them
 	toldLife map[string]int64 // to the ledger
 	due      due
+	trials   trials
 	fresh    []uint8   // what is left of the entry that Append made
 	letter   string    // the last dead letter
-	buriedBy *simBatch // whose it is
+	burying  simLetter // what it is of
 	ended    time.Time // when the disk was first seen dead
 
 	// mounted says that totals are of the spool that is open; before, they are
@@ -57,6 +58,7 @@ type books struct {
 	inFlux int64
 	// ledger is what the owner's losses should be, and floor what the disk has.
 	ledger, floor map[string]int64
+	letters       map[string]simLetter // that were not trimmed, by file
 	// unmatched is what crashes left of points counted that nothing was lost for,
 	// or the other way round.
 	unmatched int64
@@ -71,7 +73,7 @@ type due struct {
 func newBooks(disk *simDisk, log func(string, ...any)) *books {
 	b := &books{
 		disk: disk, log: log, batches: map[simName]*simBatch{}, waits: map[simName]*simBatch{},
-		ledger: map[string]int64{}, floor: map[string]int64{}, toldLife: map[string]int64{},
+		letters: map[string]simLetter{}, ledger: map[string]int64{}, floor: map[string]int64{}, toldLife: map[string]int64{},
 	}
 	b.server = &simServer{books: b, parts: map[string][]string{}, points: map[int64]bool{}, rejected: map[int64]bool{}}
 	return b
@@ -169,6 +171,7 @@ func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship
 		return
 	}
 	b.log("sent %s: %s, %d", p.ID, fault, o.Verdict)
+	b.trials.answered(batch.simName, p.ID, o)
 	if o.Verdict != ship.Acked {
 		if batch.failed.IsZero() {
 			batch.failed = time.Now()
@@ -177,7 +180,7 @@ func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship
 	}
 	_, from, to := b.find(p.ID)
 	for i := from; i < to; i++ {
-		batch.acked[i] = true
+		batch.acked[i], batch.ackedAs[i] = true, p.ID
 	}
 	b.due = due{batch, o.RejectedPoints}
 }
@@ -210,20 +213,6 @@ func (b *books) forgotten(name simName, there bool) {
 		batch.forgotten = time.Now()
 	} else if b.due.batch == batch {
 		b.due.points = 0
-	}
-}
-
-// buried notes the letter of what was set aside. One that could not be written
-// may have cost the others their place.
-func (b *books) buried(name simName, id ID, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	batch := b.batches[name]
-	if err != nil && (b.buriedBy != batch || !b.disk.dead) {
-		b.buriedBy = nil
-	}
-	if b.buriedBy == batch {
-		b.letter = deadDir + "/" + letterName(batch.waits.timeMS, id)
 	}
 }
 

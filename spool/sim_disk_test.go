@@ -22,12 +22,13 @@ const (
 // way with the likelihood p.
 type simDisk struct {
 	*memFS
-	fault  diskFault
-	p      float64
-	s      *Spool    // nil while it is opened
-	busy   bool      // with an operation that takes long
-	slowed time.Time // when it last was
-	failed time.Time // when anything last did
+	fault   diskFault
+	p       float64
+	s       *Spool            // nil while it is opened
+	trimmed func(name string) // told of each removal
+	busy    bool              // with an operation that takes long
+	slowed  time.Time         // when it last was
+	failed  time.Time         // when anything last did
 	// shaken says that a process ended, or opened the spool, where an fsync
 	// failed: what it left may not be on the device, and nobody can know.
 	shaken bool
@@ -83,6 +84,7 @@ func (d *simDisk) Remove(name string) error {
 	if d.hit(diskReadOnly) {
 		return syscall.EROFS
 	}
+	d.trimmed(name)
 	return d.memFS.Remove(name)
 }
 

@@ -40,7 +40,7 @@ func (e ending) crash() bool { return e.kill || e.power }
 func (b *books) born(epoch uint64) {
 	b.epoch, b.produced, b.inBatch, b.life, b.losses = epoch, 0, 0, nil, nil
 	b.toldLife = map[string]int64{}
-	b.due, b.ended = due{}, time.Time{}
+	b.due, b.ended, b.trials = due{}, time.Time{}, newTrials()
 }
 
 // died ends the books of a process: what was in memory alone is told to the
@@ -151,10 +151,7 @@ func (b *books) reopened(s *Spool, now map[simName]*view, totals tally) {
 	b.unmatched += delta
 	b.inFlux = 0
 	b.reread(s)
-	if !vague {
-		b.hasLetter(now)
-	}
-	b.buriedBy, b.letter = nil, ""
+	b.readLetters(vague)
 }
 
 // returned notes what waits again, and returns how many points of it had been
@@ -171,6 +168,7 @@ func (b *books) returned(batch *simBatch, v *view) (back int64) {
 				break
 			}
 			batch.lost[i]-- // the count did not reach the disk, the batch had
+			b.risen(batch, i)
 			back++
 		}
 	}
@@ -198,14 +196,6 @@ func (b *books) vanished(batch *simBatch, v *view) (gone int64) {
 		}
 	}
 	return gone
-}
-
-// hasLetter checks that what was set aside last is in dead/, or waits again:
-// there is room for one letter always.
-func (b *books) hasLetter(now map[simName]*view) {
-	if b.buriedBy != nil && now[b.buriedBy.simName] == nil && b.disk.names[b.letter] == nil {
-		b.failf("%v was set aside, and there is no letter after %v", b.buriedBy, b.how)
-	}
 }
 
 // torn is the most that the record which a crash cut short can hold.
@@ -249,6 +239,7 @@ func (b *books) balance() {
 	if got := lostOf(b.totals); got != lost+b.unmatched {
 		b.failf("the spool counts %d points as lost, and lost %d (and %d in crashes)", got, lost, b.unmatched)
 	}
+	b.readLetters(false)
 	for _, batch := range b.made {
 		for _, point := range batch.points {
 			b.settle(point, owners[point])

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
@@ -47,8 +48,8 @@ type simNet struct {
 
 // lateRequest is a copy of a request that the network still holds.
 type lateRequest struct {
-	at      time.Time
-	payload ship.Payload
+	at    time.Time
+	batch *metric.Batch
 }
 
 // Refreshed reports new credentials.
@@ -68,16 +69,20 @@ func (n *simNet) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 	}
 	n.renewed = false
 	defer func() { b.flying-- }()
+	m := n.server.read(p)
+	if m == nil {
+		return ship.Outcome{Cause: "not sound"}
+	}
 	fault := netSound
 	if n.rng.Float64() < n.p {
 		fault = n.fault
 	}
-	o := n.attempt(ctx, p, fault)
+	o := n.attempt(ctx, p, m, fault)
 	n.server.books.answered(b, p, fault, o)
 	return o
 }
 
-func (n *simNet) attempt(ctx context.Context, p ship.Payload, fault netFault) ship.Outcome {
+func (n *simNet) attempt(ctx context.Context, p ship.Payload, m *metric.Batch, fault netFault) ship.Outcome {
 	if !n.travel(ctx, fault) {
 		return ship.Outcome{Cause: "cancelled"}
 	}
@@ -86,8 +91,7 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, fault netFault) sh
 	case netRefused, netResetBefore:
 		return retry
 	case netLate:
-		p.Body = append([]byte(nil), p.Body...)
-		n.late = append(n.late, lateRequest{time.Now().Add(n.between(0, 2*time.Minute)), p})
+		n.late = append(n.late, lateRequest{time.Now().Add(n.between(0, 2*time.Minute)), m})
 		batch, _, _ := n.server.books.find(p.ID)
 		batch.flying++
 		return retry
@@ -111,9 +115,9 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, fault netFault) sh
 			return ship.Outcome{Verdict: ship.TooLarge, Cause: string(fault)}
 		}
 	case netTwice:
-		n.server.take(p)
+		n.server.take(m)
 	}
-	o := n.server.take(p)
+	o := n.server.take(m)
 	if fault == netTimeout && !n.sleep(ctx, 30*time.Second) || !n.travel(ctx, fault) {
 		return ship.Outcome{Cause: "cancelled"}
 	}
@@ -159,9 +163,9 @@ func (n *simNet) deliverLate(all bool) {
 			continue
 		}
 		n.server.late = true
-		n.server.take(l.payload)
+		n.server.take(l.batch)
 		n.server.late = false
-		batch, _, _ := n.server.books.find(l.payload.ID)
+		batch, _, _ := n.server.books.find(l.batch.ID())
 		batch.flying--
 	}
 	n.late = left

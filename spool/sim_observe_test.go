@@ -121,11 +121,9 @@ func (b *books) compare(now map[simName]*view, totals tally, op string, name sim
 		if n := b.lose(batch, left, op == opAck && batch.simName == name); n > 0 {
 			sum += n
 			b.log("%s: %d points of %v are lost", op, n, batch)
-			if op == opBury && batch.simName == name {
-				b.buriedBy = batch
-			}
 		}
 	}
+	b.buries(op, now, totals.dead-b.totals.dead)
 	for other, v := range now {
 		if v.entries > b.batches[other].waits.entries && (op != opAppend || other != name) {
 			b.failf("%s: %v waits from nowhere", op, b.batches[other])

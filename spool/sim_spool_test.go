@@ -99,24 +99,24 @@ func (d simSpool) Mark(id ship.ID, m ship.Mark) bool {
 
 // SetAside makes a batch a dead letter.
 func (d simSpool) SetAside(id ship.ID, reason string) error {
-	return d.bury(id, ID(id), func() error { return d.s.SetAside(ID(id), reason) })
+	return d.bury(id, id, func() error { return d.s.SetAside(ID(id), reason) })
 }
 
 // SetAsidePart makes a dead letter of a part of a batch.
 func (d simSpool) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
-	letter, _ := ID(id).part(p.Part)
-	return d.bury(id, letter, func() error { return d.s.SetAsidePart(ID(id), Piece(p), reason) })
+	part, _ := ID(id).part(p.Part)
+	return d.bury(id, ship.ID(part), func() error { return d.s.SetAsidePart(ID(id), Piece(p), reason) })
 }
 
-func (d simSpool) bury(id ship.ID, letter ID, f func() error) error {
+func (d simSpool) bury(id, part ship.ID, f func() error) error {
 	d.enter()
 	d.wait()
 	if d.disk.dead {
 		return errCrashed
 	}
+	d.books.bury(part)
 	err := f()
 	d.books.observe(d.s, opBury, nameOf(id))
-	d.books.buried(nameOf(id), letter, err)
 	return err
 }
 

@@ -99,6 +99,7 @@ func newWorld(seed uint64, log func(string, ...any)) *world {
 	books := newBooks(disk, func(format string, args ...any) {
 		log("%v "+format, append([]any{time.Since(began)}, args...)...)
 	})
+	disk.trimmed = books.trimmed
 	w := &world{
 		seed: seed, rng: rng, books: books, disk: disk,
 		net:  &simNet{rng: rand.New(rand.NewPCG(seed, 3)), server: books.server},
