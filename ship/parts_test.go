@@ -224,6 +224,31 @@ func TestADeclinedBatchIsSetAsideAfterThreeTries(t *testing.T) {
 	}
 }
 
+// One that is then refused for its points, or its size, is cut after all.
+func TestADeclinedBatchIsCutOnceItIsRefused(t *testing.T) {
+	for _, o := range []ship.Outcome{refusal, {Verdict: ship.TooLarge, Cause: "413"}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, config(), 4<<20)
+			r.run(time.Minute)
+			refused := without(o, r.produced+5)
+			declined := false
+			r.backend.set(func(p ship.Payload) ship.Outcome {
+				o := refused(p)
+				if o.Verdict != ship.Acked && !declined {
+					declined = true
+					return ship.Outcome{Verdict: ship.Decline, Status: 451, Cause: "451"}
+				}
+				return o
+			})
+			r.run(time.Hour)
+			r.stop()
+			if got := int64(len(r.backend.ticks())); got != r.produced-1 || r.setAside() != 1 || r.lost() != 0 {
+				t.Errorf("%s: %d of %d ticks arrived, %d set aside, lost %d; want one set aside", o.Cause, got, r.produced, r.setAside(), r.lost())
+			}
+		})
+	}
+}
+
 // A refusal that does not come again is no verdict, not even of a single point
 // whose sibling was accepted.
 func TestOneRefusalIsNoVerdict(t *testing.T) {

@@ -21,10 +21,11 @@ const (
 type pieces struct {
 	id    ID
 	items int64
-	// depth is how often a part may be halved; 0 for a batch that is refused for
-	// a reason that its parts would share.
-	depth int
-	todo  []piece // in order of points
+	// depth is how often a part may be halved; 0 for a batch that is declined,
+	// or cannot be read.
+	depth    int
+	declined bool    // refused for a reason that its parts would share
+	todo     []piece // in order of points
 
 	accepted bool // a part was, so what is refused is bad itself
 	refusals int

@@ -22,15 +22,17 @@ func (s *Shipper) piecesOf(h *held) *pieces {
 }
 
 // cutUp begins the delivery in parts. A batch that is refused for a reason
-// which parts would share, or whose body cannot be read, stays whole.
-func (s *Shipper) cutUp(h *held, whole bool) *pieces {
+// which parts would share stays whole, for as long as that is the reason, and
+// so does one whose body cannot be read.
+func (s *Shipper) cutUp(h *held, declined bool) *pieces {
 	depth := maxCuts
-	if whole {
+	if declined {
 		depth = 0
 	} else if _, err := s.decode(h.Payload); err != nil {
 		depth = 0
 	}
 	s.pieces = newPieces(h.Entry, depth)
+	s.pieces.declined = declined
 	return s.pieces
 }
 

@@ -127,8 +127,9 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 		s.refusals++
 	}
 	todo := s.piecesOf(h)
-	if todo == nil && (s.backlog || s.pieces == nil) {
-		todo = s.cutUp(h, o.Verdict == Decline)
+	decline := o.Verdict == Decline
+	if todo == nil && (s.backlog || s.pieces == nil) || todo != nil && todo.declined && !decline {
+		todo = s.cutUp(h, decline)
 	}
 	if todo != nil {
 		todo.refuse(part, o.Cause, o.Verdict == TooLarge)
