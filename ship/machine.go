@@ -61,8 +61,8 @@ type machine struct {
 	rng   *rand.Rand
 
 	phase    phase
-	since    time.Time // when the phase left healthy or ramping
-	failures int       // requests without an ack since then
+	since    time.Time // when the first of failures began an outage
+	failures int       // requests that failed since the last ack
 	until    time.Time // no request before this
 	backoff  *backoff.ExponentialBackOff
 	pauses   int
@@ -119,7 +119,8 @@ func (m *machine) drained(now time.Time, halvings int) {
 // acked moves on after an acknowledged batch, which may be of the backlog.
 // It reports whether that ended an outage.
 func (m *machine) acked(now time.Time, backlog bool) (recovered bool) {
-	recovered = m.isDown()
+	recovered = m.failures > 0
+	m.failures = 0
 	m.tokens = min(m.tokens+retryRefill, retryTokens)
 	if backlog {
 		m.drainFailures = 0
@@ -131,8 +132,8 @@ func (m *machine) acked(now time.Time, backlog bool) (recovered bool) {
 	return recovered
 }
 
-// answered ends an outage, if there is one: the backend answers, whatever it
-// thinks of the batch.
+// answered ends the waits of an outage, if there is one: the backend answers,
+// whatever it thinks of the batch.
 func (m *machine) answered(now time.Time) {
 	m.until = now
 	if !m.isDown() {
@@ -141,7 +142,7 @@ func (m *machine) answered(now time.Time) {
 	m.phase = ramping
 	m.drainAt = now.Add(m.drainWait())
 	m.backoff.Reset()
-	m.failures, m.pauses = 0, 0
+	m.pauses = 0
 }
 
 // drainWait spreads the first backlog request after an outage over a batch
@@ -168,7 +169,7 @@ func (m *machine) failed(now time.Time, o Outcome, backlog bool) (began bool) {
 	if backlog {
 		m.drainFailures++
 	}
-	if began = !m.isDown(); began {
+	if began = m.failures == 0; began {
 		m.since = now
 	}
 	m.failures++

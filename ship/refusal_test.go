@@ -193,6 +193,28 @@ func TestARefusedProbeEndsAnOutage(t *testing.T) {
 	})
 }
 
+// Its end is told with the next acceptance.
+func TestAnOutageWithARefusedProbeIsToldToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.run(time.Minute)
+		r.backend.fail(unavailable)
+		r.run(time.Hour)
+		n := 0
+		r.backend.set(func(ship.Payload) ship.Outcome {
+			if n++; n == 1 {
+				return refusal
+			}
+			return ship.Outcome{Verdict: ship.Acked}
+		})
+		r.run(2 * time.Minute)
+		if told := strings.Count(r.log.String(), "delivered again after 1h"); told != 1 {
+			t.Errorf("the end of the outage was told %d times, want once:\n%s", told, r.log)
+		}
+		r.stop()
+	})
+}
+
 // What a flush has refused does not cost the batches behind it.
 func TestARefusalDoesNotEndTheFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
