@@ -108,7 +108,8 @@ func (c *churner) bury(r spool.Record) error {
 // part delivers a part of a record, or sets it aside, and says so.
 func (c *churner) part(seq uint64) error {
 	p := partSaid{seq, spool.Mark{Part: 2 + uint16(c.rng.IntN(6)), Fate: spool.PartDelivered}}
-	id, there := record(seq, 0).ID, true
+	id := record(seq, 0).ID
+	var there bool
 	if c.rng.IntN(3) > 0 {
 		c.say("mark", p.line())
 		there = c.s.Mark(id, p.Mark)
