@@ -91,6 +91,27 @@ var mutants = []mutant{
 		"err == nil && s.settle() == nil", "err == nil",
 	},
 	{
+		"what was said of a part is not written", "read.go",
+		"\tif seg.markPart(i, m) {\n", "\tif seg.markPart(i, m) && seg == nil {\n",
+	},
+	{
+		"what was said of parts is not written again with their record", "settle.go",
+		"\t\t\ts.markLast(seg.marks(i))\n", "",
+	},
+	{
+		"a part counts again with what is around it", "progress.go",
+		"\t\tcase within(m.Part, part):\n", "\t\tcase m.Part == part:\n",
+	},
+	{
+		"a part is dead before its letter is durable", "dead.go",
+		"\terr = s.writeLetter(",
+		"\tif p != nil {\n\t\ts.mu.Lock()\n\t\tseg, i := s.find(id)\n\t\ts.markPart(seg, i, Mark{p.Part, PartDead})\n\t\ts.mu.Unlock()\n\t}\n\terr = s.writeLetter(",
+	},
+	{
+		"a part has the name of its batch", "record.go",
+		"uint32(h.Part))", "uint32(h.Part*0))",
+	},
+	{
 		"what a killed process left is not synced", "open.go",
 		"\tif err := s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):]); err != nil {\n\t\treturn err\n\t}\n", "",
 	},
