@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,12 +248,22 @@ func TestHostileLimit(t *testing.T) {
 					w := wide(t, p, points, ship.SpoolOnFailure, compression)
 					w.refuse(5 * time.Minute)
 					e, _ := w.spool.Oldest()
-					count := &tally{requests: make(map[string]int)}
-					w.ingest.Behave(count.of(shiptest.Limited(int64(len(e.Payload) / 2))))
+					limit, refused := int64(len(e.Payload)/2), &atomic.Int64{}
+					w.ingest.Behave(func(well http.Handler) http.Handler {
+						return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+							if r.ContentLength > limit {
+								refused.Add(1)
+							}
+							shiptest.Limited(limit)(well).ServeHTTP(rw, r)
+						})
+					})
 					time.Sleep(10 * time.Minute)
 					w.wantDead(0, points)
-					if requests, batches := count.most(); requests > 40 || batches == 0 {
-						t.Errorf("up to %d requests for a batch, %d were cut; want some, and at most 40", requests, batches)
+					if n := refused.Load(); n < 1 || n > 10 {
+						t.Errorf("%d requests were too large, want some, and at most 10", n)
+					}
+					if n, all := w.inParts(), w.producer.Ticks()*points; n == 0 || n > all/2 {
+						t.Errorf("%d of %d points arrived in parts: fresh batches should soon fit", n, all)
 					}
 				})
 			})
