@@ -68,13 +68,14 @@ func (w *world) start(last bool) *agent {
 	w.disk.revive(crashAt, 0)
 	w.clearUp()
 	w.changeWeather()
+	w.books.server.limit = w.limit(last)
 	cfg := w.shipConfig()
 	w.books.born(cfg.Agent.Epoch)
 	a := &agent{
 		world: w, last: last, interval: cfg.Interval, points: 1 + w.rng.IntN(12), next: time.Now().Add(cfg.Interval),
 		queue: ship.NewQueue(w.queueBytes), snapshot: metric.NewSnapshot(0), done: make(chan struct{}),
 	}
-	w.books.log("life %d: %d points a tick, %+v", w.life, a.points, cfg)
+	w.books.log("life %d: %d points a tick, limit %+v, %+v", w.life, a.points, w.books.server.limit, cfg)
 	w.disk.s = nil
 	a.s = open(w.cfg, w.disk)
 	w.disk.s = a.s
@@ -152,13 +153,15 @@ func (a *agent) collect() {
 func (a *agent) drain() {
 	a.settled, a.points = true, 1 // so that a long drain costs little
 	waits := true
-	for end := time.Now().Add(drainMax); waits && a.books.err == nil; {
+	began := time.Now()
+	for end := began.Add(drainMax); waits && a.books.err == nil; {
 		a.step()
 		waits = a.s.Stats().Records > 0 || a.shipper.Stats().WaitingBatches > 0
 		if waits && time.Now().After(end) {
 			a.books.failf("after %v with all well %d batches wait: %+v", drainMax, a.shipper.Stats().WaitingBatches, a.shipper.Stats())
 		}
 	}
+	a.books.log("drained in %v", time.Since(began))
 	a.net.deliverLate(true)
 }
 
@@ -217,6 +220,22 @@ func (a *agent) stop() error {
 	return a.s.Close(background)
 }
 
+// simLimits are such that a point may get through, or not.
+var simLimits = []simLimit{{bytes: 300}, {bytes: 600}, {bytes: 2000}, {points: 1}, {points: 5}, {points: 50}}
+
+// limit is what the server takes in a life. In the last one what is made while
+// it drains is within it, as anything of up to 8 KiB has to be.
+func (w *world) limit(last bool) simLimit {
+	switch {
+	case w.rng.IntN(2) == 0:
+		return simLimit{}
+	case last:
+		return oneOf(w.rng, simLimit{bytes: 2000}, simLimit{points: 20})
+	default:
+		return oneOf(w.rng, simLimits...)
+	}
+}
+
 // clearUp makes all well.
 func (w *world) clearUp() {
 	w.disk.fault, w.disk.p = diskSound, 0
@@ -229,7 +248,7 @@ func (w *world) changeWeather() {
 	w.net.fault = oneOf(w.rng, netRefused, netResetBefore, netResetAfter, netTimeout, netSlow, netTwice, netLate,
 		netTooMany, netUnavailable, netBroken, netUnauthorized, netPortal, netRefusal, netDeclined, netTooLarge, netUnsupported)
 	w.net.p = oneOf(w.rng, 0, 0.3, 0.9, 1)
-	w.net.limit = oneOf(w.rng, 300, 600, 2000)
+	w.net.limit = oneOf(w.rng, simLimits...)
 	w.net.after = oneOf[time.Duration](w.rng, 0, 1, 20, 1e6) * time.Second
 	w.net.renewed = w.rng.IntN(3) == 0
 	w.skew = oneOf(w.rng, 0, 0, w.skew, -time.Hour, time.Hour)

@@ -170,7 +170,7 @@ func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship
 	if b.disk.dead {
 		return
 	}
-	b.log("sent %s: %s, %d", p.ID, fault, o.Verdict)
+	b.log("sent %s, %d points in %d bytes: %s, %d", p.ID, p.Points, len(p.Body), fault, o.Verdict)
 	b.trials.answered(batch.simName, p.ID, o)
 	if o.Verdict != ship.Acked {
 		if batch.failed.IsZero() {

@@ -40,7 +40,7 @@ type simNet struct {
 	server  *simServer
 	fault   netFault
 	p       float64
-	limit   int // bytes that netTooLarge lets pass
+	limit   simLimit // of netTooLarge
 	after   time.Duration
 	renewed bool // credentials were, since the last Send
 	late    []lateRequest
@@ -86,6 +86,9 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, m *metric.Batch, f
 	if !n.travel(ctx, fault) {
 		return ship.Outcome{Cause: "cancelled"}
 	}
+	if !n.server.limit.allows(p) {
+		return ship.Outcome{Verdict: ship.TooLarge, Status: 413, Cause: "over the limit"}
+	}
 	retry := ship.Outcome{Cause: string(fault), Status: statusOf[fault]}
 	switch fault {
 	case netRefused, netResetBefore:
@@ -111,7 +114,7 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, m *metric.Batch, f
 			return ship.Outcome{Verdict: ship.Unsupported, Cause: string(fault)}
 		}
 	case netTooLarge:
-		if len(p.Body) > n.limit {
+		if !n.limit.allows(p) {
 			return ship.Outcome{Verdict: ship.TooLarge, Cause: string(fault)}
 		}
 	case netTwice:

@@ -20,7 +20,11 @@ type simServer struct {
 	// status.
 	poison   int64
 	status   int
-	poisoned int64 // the last point that can be poison
+	poisoned int64 // the last point that can be poison, or of a declined batch
+	// One in so many batches is declined, for a reason of its own.
+	declines uint64
+	// limit is on each request.
+	limit simLimit
 	// rejects is the label of a series that is left out; tells says that the
 	// answer names it.
 	rejects string
@@ -29,6 +33,20 @@ type simServer struct {
 
 func (s *simServer) isPoison(point int64) bool {
 	return s.poison > 0 && point <= s.poisoned && uint64(point)*0x9e3779b97f4a7c15>>32%uint64(s.poison) == 0
+}
+
+func (s *simServer) isDeclined(b *metric.Batch) bool {
+	return s.declines > 0 && b.Agent.Epoch*0x9e3779b97f4a7c15>>32%s.declines == b.Agent.Seq%s.declines && simPoints(b)[0] <= s.poisoned
+}
+
+// simLimit is how large a request may be; 0 is no limit.
+type simLimit struct {
+	bytes  int
+	points int64
+}
+
+func (l simLimit) allows(p ship.Payload) bool {
+	return (l.bytes == 0 || len(p.Body) <= l.bytes) && (l.points == 0 || p.Points <= l.points)
 }
 
 // read decodes a request and checks what it says of itself. It returns nil for
@@ -53,6 +71,9 @@ func decodeBody(body []byte) (*metric.Batch, error) {
 
 // take is the server's side of one request.
 func (s *simServer) take(b *metric.Batch) ship.Outcome {
+	if s.isDeclined(b) {
+		return ship.Outcome{Verdict: ship.Decline, Status: 451, Cause: "not here"}
+	}
 	for _, point := range simPoints(b) {
 		switch {
 		case !s.isPoison(point):

@@ -118,6 +118,7 @@ func newWorld(seed uint64, log func(string, ...any)) *world {
 	books.server.poisoned = math.MaxInt64
 	books.server.poison = oneOf[int64](rng, 0, 0, 2000, 300)
 	books.server.status = oneOf(rng, 400, 500)
+	books.server.declines = oneOf[uint64](rng, 0, 0, 20)
 	books.server.rejects = oneOf(rng, "", "", "2")
 	books.server.tells = rng.IntN(2) == 0
 	return w
