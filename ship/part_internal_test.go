@@ -118,11 +118,11 @@ func TestChosenSeries(t *testing.T) {
 	}
 }
 
-// find plays a backend that refuses any part with a bad point in it, and
-// returns how many requests it took to be done, and what was given up.
-func find(items int64, bad map[int64]bool) (requests int, dead, delivered int64) {
+// find plays a backend that refuses any part with a bad point in it, or with
+// more points than limit, and returns how many requests it took to be done, and what was given up.
+func find(items int64, bad map[int64]bool, limit int64) (requests int, dead, delivered int64) {
 	p := newPieces(Entry{Items: items}, maxCuts)
-	p.refuse(wholePart, "bad", false) // the fresh batch
+	p.refuse(wholePart, "bad", items > limit) // the fresh batch
 	requests = 1
 	inARow := 0
 	for len(p.todo) > 0 {
@@ -149,6 +149,10 @@ func find(items int64, bad map[int64]bool) (requests int, dead, delivered int64)
 		}
 		requests++
 		from, to := rangeOf(part, items)
+		if to-from > limit {
+			p.refuse(part, "too large", true)
+			continue
+		}
 		refused := false
 		for i := from; i < to; i++ {
 			refused = refused || bad[i]
@@ -169,7 +173,7 @@ func find(items int64, bad map[int64]bool) (requests int, dead, delivered int64)
 func TestOneBadPointIsFoundInFewRequests(t *testing.T) {
 	const items = 5000
 	for at := range int64(items) {
-		requests, dead, delivered := find(items, map[int64]bool{at: true})
+		requests, dead, delivered := find(items, map[int64]bool{at: true}, items)
 		if requests > 28 || dead != 1 || delivered != items-1 {
 			t.Fatalf("bad point %d: %d requests, %d dead, %d delivered; want at most 28, 1, %d", at, requests, dead, delivered, items-1)
 		}
@@ -185,7 +189,7 @@ func TestFewBadPointsCostOnlyThemselves(t *testing.T) {
 			for len(bad) < n {
 				bad[rng.Int64N(items)] = true
 			}
-			requests, dead, delivered := find(items, bad)
+			requests, dead, delivered := find(items, bad, items)
 			if dead != int64(n) || delivered != items-dead {
 				t.Errorf("%d of %d points bad: %d dead, %d delivered", n, items, dead, delivered)
 			}
@@ -203,7 +207,7 @@ func TestABatchOfBadPointsEndsItsSearch(t *testing.T) {
 		for i := int64(0); i < 20000; i += every {
 			bad[i] = true
 		}
-		requests, dead, delivered := find(20000, bad)
+		requests, dead, delivered := find(20000, bad, 20000)
 		most := 3 * exhaustedAfter
 		if every == 1 { // no part is accepted
 			most = 3 * hopelessAfter
@@ -211,6 +215,18 @@ func TestABatchOfBadPointsEndsItsSearch(t *testing.T) {
 		if requests > most || dead+delivered != 20000 {
 			t.Errorf("every %dth point bad: %d requests, %d dead + %d delivered of 20000", every, requests, dead, delivered)
 		}
+	}
+}
+
+// A part that was only too large is halved until it fits, however bad the rest
+// of its batch is: nobody has refused its points.
+func TestATooLargePartIsNotGivenUpWithTheRest(t *testing.T) {
+	bad := make(map[int64]bool)
+	for i := range int64(32) {
+		bad[i] = true
+	}
+	if _, dead, delivered := find(64, bad, 8); dead != 32 || delivered != 32 {
+		t.Errorf("of 32 bad and 32 good points %d are dead and %d delivered", dead, delivered)
 	}
 }
 

@@ -39,6 +39,7 @@ type pieces struct {
 type piece struct {
 	part     uint16
 	refused  string // why; empty if it is to be tried
+	tooLarge bool   // was the last refusal's reason
 	refusals int
 }
 
@@ -77,9 +78,10 @@ func (p *pieces) divisible(part uint16) bool {
 	return itemsOf(part, p.items) > 1 && depthOf(part) < p.depth
 }
 
-// mayCut reports whether a refused part is worth halving.
-func (p *pieces) mayCut(part uint16) bool {
-	return p.divisible(part) && !p.hopeless() && p.refusals < exhaustedAfter
+// mayCut reports whether a refused part is worth halving. Of one that was only
+// too large nobody has refused the points, however hopeless the rest is.
+func (p *pieces) mayCut(q piece) bool {
+	return p.divisible(q.part) && (q.tooLarge || !p.hopeless()) && p.refusals < exhaustedAfter
 }
 
 // next returns the part to try next, if there is one.
@@ -95,7 +97,7 @@ func (p *pieces) next() (part uint16, ok bool) {
 // cut halves a refused part that can be halved, and returns which.
 func (p *pieces) cut() (part uint16, ok bool) {
 	for i, piece := range p.todo {
-		if p.mayCut(piece.part) {
+		if p.mayCut(piece) {
 			p.todo = slices.Replace(p.todo, i, i+1, halves(piece.part)...)
 			return piece.part, true
 		}
@@ -118,7 +120,7 @@ func (p *pieces) settled(m Mark) {
 func (p *pieces) refuse(part uint16, cause string, tooLarge bool) {
 	for i := range p.todo {
 		if p.todo[i].part == part {
-			p.todo[i].refused = cause
+			p.todo[i].refused, p.todo[i].tooLarge = cause, tooLarge
 			p.todo[i].refusals++
 		}
 	}
@@ -150,7 +152,7 @@ func (p *pieces) bad() (q piece, ok bool) {
 	}
 	condemned := !p.accepted && p.strikes >= strikesMax && p.tried()
 	for _, q := range p.todo {
-		if q.refused != "" && !p.mayCut(q.part) && (condemned || p.accepted && q.refusals > 1) {
+		if q.refused != "" && !p.mayCut(q) && (condemned || p.accepted && q.refusals > 1) {
 			return q, true
 		}
 	}
@@ -159,7 +161,7 @@ func (p *pieces) bad() (q piece, ok bool) {
 
 // tried: all that is left was refused, and cannot be halved.
 func (p *pieces) tried() bool {
-	return !slices.ContainsFunc(p.todo, func(q piece) bool { return q.refused == "" || p.mayCut(q.part) })
+	return !slices.ContainsFunc(p.todo, func(q piece) bool { return q.refused == "" || p.mayCut(q) })
 }
 
 // stuck: nothing is left to try until the backend was seen to be well.

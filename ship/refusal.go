@@ -54,7 +54,7 @@ func (s *Shipper) payload(now time.Time, h *held) (p Payload, part uint16, ok bo
 		}
 		if part, ok := todo.next(); ok {
 			body := s.body(h, part)
-			if !todo.mayCut(part) || !s.forbids(now, len(body)) {
+			if !todo.mayCut(piece{part: part, tooLarge: true}) || !s.forbids(now, len(body)) {
 				return s.wire(h.part(part), itemsOf(part, h.Items), body), part, true
 			}
 			todo.refuse(part, "too large", true)
