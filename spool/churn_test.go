@@ -110,7 +110,7 @@ func (c *churner) part(seq uint64) error {
 	p := partSaid{seq, spool.Mark{Part: 2 + uint16(c.rng.IntN(6)), Fate: spool.PartDelivered}}
 	id := record(seq, 0).ID
 	var there bool
-	if c.rng.IntN(3) > 0 {
+	if c.rng.IntN(6) > 0 {
 		c.say("mark", p.line())
 		there = c.s.Mark(id, p.Mark)
 	} else {

@@ -28,8 +28,10 @@ func (p *process) setAside() effect {
 // trimmed ends the promise of letters that the cap took.
 func (p *process) trimmed() {
 	for _, of := range p.o.offered {
-		dead, _ := p.letters(of)
-		of.letter = of.letter && dead != nil
+		if of.letter {
+			dead, _ := p.letters(of)
+			of.letter = dead != nil
+		}
 	}
 }
 
@@ -88,6 +90,9 @@ func (o *oracle) unreplayed(how crash) (points int64) {
 // settleLetters ends the promise of a letter whose record is as good again.
 func (p *process) settleLetters() error {
 	for id, of := range p.o.offered {
+		if !of.letter && !of.replayed && !of.twice {
+			continue
+		}
 		dead, again := p.letters(of)
 		if of.letter && dead == nil && again == nil && !of.durable && !of.doubtful && p.cfg.Fsync != FsyncNever {
 			return fmt.Errorf("the letter of record %v is gone, and the record is not durable", id)

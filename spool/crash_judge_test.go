@@ -42,7 +42,7 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 	losses := maps.Clone(s.ledger.losses)
 	found, err := o.pending(s, func(*segment, int) bool { return false })
 	if err == nil {
-		err = o.reopens(s, how)
+		err = o.reopens(s, found, how)
 	}
 	if err != nil {
 		return err

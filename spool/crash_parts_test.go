@@ -71,17 +71,21 @@ func (of *offer) mayBeDone() bool { return of.ever != nil && !slices.Contains(of
 
 // allows checks that an entry knows nothing of its points that was never said.
 func (of *offer) allows(seg *segment, i int) error {
-	for k, f := range fatesOf(Record{Items: of.Items, Marks: seg.marks(i)}) {
+	marks := seg.marks(i)
+	if marks == nil {
+		return nil
+	}
+	for k, f := range fatesOf(Record{Items: of.Items, Marks: marks}) {
 		if f != 0 && (of.ever == nil || of.ever[k]&(1<<f) == 0) {
-			return fmt.Errorf("point %d of record %v is %s, which nobody said: %v", k, of.ID, f, seg.marks(i))
+			return fmt.Errorf("point %d of record %v is %s, which nobody said: %v", k, of.ID, f, marks)
 		}
 	}
 	return nil
 }
 
 // remembers checks that a spool that lives knows all that was said.
-func (o *oracle) remembers(s *Spool) error {
-	return o.each(s, func(of *offer, seg *segment, i int) error {
+func (o *oracle) remembers(s *Spool, n map[ID]int) error {
+	return o.each(s, n, func(of *offer, seg *segment, i int) error {
 		if got := seg.left(i); got != of.left(1) {
 			return fmt.Errorf("%d points of record %v are left, want %d", got, of.ID, of.left(1))
 		}
@@ -91,13 +95,16 @@ func (o *oracle) remembers(s *Spool) error {
 
 // reopens checks that a kill takes nothing of what was said of parts, on a disk
 // that took it, and makes what is known now what is to be known.
-func (o *oracle) reopens(s *Spool, how crash) error {
-	return o.each(s, func(of *offer, seg *segment, i int) error {
+func (o *oracle) reopens(s *Spool, found map[ID]int, how crash) error {
+	return o.each(s, found, func(of *offer, seg *segment, i int) error {
+		unsure := of.unsure
+		if of.unsure = false; seg.marks(i) == nil && of.fates == nil {
+			return nil
+		}
 		got := fatesOf(Record{Items: of.Items, Marks: seg.marks(i)})
-		if !how.power && how.marked && !of.unsure && of.fates != nil && !slices.Equal(got, of.fates) {
+		if !how.power && how.marked && !unsure && of.fates != nil && !slices.Equal(got, of.fates) {
 			return fmt.Errorf("record %v has parts %v after a kill; left were %d of %d points", of.ID, seg.marks(i), of.left(1), of.Items)
 		}
-		of.unsure = false
 		if of.fates = got; of.ever == nil {
 			of.ever = make([]uint8, of.Items)
 		}
@@ -105,20 +112,15 @@ func (o *oracle) reopens(s *Spool, how crash) error {
 	})
 }
 
-// each calls do for the entries of records that have one alone.
-func (o *oracle) each(s *Spool, do func(of *offer, seg *segment, i int) error) error {
-	n := map[ID]int{}
-	for _, seg := range s.segs {
-		for i := range seg.entries {
-			if seg.entries[i].fate == pending {
-				n[seg.entries[i].id()]++
-			}
-		}
-	}
+// each calls do for the entries of records that have one alone, of n.
+func (o *oracle) each(s *Spool, n map[ID]int, do func(of *offer, seg *segment, i int) error) error {
 	for _, seg := range s.segs {
 		for i := range seg.entries {
 			e := &seg.entries[i]
-			if of := o.offered[e.id()]; e.fate == pending && n[e.id()] == 1 && of.entries <= 1 {
+			if e.fate != pending || n[e.id()] != 1 {
+				continue
+			}
+			if of := o.offered[e.id()]; of.entries <= 1 {
 				if err := do(of, seg, i); err != nil {
 					return err
 				}

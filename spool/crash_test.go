@@ -219,7 +219,7 @@ func (p *process) record() Record {
 	if p.rng.IntN(4) == 0 {
 		now = now.AddDate(10, 0, 0) // never expires
 	}
-	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(1000), TimeMS: now.UnixMilli(), Payload: b, Marks: p.marks()}
+	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(300), TimeMS: now.UnixMilli(), Payload: b, Marks: p.marks()}
 }
 
 func (p *process) drain() effect {
