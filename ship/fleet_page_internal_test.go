@@ -81,6 +81,6 @@ as often as before.
     make fleet AGENTS=100000   # as make soak does
     make fleet WRITE=1         # write this page and the plot
 
-` + "`make test`" + ` runs it twice: with 500 agents under the race detector, where a peak is of as many seconds as it takes for 600
+` + "`make test`" + ` runs it twice: with 200 agents under the race detector, where a peak is of as many seconds as it takes for 600
 steady requests, and as ` + "`make fleet`" + ` without.
 `

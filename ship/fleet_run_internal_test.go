@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	fleetAgents = flag.Int("fleet", 500, "agents of the simulated fleet; 10000 also compares docs/fleet.md")
+	fleetAgents = flag.Int("fleet", 200, "agents of the simulated fleet; 10000 also compares docs/fleet.md")
 	fleetWrite  = flag.String("write", "", "directory to write fleet.md and fleet.svg to, of 10000 agents")
 )
 
