@@ -15,6 +15,9 @@ const (
 	// failuresMax is how many answers with the same 5xx to one batch, with
 	// others accepted between any two of them, mean that the batch is bad.
 	failuresMax = 5
+	// silencesMax is that number for requests that got no answer, or another
+	// that asks for a retry: the way to the backend may be what is bad.
+	silencesMax = 20
 )
 
 // settle takes the outcome of the request under way.
@@ -24,9 +27,7 @@ func (s *Shipper) settle(now time.Time, o Outcome) {
 	s.cancel()
 	defer func() { s.sent = Payload{} }()
 	s.stats.attempt(o)
-	if s.suspect.guilty(h.ID, part, s.piecesOf(h), o) {
-		o.Verdict = Reject
-	}
+	o.Verdict = s.suspect.judge(h.ID, part, s.piecesOf(h), o)
 	switch o.Verdict {
 	case Acked:
 		s.acked(now, h, part, o)
@@ -39,15 +40,14 @@ func (s *Shipper) settle(now time.Time, o Outcome) {
 	}
 }
 
-// suspect is what was last answered with a 5xx, of one batch.
+// suspect is the batch whose request last failed.
 type suspect struct {
 	id       ID // of the batch
 	part     uint16
-	status   int
 	failures int
 	answers  int  // in a row, with nothing else accepted among them
 	vouched  bool // another batch was accepted since the last of them
-	proven   bool // of the batch
+	proven   bool // of the batch, by answers of the backend
 }
 
 // waits reports whether it is time to see if others pass, in strict order too.
@@ -56,16 +56,17 @@ func (s *suspect) waits() bool { return s.answers >= failuresMax }
 // vouch notes that another batch was accepted.
 func (s *suspect) vouch() { s.vouched, s.answers = true, 0 }
 
-// guilty makes a refusal of the same 5xx again and again for one batch while
-// others pass: some backends answer so to a point that they cannot stand. In a
-// batch that was found guilty, the first such answer condemns a part to be cut;
-// one that cannot be cut has to be found guilty by itself.
-func (s *suspect) guilty(id ID, part uint16, p *pieces, o Outcome) bool {
-	if o.Verdict != Retry || o.Status < 500 || o.Status == http.StatusServiceUnavailable {
-		return false
+// judge makes a refusal of failing again and again for one batch while others
+// pass. Some backends answer 5xx to a point that they cannot stand: the batch is
+// cut, and once it was found guilty, the first such answer condemns a part to be
+// cut; one that cannot be cut has to be found guilty by itself. Where no answer
+// tells anything, the whole batch is declined. Asking for less is no failure.
+func (s *suspect) judge(id ID, part uint16, p *pieces, o Outcome) Verdict {
+	if o.Verdict != Retry || o.Status == http.StatusServiceUnavailable || o.Status == http.StatusTooManyRequests {
+		return o.Verdict
 	}
-	if s.id != id || s.status != o.Status {
-		*s = suspect{id: id, status: o.Status}
+	if s.id != id {
+		*s = suspect{id: id}
 	}
 	if s.part != part {
 		s.part, s.failures = part, 0
@@ -75,9 +76,14 @@ func (s *suspect) guilty(id ID, part uint16, p *pieces, o Outcome) bool {
 	}
 	s.vouched = false
 	s.answers++
-	found := s.failures >= failuresMax || s.proven && p != nil && p.divisible(part)
-	s.proven = s.proven || found
-	return found
+	switch answered := o.Status >= 500; {
+	case answered && (s.failures >= failuresMax || s.proven && p != nil && p.divisible(part)):
+		s.proven = true
+		return Reject
+	case s.failures >= silencesMax:
+		return Decline
+	}
+	return Retry
 }
 
 // acked takes an acknowledged batch, or part of one.
