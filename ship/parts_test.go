@@ -170,38 +170,6 @@ func TestTheSameFailureForOneBatchIsPoison(t *testing.T) {
 	}
 }
 
-// A batch whose requests always break, by whatever changing faults, while others
-// pass, does not hold up the backlog for ever: it is set aside whole.
-func TestABatchThatNeverGetsAnAnswerIsPassed(t *testing.T) {
-	for name, faults := range map[string][]ship.Outcome{
-		"reset":                 {{Verdict: ship.Retry, Cause: "reset"}},
-		"500 and 502 by turns":  {{Verdict: ship.Retry, Status: 500, Cause: "500"}, {Verdict: ship.Retry, Status: 502, Cause: "502"}},
-		"409":                   {{Verdict: ship.Retry, Status: 409, Cause: "409"}},
-		"500 and reset by turn": {{Verdict: ship.Retry, Status: 500, Cause: "500"}, {Verdict: ship.Retry, Cause: "reset"}},
-	} {
-		for _, fifo := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) {
-				cfg := config()
-				cfg.FIFO = fifo
-				r := start(t, cfg, 4<<20)
-				r.run(time.Minute)
-				bad, n := r.produced+5, 0
-				r.backend.set(func(p ship.Payload) ship.Outcome {
-					n++
-					return without(faults[n%len(faults)], bad)(p)
-				})
-				r.run(12 * time.Hour)
-				waiting := r.shipper.Stats().WaitingBatches
-				r.stop()
-				if dead := r.setAside(); waiting > 1 || dead < 1 || dead > 3 || int64(len(r.backend.ticks())) != r.produced-dead || r.lost() != 0 {
-					t.Errorf("%s, fifo %v: %d batches wait, %d of %d ticks arrived, %d dead; want at most one batch dead",
-						name, fifo, waiting, len(r.backend.ticks()), r.produced, dead)
-				}
-			})
-		}
-	}
-}
-
 // A backend that is merely down, or busy, never makes a batch poison.
 func TestABadBackendIsNotPoison(t *testing.T) {
 	for _, status := range []int{500, 503} {

@@ -81,7 +81,7 @@ func FuzzMarks(f *testing.F) {
 			if !ofPart {
 				m[6], m[7] = 0, 0
 			}
-			binary.LittleEndian.PutUint32(m[8:], markCRC(salt, m[:8]))
+			binary.LittleEndian.PutUint32(m[8:], markCRC(saltCRC(salt), m[:8]))
 			if m[5] == formatVersion && (f == delivered || f == expired || f == corrupt || f == dead || ofPart && m[6]|m[7] != 0) {
 				want = append(want, m...)
 			}

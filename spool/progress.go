@@ -48,16 +48,20 @@ func (p progress) settles(m Mark, n int64) (items int64, news bool) {
 // count adds what is settled to t and returns how many items that is.
 func (p progress) count(t *tally) (items int64) {
 	for _, m := range p {
-		switch m.Fate {
-		case PartDelivered:
-			t.delivered += int64(m.items)
-		case PartDead:
-			t.dead += int64(m.items)
-		case PartCut:
-		}
-		items += int64(m.items)
+		items += m.count(t)
 	}
 	return items
+}
+
+func (m partMark) count(t *tally) (items int64) {
+	switch m.Fate {
+	case PartDelivered:
+		t.delivered += int64(m.items)
+	case PartDead:
+		t.dead += int64(m.items)
+	case PartCut:
+	}
+	return int64(m.items)
 }
 
 // progress returns the marks of the record at off, and where in seg.parts they
@@ -107,11 +111,13 @@ func (seg *segment) markPart(i int, m Mark) bool {
 		return false
 	}
 	if len(seg.parts) == cap(seg.parts) {
-		seg.parts = slices.Grow(seg.parts, len(seg.parts)+1) // see reserve
+		seg.parts = append(make([]partMark, 0, max(2*len(seg.parts)+1, seg.partsMost)), seg.parts...)
 	}
 	mark := partMark{e.off, uint32(items), m}
-	seg.parts = slices.Insert(seg.parts, end, mark)
-	seg.points -= progress{mark}.count(&seg.tally)
+	seg.parts = append(seg.parts, mark)
+	copy(seg.parts[end+1:], seg.parts[end:])
+	seg.parts[end] = mark
+	seg.points -= mark.count(&seg.tally)
 	return true
 }
 

@@ -42,22 +42,27 @@ func (m sidecarMark) encode(salt uint32) [markBytes]byte {
 	binary.LittleEndian.PutUint32(b[:], m.off)
 	b[4], b[5] = byte(m.fate), formatVersion
 	binary.LittleEndian.PutUint16(b[6:], m.part)
-	binary.LittleEndian.PutUint32(b[8:], markCRC(salt, b[:8]))
+	binary.LittleEndian.PutUint32(b[8:], markCRC(saltCRC(salt), b[:8]))
 	return b
 }
 
-func markCRC(salt uint32, b []byte) uint32 {
+// markCRC is the CRC of an entry's first bytes, after the segment's salt.
+func markCRC(afterSalt uint32, b []byte) uint32 { return crc32.Update(afterSalt, castagnoli, b) }
+
+// saltCRC is what the CRC of each entry of a sidecar begins with.
+func saltCRC(salt uint32) uint32 {
 	var s [4]byte
 	binary.LittleEndian.PutUint32(s[:], salt)
-	return crc32.Update(crc32.Checksum(s[:], castagnoli), castagnoli, b)
+	return crc32.Checksum(s[:], castagnoli)
 }
 
 // readMarks calls show for each sound entry at the start of b, and returns
 // how many bytes of b it read: whole entries.
 func readMarks(b []byte, salt uint32, show func(sidecarMark)) (n int) {
+	afterSalt := saltCRC(salt)
 	for ; n+markBytes <= len(b); n += markBytes {
 		m := b[n:]
-		if binary.LittleEndian.Uint32(m[8:]) != markCRC(salt, m[:8]) || m[5] != formatVersion {
+		if binary.LittleEndian.Uint32(m[8:]) != markCRC(afterSalt, m[:8]) || m[5] != formatVersion {
 			continue
 		}
 		read := sidecarMark{off: binary.LittleEndian.Uint32(m), fate: fate(m[4])}
