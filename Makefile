@@ -30,8 +30,7 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 .PHONY: test
 test: compiler faults proxies $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
 	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
-	$(MAKE) --no-print-directory fleet
-	$(MAKE) --no-print-directory fuzz
+	$(MAKE) --no-print-directory simulate fleet fuzz
 
 .PHONY: check
 check: lint fresh tidy cross ## format, vet, lint, generated docs, go.mod, cross-compilation
@@ -79,6 +78,10 @@ fuzz: ## fuzz every parser, FUZZTIME each (default 6s)
 	for target in $(FUZZ); do \
 	go test -run '^$$' -fuzz "^$${target#*:}$$" -fuzzminimizetime 10x -fuzztime $(FUZZTIME) -timeout 0 "$${target%:*}"; done
 
+.PHONY: simulate
+simulate: ## simulate agents on failing disks and networks, SEEDS times (default 1000)
+	go test -run '^TestSimulation$$' -timeout 0 ./spool -sim.seeds $(or $(SEEDS),1000)
+
 AGENTS ?= 10000
 
 .PHONY: fleet
@@ -93,6 +96,7 @@ SOAK   ?= 8h
 .PHONY: soak
 soak: compiler ## what takes longer than make test: SEEDS chaos runs, a fleet of 100,000, IMAGES crash images, KILLS kills, ROUNDS of killed agents and ingests, and SOAK of fuzzing (default 8h)
 	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds $(or $(SEEDS),1000)
+	$(MAKE) simulate SEEDS=$(or $(SEEDS),100000)
 	$(MAKE) fleet AGENTS=100000
 	go test -timeout 0 -run '^TestCrash' ./spool -images $(IMAGES)
 	go test -timeout 0 -run '^TestKill' ./spool -kills $(KILLS)

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	simSeeds = flag.Uint64("sim.seeds", 300, "seeds that TestSimulation runs")
+	simSeeds = flag.Uint64("sim.seeds", 60, "seeds that TestSimulation runs")
 	simSeed  = flag.Uint64("sim.seed", 0, "the one seed that TestSimulation replays, with a trace under -v")
 )
 
