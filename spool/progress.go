@@ -111,7 +111,7 @@ func (seg *segment) markPart(i int, m Mark) bool {
 		return false
 	}
 	if len(seg.parts) == cap(seg.parts) {
-		seg.parts = append(make([]partMark, 0, max(2*len(seg.parts)+1, seg.partsMost)), seg.parts...)
+		seg.parts = append(make([]partMark, 0, max(2*len(seg.parts)+1, len(seg.entries))), seg.parts...)
 	}
 	mark := partMark{e.off, uint32(items), m}
 	seg.parts = append(seg.parts, mark)

@@ -156,9 +156,6 @@ func (seg *segment) reserve() {
 
 // mark applies a sidecar to the index, as far as it can be read.
 func (seg *segment) mark(sidecar file) {
-	size, _ := sidecar.Size()
-	seg.partsMost = int(size / markBytes)
-	defer func() { seg.partsMost = 0 }()
 	w := window{f: sidecar}
 	for off := int64(0); ; {
 		b, err := w.peek(off, markBytes)

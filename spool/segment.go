@@ -60,12 +60,10 @@ type segment struct {
 	head    int // no entry before it is pending
 	// parts are the marks of all entries, by offset and then as they came. There
 	// are few.
-	parts []partMark
-	// partsMost is how many the sidecar may hold that is being read, 0 else.
-	partsMost int
-	size      int64
-	items     uint64 // in all records so far: the next one's "before"
-	foreign   int    // records that are not ours to judge
+	parts   []partMark
+	size    int64
+	items   uint64 // in all records so far: the next one's "before"
+	foreign int    // records that are not ours to judge
 	// unreadable marks a segment whose index is not whole: it stays in place.
 	unreadable bool
 	newestMS   int64
