@@ -61,17 +61,25 @@ func (p *process) letters(of *offer) (dead, again *inode) {
 }
 
 // replays takes the records that came back from their letters as appended
-// anew, and returns their points.
-func (o *oracle) replays(s *Spool) (points int64, err error) {
-	left, err := o.pending(s, func(*segment, int) bool { return false })
-	for id, n := range left {
-		if of := o.offered[id]; of.replayed && n == of.entries+1 {
-			of.entries++
-			of.fates = nil
-			of.durable, of.free, of.buried, of.doubtful = false, false, false, false
-			o.waiting[id] = of
-			points += of.Items
+// anew, and returns their points. Of one that was damaged on the disk the
+// damaged entry is gone by then, and there is one in a segment since born.
+func (o *oracle) replays(s *Spool, born uint64) (points int64, err error) {
+	fresh := map[ID]bool{}
+	left, err := o.pending(s, func(seg *segment, i int) bool {
+		if seg.number >= born {
+			fresh[seg.entries[i].id()] = true
 		}
+		return false
+	})
+	for id, n := range left {
+		of := o.offered[id]
+		if !of.replayed || n != of.entries+1 && (!of.rotten || !fresh[id]) {
+			continue
+		}
+		of.entries, of.fates = n, nil
+		of.durable, of.free, of.buried, of.doubtful, of.rotten = false, false, false, false, false
+		o.waiting[id] = of
+		points += of.Items
 	}
 	return points, err
 }

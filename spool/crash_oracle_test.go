@@ -115,7 +115,7 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 		of.before, of.free = s.next, true
 		o.refused += of.Items
 	}
-	replayed, err := o.replays(s)
+	replayed, err := o.replays(s, born)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered || o.now.Dead != was.Dead+did.dead {
 		return fmt.Errorf("%+v became %+v", was, o.now)
 	}
-	if err := errors.Join(o.vanished(left, was, s.next), o.remembers(s, left)); err != nil {
+	if err := errors.Join(o.remembers(s, left), o.vanished(left, was, s.next)); err != nil {
 		return err
 	}
 	if did.synced {

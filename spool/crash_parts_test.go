@@ -83,9 +83,14 @@ func (of *offer) allows(seg *segment, i int) error {
 	return nil
 }
 
-// remembers checks that a spool that lives knows all that was said.
-func (o *oracle) remembers(s *Spool, n map[ID]int) error {
-	return o.each(s, n, func(of *offer, seg *segment, i int) error {
+// remembers checks that a spool that lives knows all that was said. Of a record
+// that had several entries until now, the one that is left may be that which
+// was not meant.
+func (o *oracle) remembers(s *Spool, left map[ID]int) error {
+	return o.each(s, left, func(of *offer, seg *segment, i int) error {
+		if of.entries > 1 {
+			of.adopt(seg, i)
+		}
 		if got := seg.left(i); got != of.left(1) {
 			return fmt.Errorf("%d points of record %v are left, want %d", got, of.ID, of.left(1))
 		}
@@ -97,22 +102,28 @@ func (o *oracle) remembers(s *Spool, n map[ID]int) error {
 // that took it, and makes what is known now what is to be known.
 func (o *oracle) reopens(s *Spool, found map[ID]int, how crash) error {
 	return o.each(s, found, func(of *offer, seg *segment, i int) error {
-		unsure := of.unsure
-		if of.unsure = false; seg.marks(i) == nil && of.fates == nil {
-			return nil
-		}
-		got := fatesOf(Record{Items: of.Items, Marks: seg.marks(i)})
-		if !how.power && how.marked && !unsure && of.fates != nil && !slices.Equal(got, of.fates) {
-			return fmt.Errorf("record %v has parts %v after a kill; left were %d of %d points", of.ID, seg.marks(i), of.left(1), of.Items)
-		}
-		if of.fates = got; of.ever == nil {
-			of.ever = make([]uint8, of.Items)
+		known := of.fates
+		exact := !how.power && how.marked && !of.unsure && !of.replayed && of.entries <= 1 && known != nil
+		of.adopt(seg, i)
+		if of.unsure = false; exact && !slices.Equal(of.fates, known) {
+			return fmt.Errorf("record %v has parts %v after a kill; known were %v", of.ID, seg.marks(i), known)
 		}
 		return nil
 	})
 }
 
-// each calls do for the entries of records that have one alone, of n.
+// adopt makes what an entry knows of its points what is to be known.
+func (of *offer) adopt(seg *segment, i int) {
+	if of.fates == nil && seg.marks(i) == nil {
+		return
+	}
+	of.fates = fatesOf(Record{Items: of.Items, Marks: seg.marks(i)})
+	if of.ever == nil {
+		of.ever = make([]uint8, of.Items)
+	}
+}
+
+// each calls do for the entries of records that have one alone in n.
 func (o *oracle) each(s *Spool, n map[ID]int, do func(of *offer, seg *segment, i int) error) error {
 	for _, seg := range s.segs {
 		for i := range seg.entries {
@@ -120,10 +131,8 @@ func (o *oracle) each(s *Spool, n map[ID]int, do func(of *offer, seg *segment, i
 			if e.fate != pending || n[e.id()] != 1 {
 				continue
 			}
-			if of := o.offered[e.id()]; of.entries <= 1 {
-				if err := do(of, seg, i); err != nil {
-					return err
-				}
+			if err := do(o.offered[e.id()], seg, i); err != nil {
+				return err
 			}
 		}
 	}
@@ -132,14 +141,20 @@ func (o *oracle) each(s *Spool, n map[ID]int, do func(of *offer, seg *segment, i
 
 // vague is how many points may count under a fate that is not theirs: after a
 // power cut the entry of a part may be missing where a later one for the whole
-// record is not; and a record that was refused may be there, with its parts.
+// record is not; a record that was refused may be there, with its parts; and
+// one that was being written again for a failed fsync may be there twice.
 func (o *oracle) vague(how crash) (n int64) {
 	for _, of := range o.offered {
+		times := int64(0)
 		if how.power || len(of.Marks) > 0 && of.free {
-			for _, f := range of.ever {
-				if f != 0 {
-					n++
-				}
+			times++
+		}
+		if how.syncs > 0 {
+			times++
+		}
+		for _, f := range of.ever {
+			if f != 0 {
+				n += times
 			}
 		}
 	}

@@ -258,7 +258,11 @@ func (s *Spool) replay() {
 // it is tried again later.
 func (s *Spool) replayOne(path string) error {
 	r, _, err := readLetter(s.disk, path)
-	if err == nil && !s.waits(r) {
+	waits := false
+	if err == nil {
+		waits, err = s.waits(r.ID)
+	}
+	if err == nil && !waits {
 		r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
 		err = s.Append(r)
 	}
@@ -271,9 +275,25 @@ func (s *Spool) replayOne(path string) error {
 	return err
 }
 
-func (s *Spool) waits(r Record) bool {
+// waits says that a record waits and can be read: one that the disk has
+// damaged is no reason to remove a letter, and is counted as corrupt. The error
+// is ErrUnavailable.
+func (s *Spool) waits(id ID) (bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	seg, _ := s.find(r.ID)
-	return seg != nil
+	defer s.unlock()
+	for {
+		seg, i := s.find(id)
+		if seg == nil {
+			return false, nil
+		}
+		_, err := s.readWhole(seg, i)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, errDamaged) {
+			s.down(err)
+			return false, s.unavailable()
+		}
+		s.settleEntry(seg, i, corrupt)
+	}
 }
