@@ -137,7 +137,7 @@ type SpoolConfig struct {
 	Mode string
 	// Dir is absolute; "" only if Mode is "off". It need not exist.
 	Dir string
-	// MaxBytes is at least ShipConfig.BatchMaxBytes.
+	// MaxBytes has room for a record of ShipConfig.BatchMaxBytes.
 	MaxBytes int64
 	// MaxAge is 0 for no limit.
 	MaxAge time.Duration

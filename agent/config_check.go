@@ -175,12 +175,16 @@ func (l *loader) checkOrder() {
 		{h.Batch.Interval.Value < h.Interval.Value, "HEKA_BATCH_INTERVAL", h.Batch.Interval.show(), "HEKA_INTERVAL", h.Interval.show()},
 		{h.Retry.Max.Value < h.Retry.Initial.Value, "HEKA_RETRY_MAX", h.Retry.Max.show(), "HEKA_RETRY_INITIAL", h.Retry.Initial.show()},
 		{h.Queue.MaxBytes.Value < h.Batch.MaxBytes.Value, "HEKA_QUEUE_MAX_BYTES", h.Queue.MaxBytes.show(), "HEKA_BATCH_MAX_BYTES", h.Batch.MaxBytes.show()},
-		{h.Spool.MaxBytes.Value < h.Batch.MaxBytes.Value, "HEKA_SPOOL_MAX_BYTES", h.Spool.MaxBytes.show(), "HEKA_BATCH_MAX_BYTES", h.Batch.MaxBytes.show()},
 	}
 	for _, p := range pairs {
 		if p.wrong {
 			l.problem(p.name, p.shown+" is less than "+p.than+" ("+p.what+")", "raise it, or lower "+p.than)
 		}
+	}
+	// An eighth is kept for dead letters and quarantine, and a record has a header.
+	if most := h.Spool.MaxBytes.Value/8*7 - 1024; most < h.Batch.MaxBytes.Value {
+		l.problem("HEKA_SPOOL_MAX_BYTES", h.Spool.MaxBytes.show()+" is too little for one batch of HEKA_BATCH_MAX_BYTES ("+h.Batch.MaxBytes.show()+")",
+			"raise it to 8/7 of that and 1KiB, or lower HEKA_BATCH_MAX_BYTES")
 	}
 }
 

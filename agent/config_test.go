@@ -181,7 +181,11 @@ func TestBadCombinations(t *testing.T) {
 		},
 		"spool and batch": {
 			map[string]string{"HEKA_BATCH_MAX_BYTES": "2MiB", "HEKA_SPOOL_MAX_BYTES": "1MiB"},
-			"HEKA_SPOOL_MAX_BYTES: 1MiB is less than HEKA_BATCH_MAX_BYTES (2MiB); raise it, or lower HEKA_BATCH_MAX_BYTES",
+			"HEKA_SPOOL_MAX_BYTES: 1MiB is too little for one batch of HEKA_BATCH_MAX_BYTES (2MiB); raise it to 8/7 of that and 1KiB, or lower HEKA_BATCH_MAX_BYTES",
+		},
+		"spool of one batch": {
+			map[string]string{"HEKA_BATCH_MAX_BYTES": "2MiB", "HEKA_SPOOL_MAX_BYTES": "2MiB"},
+			"HEKA_SPOOL_MAX_BYTES: 2MiB is too little for one batch of HEKA_BATCH_MAX_BYTES (2MiB); raise it to 8/7 of that and 1KiB, or lower HEKA_BATCH_MAX_BYTES",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -133,7 +133,7 @@ func TestEveryTickArrivesThroughAProxy(t *testing.T) {
 			agent := launch(t, p.through(t, in, "a-good-password"), "heka-insights-agent")
 			eventually(t, "ticks", func() error { return in.whole(10, time.Time{}) })
 			p.kill()
-			agent.says("connection refused")
+			agent.says(saysFailure)
 			p.serve(t, "a-good-password")
 			restarted := time.Now()
 			eventually(t, "the backlog", func() error { return in.whole(15, restarted) })
