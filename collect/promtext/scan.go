@@ -1,0 +1,149 @@
+package promtext
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// scanner takes a line apart, from the left.
+type scanner struct{ text string }
+
+// blanks skips blanks and tabs, and reports whether there was any.
+func (s *scanner) blanks() bool {
+	before := len(s.text)
+	s.text = strings.TrimLeft(s.text, " \t")
+	return len(s.text) < before
+}
+
+// take skips c if it is next.
+func (s *scanner) take(c byte) bool {
+	if s.text == "" || s.text[0] != c {
+		return false
+	}
+	s.text = s.text[1:]
+	return true
+}
+
+// word takes all up to the next blank.
+func (s *scanner) word() string {
+	n := strings.IndexAny(s.text, " \t")
+	if n < 0 {
+		n = len(s.text)
+	}
+	word := s.text[:n]
+	s.text = s.text[n:]
+	return word
+}
+
+// name takes a name, of a metric with colons; "" if there is none.
+func (s *scanner) name(colons bool) string {
+	n := 0
+	for n < len(s.text) && isNameByte(s.text[n], n, colons) {
+		n++
+	}
+	name := s.text[:n]
+	s.text = s.text[n:]
+	return name
+}
+
+func isNameByte(c byte, at int, colons bool) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == ':' && colons || c >= '0' && c <= '9' && at > 0
+}
+
+// labels takes what follows a brace, up to and with the closing one.
+func (s *scanner) labels() (labels []Label, wrong string) {
+	for s.blanks(); !s.take('}'); s.blanks() {
+		name := s.name(false)
+		s.blanks()
+		if name == "" || !s.take('=') {
+			return nil, fmt.Sprintf("want name=\"value\" or a closing brace, got %.40q", name+s.text)
+		}
+		s.blanks()
+		value, wrong := s.quoted(name)
+		switch {
+		case wrong != "":
+			return nil, wrong
+		case name == "__name__":
+			return nil, "the label name __name__ is reserved"
+		case slices.ContainsFunc(labels, func(l Label) bool { return l.Name == name }):
+			return nil, "the label " + name + " comes twice"
+		}
+		labels = append(labels, Label{name, value})
+		if s.blanks(); s.take(',') {
+			continue
+		}
+		if !strings.HasPrefix(s.text, "}") {
+			return nil, fmt.Sprintf("want a comma or a closing brace after the label %s, got %.40q", name, s.text)
+		}
+	}
+	return labels, ""
+}
+
+// quoted takes the value of a label.
+func (s *scanner) quoted(name string) (value, wrong string) {
+	if !s.take('"') {
+		return "", fmt.Sprintf("want a quoted value of the label %s, got %.40q", name, s.text)
+	}
+	end := 0
+	for end < len(s.text) && s.text[end] != '"' {
+		if s.text[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if end >= len(s.text) {
+		return "", "the value of the label " + name + " has no closing quote"
+	}
+	value, ok := unescape(s.text[:end], true)
+	s.text = s.text[end+1:]
+	switch {
+	case !ok:
+		return "", "a backslash in the label " + name + " that escapes nothing"
+	case !utf8.ValidString(value):
+		return "", "the label " + name + " is not UTF-8"
+	}
+	return value, ""
+}
+
+// timestamp takes a time stamp, which ends the line.
+func (s *scanner) timestamp() bool {
+	_, err := strconv.ParseInt(s.word(), 10, 64)
+	return err == nil && s.text == ""
+}
+
+// unescape replaces \\ and \n, and with quotes \".
+func unescape(text string, quotes bool) (plain string, ok bool) {
+	if !strings.Contains(text, `\`) {
+		return text, true
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '\\' {
+			if i++; i == len(text) {
+				return "", false
+			}
+			switch c = text[i]; {
+			case c == 'n':
+				c = '\n'
+			case c == '\\' || c == '"' && quotes:
+			default:
+				return "", false
+			}
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), true
+}
+
+// parseFloat takes what Go does, but for hexadecimal and underscores.
+func parseFloat(text string) (float64, bool) {
+	if strings.ContainsAny(text, "pP_xX") {
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	return v, err == nil
+}
