@@ -96,7 +96,7 @@ func TestBadValues(t *testing.T) {
 		{"HEKA_COLLECTORS", "cpu,pressure,gpu", `names what is not available: "pressure", "gpu"; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent`},
 		{"HEKA_COLLECTORS", " , ", "names nothing; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent"},
 		{"HEKA_DETAIL", "full", `"full" is not available; use basic or detailed`},
-		{"HEKA_DISK_EXCLUDE", "^(sda", `"^(sda" is not an RE2 pattern: missing closing ); use one such as ^(sda|nvme.*)$`},
+		{"HEKA_DISK_EXCLUDE", "^(sda", `"^(sda" is not an RE2 pattern (missing closing ), at character 2); use one such as ^(sda|nvme.*)$`},
 		{"HEKA_COLLECT_TIMEOUT", "0", `"0" is too small; use 10ms or more`},
 		{"HEKA_MAX_SERIES", "many", `"many" is not an integer; use digits only, such as 20000`},
 		{"HEKA_MAX_SERIES", "0", `"0" is too small; use 1 or more`},

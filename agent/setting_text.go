@@ -1,10 +1,8 @@
 package agent
 
 import (
-	"errors"
 	"reflect"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strings"
 	"unicode"
@@ -128,19 +126,6 @@ func parseChoices(text, allowed string) ([]string, *fault) {
 		return nil, &fault{"names nothing", right}
 	}
 	return picked, nil
-}
-
-func parsePattern(text string) (*regexp.Regexp, *fault) {
-	re, err := regexp.Compile(text)
-	if err != nil {
-		why := ""
-		var detail *syntax.Error
-		if errors.As(err, &detail) {
-			why = ": " + detail.Code.String()
-		}
-		return nil, &fault{quoted(text) + " is not an RE2 pattern" + why, "use one such as ^(sda|nvme.*)$"}
-	}
-	return re, nil
 }
 
 func parsePath(text string) (string, *fault) {
