@@ -28,7 +28,7 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 	@bin/heka-ingest demo --agent bin/heka-insights-agent --data .run
 
 .PHONY: test
-test: compiler faults proxies $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
+test: compiler faults proxies peers $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
 	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
 	$(MAKE) --no-print-directory simulate fleet fuzz
 
@@ -120,6 +120,13 @@ faults:
 proxies:
 	@[[ -x /usr/sbin/squid && -x /usr/bin/tinyproxy && -x /usr/bin/htpasswd ]] || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
 	{ apt-get update -q && apt-get install -qy --no-install-recommends squid tinyproxy-bin apache2-utils; } || true
+
+# The agent that our readings are compared with, likewise: it is started by the
+# tests, on a port of its own.
+.PHONY: peers
+peers:
+	@[[ -x /usr/bin/prometheus-node-exporter ]] || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
+	{ apt-get update -q && apt-get install -qy --no-install-recommends prometheus-node-exporter; } || true
 
 $(TOOLS)/gotestsum-$(GOTESTSUM):
 	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM)

@@ -32,6 +32,7 @@ func DescribeMetrics(w io.Writer) error {
 		describeCollector(&page, builtin.Name, builtin.Descs)
 	}
 	describeCollector(&page, selfName, append(selfDescs(), collect.SchedulerDescs()...))
+	describeDifferences(&page)
 	_, err := w.Write(page.Bytes())
 	return err
 }
@@ -45,5 +46,14 @@ func describeCollector(w *bytes.Buffer, name string, descs []*metric.Desc) {
 		}
 		fmt.Fprintf(w, "| `%s` | %s | %s | %s | %s | %s | %s |\n",
 			d.Name, d.Unit, d.Kind, strings.Join(d.Labels, ", "), detail, d.Help, d.Source)
+	}
+}
+
+func describeDifferences(w *bytes.Buffer) {
+	w.WriteString("\n## What differs from other agents\n\n" +
+		"Every metric above that another agent has as well is compared with that agent's on a live host (collect/truth).\n" +
+		"These differ on purpose:\n\n| metric | other agent | it sends | we send |\n|---|---|---|---|\n")
+	for _, d := range collect.Differences() {
+		fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", d.Metric, d.Peer, d.Theirs, d.Why)
 	}
 }

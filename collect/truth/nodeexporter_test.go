@@ -35,7 +35,7 @@ func nic(name, direction string) rule {
 
 func mountStates(name string, states ...string) (r rule) {
 	for _, state := range states {
-		r.ours = append(r.ours, "system.filesystem."+name+"{device=$device,mode=$mode,mountpoint=$mountpoint,state="+state+",type=$fstype}")
+		r.ours = append(r.ours, "system.filesystem."+name+"{device=$device,mode=$access,mountpoint=$mountpoint,state="+state+",type=$fstype}")
 	}
 	return r
 }
@@ -191,8 +191,13 @@ func compareNodeExporter(t *testing.T) map[string]bool {
 			t.Fatal(err)
 		}
 		var claims []claim
-		idle := idleDisks(samples)
+		idle, readOnly := idleDisks(samples), readOnlyMounts(samples)
 		for _, s := range samples {
+			access := "rw"
+			if readOnly[labelOf(&s, "mountpoint")] {
+				access = "ro"
+			}
+			s.Labels = append(s.Labels, promtext.Label{Name: "access", Value: access})
 			if device := labelOf(&s, "device"); strings.HasPrefix(s.Name, "node_disk_") && idle[device] {
 				continue
 			}
@@ -215,6 +220,16 @@ func idleDisks(samples []promtext.Sample) map[string]bool {
 		}
 	}
 	return idle
+}
+
+func readOnlyMounts(samples []promtext.Sample) map[string]bool {
+	mounts := map[string]bool{}
+	for _, s := range samples {
+		if s.Name == "node_filesystem_readonly" && s.Value == 1 {
+			mounts[labelOf(&s, "mountpoint")] = true
+		}
+	}
+	return mounts
 }
 
 func labelOf(s *promtext.Sample, name string) string {
