@@ -42,6 +42,8 @@ func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zer
 	for _, w := range warnings {
 		log.Warn().Msg(w)
 	}
+	var limit string
+	cfg.Collect, limit = resolveContainer(cfg.Collect)
 	p, err := assemble(ctx, cfg, id, build, newSender(stdout), log)
 	if err != nil {
 		return err
@@ -54,6 +56,9 @@ func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zer
 	}
 	if p.spool != nil {
 		start = start.Str("spool", cfg.Spool.Dir)
+	}
+	if limit != "" {
+		start = start.Str("limited_by", limit)
 	}
 	start.Msg("started")
 	debug.FreeOSMemory() // what starting took is not needed again

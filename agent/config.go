@@ -57,6 +57,9 @@ type CollectConfig struct {
 	Timeout time.Duration
 	// Collectors holds names, without repetitions, in the order given.
 	Collectors []string
+	// AutoContainer says that HEKA_COLLECTORS is the default, so that the
+	// collector container runs too if something limits this process.
+	AutoContainer bool
 	// Detailed is HEKA_DETAIL=detailed.
 	Detailed bool
 	// PerCore asks for a series per logical CPU.

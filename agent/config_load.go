@@ -192,6 +192,7 @@ func (l *loader) collectConfig() CollectConfig {
 		Interval:               h.Interval.Value,
 		Timeout:                h.CollectTimeout.Value,
 		Collectors:             h.Collectors.Value,
+		AutoContainer:          !h.Collectors.isSet(),
 		Detailed:               h.Detail.Value == "detailed",
 		PerCore:                h.CPU.PerCore.Value,
 		MaxSeries:              h.MaxSeries.Value,

@@ -91,8 +91,8 @@ func boundsOf(v variable) string {
 }
 
 // Report writes the resolved configuration as an env file, secrets redacted,
-// each line with its source; what is not set, and the identity, as comments: what the command
-// check prints.
+// each line with its source; what is not set, the identity and what is on by
+// itself, as comments: what the command check prints.
 func Report(w io.Writer, cfg Config, id Identity) error {
 	var text bytes.Buffer
 	for _, s := range cfg.Settings() {
@@ -105,6 +105,9 @@ func Report(w io.Writer, cfg Config, id Identity) error {
 	fmt.Fprintf(&text, "\n# agent id: %s  (%s)\n", id.AgentID, id.AgentIDSource)
 	for _, a := range id.Attributes {
 		fmt.Fprintf(&text, "# resource: %s=%s  (%s)\n", a.Key, a.Value, a.Source)
+	}
+	if _, limit := resolveContainer(cfg.Collect); limit != "" {
+		fmt.Fprintf(&text, "# collector container: on by itself  (the limit in %s)\n", limit)
 	}
 	_, err := w.Write(text.Bytes())
 	return err

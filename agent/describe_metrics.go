@@ -20,6 +20,12 @@ Counters are cumulative since the host's boot unless the help says otherwise:
 the server computes rates. The one exception is CPU utilisation, which is
 computed here, between two ticks of one reading; the first tick has none.
 
+system.* is about the whole host, whoever reads it. container.* is about the
+cgroup of the agent itself, its container or its service, read from the agent's
+own /proc and /sys, never from HOST_PROC; the names follow OpenTelemetry's
+container conventions, with the label keys used here. What limits the service
+or an enclosing cgroup that the agent can see counts as a limit of the container.
+
 "Detailed" metrics are sent with HEKA_DETAIL=detailed only. A series carries
 only those of the labels listed that apply to it.
 `

@@ -116,6 +116,8 @@ type Builtin struct {
 	Descs []*metric.Desc
 	// New makes the collector. It reads nothing yet.
 	New func(Config) Collector
+	// OptIn says that HEKA_COLLECTORS does not name it by default.
+	OptIn bool
 }
 
 // Builtins returns the table of built-in collectors in the order in which a
@@ -130,5 +132,7 @@ func Builtins() []Builtin {
 		{Name: "network", Descs: networkDescs(), New: newNetwork},
 		{Name: "load", Descs: loadDescs(), New: newLoad},
 		{Name: "system", Descs: systemDescs(), New: newSystem},
+		{Name: "pressure", Descs: pressureDescs(), New: newPressure, OptIn: true},
+		{Name: "container", Descs: containerDescs(), New: newContainer, OptIn: true},
 	}
 }

@@ -18,8 +18,24 @@ func SetStatfs(c Collector, statfs func(context.Context, string) (*disk.UsageSta
 // StuckMounts returns how many mounts the filesystem collector still waits for.
 func StuckMounts(c Collector) int { return len(c.(*filesystemCollector).stats.stuck) }
 
+// ErrAbsent is errAbsent.
+var ErrAbsent = errAbsent
+
+// PressureIsAbsent is pressureIsAbsent.
+var PressureIsAbsent = pressureIsAbsent
+
 // UntilPhase is untilPhase.
 var UntilPhase = untilPhase
 
 // CountCPUList is countCPUList.
 var CountCPUList = countCPUList
+
+// SetContainer makes the container collector read another process's cgroup:
+// proc stands for /proc, self for /proc/self, and root is put before the mount
+// points that they name and before /sys.
+func SetContainer(c Collector, proc, self, root string) {
+	c.(*containerCollector).readFrom(proc, self, root)
+}
+
+// LimitedBy is what ContainerLimit returns for the collector's process.
+func LimitedBy(c Collector) string { return c.(*containerCollector).limitedBy() }

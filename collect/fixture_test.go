@@ -96,6 +96,9 @@ func (h *host) collectors(cfg collect.Config, only ...string) []collect.Collecto
 		if b.Name == "filesystem" {
 			collect.SetStatfs(c, h.statfs)
 		}
+		if b.Name == "container" {
+			collect.SetContainer(c, h.dir+"/own/proc", h.dir+"/own/proc/self", h.dir+"/own")
+		}
 		list = append(list, c)
 	}
 	return list

@@ -27,6 +27,10 @@ type guard struct {
 	stats CollectorStats
 }
 
+// errAbsent is the error of a collector for which this host has nothing to read,
+// and never will. It is not counted at each tick. Never join it with others.
+var errAbsent = errors.New("nothing to report")
+
 // panicError is a collector's panic, turned into the error of one reading.
 type panicError struct {
 	value any
@@ -48,6 +52,7 @@ func (g *guard) collect(ctx context.Context, w *worker, s *metric.Snapshot, budg
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		g.stats.Timeouts++
+	case errors.Is(err, errAbsent): // said once, in the log; nothing went wrong
 	case err != nil:
 		g.stats.Errors++
 	}

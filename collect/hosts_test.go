@@ -51,6 +51,9 @@ func vm() [2]tree {
 		cpuTopology(0, "core_cpus_list"):  "0-1\n",
 		cpuTopology(1, "core_cpus_list"):  "0-1\n",
 		"sys/devices/system/cpu/possible": "0-1\n",
+		"proc/pressure/cpu":               "some avg10=78.62 avg60=63.18 avg300=29.37 total=11590791615\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+		"proc/pressure/memory":            "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+		"proc/pressure/io":                "some avg10=0.00 avg60=0.28 avg300=0.52 total=508911883\nfull avg10=0.00 avg60=0.09 avg300=0.25 total=192822770\n",
 	}
 	second := first.with(tree{
 		"proc/net/dev":   "",
@@ -93,6 +96,7 @@ func numa128() [2]tree {
 		"proc/diskstats": diskLine(259, 0, "nvme0n1", 1e9) + diskLine(259, 1, "nvme0n1p1", 1e9) +
 			diskLine(259, 5, "nvme1n1", 2e9) + diskLine(259, 6, "nvme1c0n1", 1e9) + diskLine(259, 7, "nvme1c1n1", 1e9),
 		"sys/devices/system/cpu/online": "0-63,64-127\n",
+		"proc/pressure/cpu":             "some avg10=0.00 avg60=0.00 avg300=0.00 total=2000000\n", // before Linux 5.13
 		"sys/block/nvme0n1/device":      "-> ../../nvme0",
 		"sys/block/nvme0n1/hidden":      "0\n",
 		"sys/block/nvme1n1/device":      "-> ../../nvme-subsys1",
