@@ -40,6 +40,9 @@ type IdentityConfig struct {
 	AgentID, Hostname string
 	// Attributes are the configured resource attributes, sorted by key.
 	Attributes []Attribute
+	// Kubernetes are the k8s.* attributes that the downward API's variables
+	// give, in the order in which they are sent.
+	Kubernetes []Attribute
 }
 
 // Attribute is a resource attribute and where it came from: a file's name, a

@@ -33,7 +33,7 @@ func FuzzAnyValue(f *testing.F) {
 			lines = append(lines, strings.Split(err.Error(), "\n")...)
 		}
 		for _, line := range lines {
-			if !strings.HasPrefix(line, "HEKA_") && !strings.HasPrefix(line, "HOST_") && !strings.HasPrefix(line, "OTEL_") && !strings.HasPrefix(line, "HTTP") && !strings.HasPrefix(line, "NO_PROXY") ||
+			if !strings.HasPrefix(line, "HEKA_") && !strings.HasPrefix(line, names[i%uint(len(names))]+": ") && !strings.HasPrefix(line, "HOST_") && !strings.HasPrefix(line, "OTEL_") && !strings.HasPrefix(line, "HTTP") && !strings.HasPrefix(line, "NO_PROXY") ||
 				strings.ContainsFunc(line, unicode.IsControl) {
 				t.Errorf("%s=%q: %q", names[i%uint(len(names))], text, line)
 			}

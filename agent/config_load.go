@@ -152,6 +152,7 @@ func (l *loader) config(list []variable) Config {
 			AgentID:    h.AgentID.Value,
 			Hostname:   h.Hostname.Value,
 			Attributes: l.attributes(),
+			Kubernetes: l.kubernetes(),
 		},
 		Collect: l.collectConfig(),
 		HTTP: HTTPConfig{

@@ -34,6 +34,8 @@ var samples = map[string]string{
 	"HEKA_LOG_LEVEL": "debug", "HEKA_LOG_FORMAT": "console", "HEKA_LOG_FILE": "/proc/agent.log",
 	"HTTPS_PROXY": "http://proxy:1", "HTTP_PROXY": "http://proxy:2", "NO_PROXY": ".example.com",
 	"HOST_PROC": "/proc", "HOST_SYS": "/sys", "HOST_ETC": "/etc", "HOST_ROOT": "/", "HOST_RUN": "/", "HOST_DEV": "/dev",
+	"K8S_NODE_NAME": "node-1", "K8S_NAMESPACE_NAME": "ns-1", "K8S_NAMESPACE": "ns-2", "K8S_POD_NAME": "pod-1", "K8S_POD_UID": "uid-1", "K8S_CONTAINER_NAME": "c-1",
+	"NODE_NAME": "node-2", "POD_NAMESPACE": "ns-3", "POD_NAME": "pod-2", "POD_UID": "uid-2", "CONTAINER_NAME": "c-2",
 	"OTEL_RESOURCE_ATTRIBUTES": "team=core", "OTEL_SERVICE_NAME": "shop",
 }
 
@@ -110,7 +112,7 @@ func TestEnvFormatIsItsOwnDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain, _ := load(t, nil)
-	for _, text := range []string{out.String(), strings.NewReplacer("\n#H", "\nH", "\n#N", "\nN", "\n#O", "\nO").Replace(out.String())} {
+	for _, text := range []string{out.String(), strings.NewReplacer("\n#H", "\nH", "\n#N", "\nN", "\n#O", "\nO", "\n#K", "\nK", "\n#P", "\nP", "\n#C", "\nC").Replace(out.String())} {
 		state := os.Getenv("STATE_DIRECTORY")
 		cleanEnvironment(t, map[string]string{"STATE_DIRECTORY": state})
 		cfg, warnings, err := agent.LoadConfig(envFile(t, text))

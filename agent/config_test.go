@@ -235,6 +235,14 @@ func TestDerivedDefaults(t *testing.T) {
 	}
 }
 
+func TestContainerIsAutomaticByDefaultOnly(t *testing.T) {
+	for text, want := range map[string]bool{"": true, "cpu,agent": false} {
+		if cfg, _ := load(t, map[string]string{"HEKA_COLLECTORS": text}); cfg.Collect.AutoContainer != want {
+			t.Errorf("HEKA_COLLECTORS=%s: AutoContainer is %v, want %v", text, cfg.Collect.AutoContainer, want)
+		}
+	}
+}
+
 func TestStateDirectory(t *testing.T) {
 	root := os.Geteuid() == 0
 	for _, c := range []struct {

@@ -26,6 +26,21 @@ type environment struct {
 		ResourceAttributes attributesVar `split_words:"true" invalid:"warn" desc:"resource attributes, as OpenTelemetry defines it; HEKA_RESOURCE_ATTRIBUTES wins"`
 		ServiceName        lineVar       `split_words:"true" invalid:"warn" desc:"the resource attribute service.name; HEKA_RESOURCE_ATTRIBUTES wins"`
 	}
+	K8s struct {
+		NodeName      lineVar `split_words:"true" invalid:"warn" group:"Kubernetes" desc:"the resource attribute k8s.node.name, from the downward API (spec.nodeName); also host.name, unless HEKA_HOSTNAME or the hostname in HOST_ETC is there"`
+		NamespaceName lineVar `split_words:"true" invalid:"warn" desc:"k8s.namespace.name (metadata.namespace)"`
+		Namespace     lineVar `split_words:"true" invalid:"warn" desc:"the same, if K8S_NAMESPACE_NAME is not set"`
+		PodName       lineVar `split_words:"true" invalid:"warn" desc:"k8s.pod.name (metadata.name)"`
+		PodUID        lineVar `split_words:"true" invalid:"warn" desc:"k8s.pod.uid (metadata.uid)"`
+		ContainerName lineVar `split_words:"true" invalid:"warn" desc:"k8s.container.name"`
+	}
+	NodeName lineVar `split_words:"true" invalid:"warn" desc:"for K8S_NODE_NAME if that is not set; like the four below it counts only in a pod, where KUBERNETES_SERVICE_HOST is set"`
+	Pod      struct {
+		Namespace lineVar `split_words:"true" invalid:"warn" desc:"for K8S_NAMESPACE_NAME"`
+		Name      lineVar `split_words:"true" invalid:"warn" desc:"for K8S_POD_NAME"`
+		UID       lineVar `split_words:"true" invalid:"warn" desc:"for K8S_POD_UID"`
+	}
+	ContainerName lineVar `split_words:"true" invalid:"warn" desc:"for K8S_CONTAINER_NAME"`
 }
 
 // hekaVariables are those with the prefix HEKA_.
@@ -103,8 +118,8 @@ type hekaVariables struct {
 		Fsync    choiceVar   `split_words:"true" default:"interval" choices:"always,interval,never" desc:"interval is once a second"`
 	}
 
-	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, salted" desc:"stable name of this agent, sent as X-Agent-Id"`
-	Hostname           lineVar       `split_words:"true" unset:"/etc/hostname, else the kernel's" desc:"the resource attribute host.name"`
+	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, and where there may be several agents from what tells them apart" desc:"stable name of this agent, sent as X-Agent-Id"`
+	Hostname           lineVar       `split_words:"true" unset:"the hostname in HOST_ETC, else K8S_NODE_NAME, /etc/hostname, the kernel's" desc:"the resource attribute host.name"`
 	ResourceAttributes attributesVar `split_words:"true" desc:"resource attributes, sent with every batch"`
 
 	Log struct {

@@ -18,8 +18,9 @@ import (
 
 // Identity says who this agent is, and how it knows.
 type Identity struct {
-	// AgentID is never empty, stable per host unless AgentIDSource says that
-	// it is random, and does not reveal the machine id.
+	// AgentID is never empty, stable over restarts unless AgentIDSource says
+	// that it is random, another one for another agent on the host, and does
+	// not reveal the machine id.
 	AgentID, AgentIDSource string
 	// Attributes are the resource attributes: detected ones in a fixed order,
 	// then those that only the configuration has, by key.
@@ -37,21 +38,31 @@ func (id Identity) Resource() []metric.Label {
 }
 
 // Identify finds out who this agent is from cfg and a few small files of the
-// host. It asks nobody over the network. On a host without a machine id the
-// agent id is random; with remember it is kept in cfg.StateDir, otherwise
-// nothing is written. warnings are lines for the operator.
+// host and of its own /proc. It asks nobody over the network. On a host without
+// a machine id the agent id is random; with remember it is kept in cfg.StateDir,
+// otherwise nothing is written. warnings are lines for the operator.
 func Identify(cfg Config, remember bool) (id Identity, warnings []string) {
+	return identify(cfg, remember, lookAround(""))
+}
+
+func identify(cfg Config, remember bool, around surroundings) (id Identity, warnings []string) {
 	host := hostFiles{etc: cmp.Or(cfg.Host.Etc, "/etc"), root: cfg.Host.Root}
 	if cfg.Host.Etc == "" {
 		host.root = cmp.Or(cfg.Host.Root, "/")
 	}
 	machineID, machineSource := host.machineID()
-	id.Attributes = merge(detect(host, cfg.Identity.Hostname, machineID, machineSource), cfg.Identity.Attributes)
+	name := hostName(cfg, host)
+	id.Attributes = merge(detect(host, name, machineID, machineSource, cfg.Identity.Kubernetes, around), cfg.Identity.Attributes)
+	if attribute(id.Attributes, "host.name") == name && name.Source != "HEKA_HOSTNAME" && looksLikeContainerID(name.Value) {
+		warnings = append(warnings, fmt.Sprintf(
+			"HEKA_HOSTNAME: the host name %s (%s) looks like a container's id; set it, or HOST_ETC to where the host's /etc is mounted, or K8S_NODE_NAME", name.Value, name.Source))
+	}
 	id.AgentID, id.AgentIDSource = cfg.Identity.AgentID, "HEKA_AGENT_ID"
 	switch {
 	case id.AgentID != "":
 	case machineID != "":
-		id.AgentID, id.AgentIDSource = deriveAgentID(machineID), "derived from "+machineSource
+		which, why := instance(cfg, around)
+		id.AgentID, id.AgentIDSource = deriveAgentID(machineID, which), "derived from "+machineSource+why
 	default:
 		var err error
 		if id.AgentID, id.AgentIDSource, err = randomAgentID(cfg.StateDir, remember); err != nil {
@@ -62,20 +73,34 @@ func Identify(cfg Config, remember bool) (id Identity, warnings []string) {
 	return id, warnings
 }
 
-// detect lists what the host says, in the order in which it is sent.
-func detect(host hostFiles, configured, machineID, machineSource string) []Attribute {
-	name, nameSource := configured, "HEKA_HOSTNAME"
-	if name == "" {
-		name, nameSource = host.hostname()
+// hostName returns the attribute host.name. In a container without HOST_ETC,
+// /etc/hostname is the container's, so the node's name comes before it; outside
+// of Kubernetes nobody sets that.
+func hostName(cfg Config, host hostFiles) Attribute {
+	name, source := cfg.Identity.Hostname, "HEKA_HOSTNAME"
+	if name == "" && cfg.Host.Etc != "" {
+		name, source = host.hostnameFile()
 	}
+	if node := attribute(cfg.Identity.Kubernetes, "k8s.node.name"); name == "" {
+		name, source = node.Value, node.Source
+	}
+	if name == "" {
+		name, source = host.hostname()
+	}
+	return Attribute{metric.L("host.name", name), source}
+}
+
+// detect lists what the host says, in the order in which it is sent.
+func detect(host hostFiles, name Attribute, machineID, machineSource string, kubernetes []Attribute, around surroundings) []Attribute {
 	description, descriptionSource := host.description()
-	found := []Attribute{
-		{metric.L("host.name", name), nameSource},
+	found := append([]Attribute{
+		name,
 		{metric.L("host.id", machineID), machineSource},
 		{metric.L("host.arch", otelArch(runtime.GOARCH)), "built for it"},
 		{metric.L("os.type", runtime.GOOS), "built for it"},
 		{metric.L("os.description", description), descriptionSource},
-	}
+		{metric.L("container.id", around.containerID), around.containerSource},
+	}, kubernetes...)
 	return slices.DeleteFunc(found, func(a Attribute) bool { return a.Value == "" })
 }
 
@@ -135,17 +160,24 @@ type hostFiles struct {
 }
 
 func (h hostFiles) hostname() (name, source string) {
-	file := filepath.Join(h.etc, "hostname")
-	for text := range strings.Lines(readText(file)) {
-		if text = strings.TrimSpace(text); text != "" && text[0] != '#' {
-			return text, file
-		}
+	if name, source = h.hostnameFile(); name != "" {
+		return name, source
 	}
 	name, err := os.Hostname()
 	if err != nil {
 		return "", ""
 	}
 	return name, "uname"
+}
+
+func (h hostFiles) hostnameFile() (name, source string) {
+	file := filepath.Join(h.etc, "hostname")
+	for text := range strings.Lines(readText(file)) {
+		if text = strings.TrimSpace(text); text != "" && text[0] != '#' {
+			return text, file
+		}
+	}
+	return "", ""
 }
 
 func (h hostFiles) machineID() (id, source string) {
@@ -185,9 +217,14 @@ func readText(name string) string {
 
 // deriveAgentID hashes the machine id under a fixed name, as machine-id(5)
 // asks of anything that leaves the host: other programs cannot be matched to it.
-func deriveAgentID(machineID string) string {
+// instance is "" for the ordinary agent of a host, whose id never changes.
+func deriveAgentID(machineID, instance string) string {
 	mac := hmac.New(sha256.New, []byte(machineID))
-	mac.Write([]byte("heka-insights-agent/agent-id/1"))
+	if instance == "" {
+		mac.Write([]byte("heka-insights-agent/agent-id/1"))
+	} else {
+		mac.Write([]byte("heka-insights-agent/agent-id/2\x00" + instance))
+	}
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 

@@ -32,7 +32,7 @@ func hostTree(t *testing.T, files map[string]string) string {
 func identify(t *testing.T, vars map[string]string) (agent.Identity, []string) {
 	t.Helper()
 	cfg, _ := load(t, vars)
-	return agent.Identify(cfg, false)
+	return agent.IdentifyIn(cfg, false, t.TempDir())
 }
 
 func TestIdentityOfAHost(t *testing.T) {
@@ -71,7 +71,9 @@ func TestAgentIDIsDerivedAndStable(t *testing.T) {
 			"HOST_ETC":  hostTree(t, map[string]string{"machine-id": "uninitialized\n"}),
 			"HOST_ROOT": hostTree(t, map[string]string{"var/lib/dbus/machine-id": machineID}),
 		},
+		{"HOST_ETC": hostTree(t, map[string]string{"machine-id": machineID}), "HEKA_SPOOL_MODE": "off"},
 	} {
+		vars["STATE_DIRECTORY"] = "/var/lib/heka-insights-agent"
 		id, _ := identify(t, vars)
 		if id.AgentID != want || !strings.HasPrefix(id.AgentIDSource, "derived from /") {
 			t.Errorf("agent id %s (%s), want %s", id.AgentID, id.AgentIDSource, want)

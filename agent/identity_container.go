@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"cmp"
+	"os"
+	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// surroundings is what this process can tell of the container it runs in.
+type surroundings struct {
+	// containerID is the container's id, 64 hex digits, or "".
+	containerID, containerSource string
+	// contained says that there is a container, known by id or not.
+	contained bool
+}
+
+// lookAround reads a few small files below root, "" but in tests. They are
+// this process's own: HOST_PROC shows those of another.
+func lookAround(root string) surroundings {
+	var s surroundings
+	if id := containerIDOfGroups(readText(root + "/proc/self/cgroup")); id != "" {
+		s.containerID, s.containerSource = id, "/proc/self/cgroup"
+	} else if id := containerIDOfMounts(readText(root + "/proc/self/mountinfo")); id != "" && !inPod() {
+		// In a pod these files are those of its sandbox, another container.
+		s.containerID, s.containerSource = id, "/proc/self/mountinfo"
+	}
+	s.contained = s.containerID != "" || inPod()
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} { // Docker's, Podman's
+		if _, err := os.Stat(root + mark); err == nil {
+			s.contained = true
+		}
+	}
+	return s
+}
+
+// containerIDOfGroups returns the id that ends a cgroup's path, as runtimes
+// write it: "/docker/ID", "/kubepods/burstable/podUID/ID",
+// "/kubepods.slice/kubepods-podUID.slice/cri-containerd-ID.scope",
+// "/system.slice/docker-ID.scope", "/machine.slice/libpod-ID.scope/container".
+// In a cgroup namespace there is none.
+func containerIDOfGroups(text string) string {
+	for line := range strings.Lines(text) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		found := ""
+		for element := range strings.SplitSeq(fields[2], "/") {
+			element = strings.TrimSuffix(element, ".scope")
+			element = element[strings.LastIndexAny(element, "-:")+1:]
+			if isContainerID(element) {
+				found = element // of containers within each other, the innermost
+			}
+		}
+		if found != "" {
+			return found
+		}
+	}
+	return ""
+}
+
+// containerIDOfMounts finds the directory from which Docker and Podman mount
+// the container's own /etc/hostname and the like:
+// "/var/lib/docker/containers/ID/hostname",
+// "/var/lib/containers/storage/overlay-containers/ID/userdata/hostname".
+func containerIDOfMounts(text string) string {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 || fields[4] != "/etc/hostname" && fields[4] != "/etc/hosts" && fields[4] != "/etc/resolv.conf" {
+			continue
+		}
+		elements := strings.Split(fields[3], "/")
+		for i, element := range elements[1:] {
+			if strings.HasSuffix(elements[i], "containers") && isContainerID(element) {
+				return element
+			}
+		}
+	}
+	return ""
+}
+
+func isContainerID(text string) bool { return len(text) == 64 && isLowerHex(text) }
+
+// looksLikeContainerID also takes the short form, which Docker makes a
+// container's host name.
+func looksLikeContainerID(text string) bool {
+	return (len(text) == 12 || len(text) == 64) && isLowerHex(text)
+}
+
+func isLowerHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == "" }
+
+// inPod reports whether Kubernetes started this process: it sets this variable
+// in every container, whatever the pod asks for.
+func inPod() bool { return !isBlank(os.Getenv("KUBERNETES_SERVICE_HOST")) }
+
+// kubernetes resolves the k8s.* attributes. A name that is not Kubernetes's
+// alone counts in a pod only: others set NODE_NAME too.
+func (l *loader) kubernetes() []Attribute {
+	e := &l.env
+	var out []Attribute
+	add := func(key, name string, v *lineVar, podName string, podVar *lineVar) {
+		switch {
+		case v.Value != "":
+			out = append(out, Attribute{metric.L(key, v.Value), name})
+		case podVar.Value != "" && inPod():
+			out = append(out, Attribute{metric.L(key, podVar.Value), podName})
+		}
+	}
+	namespace, namespaceName := &e.K8s.NamespaceName, "K8S_NAMESPACE_NAME"
+	if namespace.Value == "" {
+		namespace, namespaceName = &e.K8s.Namespace, "K8S_NAMESPACE"
+	}
+	add("k8s.node.name", "K8S_NODE_NAME", &e.K8s.NodeName, "NODE_NAME", &e.NodeName)
+	add("k8s.namespace.name", namespaceName, namespace, "POD_NAMESPACE", &e.Pod.Namespace)
+	add("k8s.pod.name", "K8S_POD_NAME", &e.K8s.PodName, "POD_NAME", &e.Pod.Name)
+	add("k8s.pod.uid", "K8S_POD_UID", &e.K8s.PodUID, "POD_UID", &e.Pod.UID)
+	add("k8s.container.name", "K8S_CONTAINER_NAME", &e.K8s.ContainerName, "CONTAINER_NAME", &e.ContainerName)
+	return out
+}
+
+// attribute returns the attribute of a key; the zero Attribute if there is none.
+func attribute(list []Attribute, key string) Attribute {
+	for _, a := range list {
+		if a.Key == key {
+			return a
+		}
+	}
+	return Attribute{}
+}
+
+// isOrdinarySpool reports whether dir is the spool of the one agent that most
+// hosts have: the package's, where systemd may make the user too.
+func isOrdinarySpool(dir string) bool {
+	return dir == "" || dir == "/var/lib/"+stateDirName+"/spool" || dir == "/var/lib/private/"+stateDirName+"/spool"
+}
+
+// instance tells this agent from others with the same machine id: "" for the
+// ordinary one of a host. why says the same in words.
+func instance(cfg Config, around surroundings) (id, why string) {
+	place := cfg.Spool.Dir
+	if cfg.Spool.Mode == "off" && cfg.StateDir != "" {
+		place = cfg.StateDir + "/spool"
+	}
+	if !isOrdinarySpool(place) {
+		id, why = "spool="+place, " and the spool directory"
+	}
+	if !around.contained {
+		return id, why
+	}
+	if cfg.Host.Etc != "" || cfg.Host.Root != "" {
+		// It watches the host, and goes on doing so when it is replaced.
+		return id + ";container", why + " and being in a container"
+	}
+	// The image's own machine id is the same in each of its containers.
+	pod := attribute(cfg.Identity.Kubernetes, "k8s.pod.uid")
+	if pod.Value == "" {
+		pod = attribute(cfg.Identity.Kubernetes, "k8s.pod.name")
+		pod.Value = attribute(cfg.Identity.Kubernetes, "k8s.namespace.name").Value + "/" + pod.Value
+	}
+	switch {
+	case pod.Key != "":
+		return id + ";pod=" + pod.Value, why + " and " + pod.Source
+	case around.containerID != "":
+		return id + ";container=" + around.containerID, why + " and the container's id"
+	}
+	name, _ := os.Hostname()
+	return id + ";host=" + cmp.Or(cfg.Identity.Hostname, name), why + " and the container's host name"
+}
