@@ -56,6 +56,8 @@ type Store struct {
 	queue   chan request
 	stopped chan struct{}
 	sweeper sweeper // owned by Run
+	// twins logs agents that share an id, which would be a line a batch.
+	twins zerolog.Logger
 }
 
 // request is a batch that waits for its commit.
@@ -85,6 +87,7 @@ func Open(ctx context.Context, dir string, cfg Config) (*Store, error) {
 		cfg: cfg, lock: lock,
 		queue:   make(chan request, cfg.QueueBatches),
 		stopped: make(chan struct{}),
+		twins:   cfg.Log.Sample(&zerolog.BurstSampler{Burst: 1, Period: 10 * time.Minute}),
 	}
 	if err := s.open(ctx, filepath.Join(dir, "ingest.db")); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Join(dir, "ingest.db"), err), s.close())
@@ -258,7 +261,7 @@ func (s *Store) transact(ctx context.Context, group []request) (acks []wire.Ack,
 			err = errors.Join(err, ignoreDone(tx.Rollback()))
 		}
 	}()
-	w := writer{ctx: ctx, tx: tx, insert: &s.insert, nowMS: time.Now().UnixMilli()}
+	w := writer{ctx: ctx, tx: tx, insert: &s.insert, nowMS: time.Now().UnixMilli(), twins: s.twins}
 	for _, r := range group {
 		ack, err := w.add(r.batch)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/rs/zerolog"
+
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
@@ -15,6 +17,7 @@ type writer struct {
 	tx     *sql.Tx
 	insert *statements
 	nowMS  int64
+	twins  zerolog.Logger
 }
 
 func (w *writer) exec(s *sql.Stmt, args ...any) (sql.Result, error) {
@@ -52,8 +55,9 @@ func (w *writer) store(b *wire.Batch, firstPart bool, points int64) error {
 	if err != nil {
 		return err
 	}
+	before, known := h.epoch, false
 	if firstPart {
-		if err := w.countSeq(h, b); err != nil {
+		if known, err = w.countSeq(h, b); err != nil {
 			return err
 		}
 	}
@@ -68,6 +72,12 @@ func (w *writer) store(b *wire.Batch, firstPart bool, points int64) error {
 	h.LastSeenMS = w.nowMS
 	h.maxSpanMS = max(h.maxSpanMS, b.Times[len(b.Times)-1]-b.Times[0])
 	h.describe(b, w.nowMS)
+	if known && before != 0 && h.epoch != before {
+		// A restart replaces an epoch for good; its backlog never has the newest tick.
+		w.twins.Warn().Str("agent_id", h.AgentID).Str("host", h.name).
+			Str("epoch", wire.FormatEpoch(h.epoch)).Str("other_epoch", wire.FormatEpoch(before)).
+			Msg("two agents may share one id, such as clones with one machine id: the newest ticks go back and forth between two epochs")
+	}
 	return w.saveHost(h)
 }
 
@@ -94,22 +104,25 @@ func (w *writer) saveHost(h *host) error {
 	return err
 }
 
-// countSeq updates how many seqs of the epoch are missing.
-func (w *writer) countSeq(h *host, b *wire.Batch) error {
+// countSeq updates how many seqs of the epoch are missing. known says that it
+// is not the epoch's first batch.
+func (w *writer) countSeq(h *host, b *wire.Batch) (known bool, err error) {
 	epoch, seq := int64(b.Agent.Epoch), int64(b.Agent.Seq)
 	var maxSeq, seen int64
-	err := w.row(w.insert.findEpoch, h.id, epoch).Scan(&maxSeq, &seen)
+	err = w.row(w.insert.findEpoch, h.id, epoch).Scan(&maxSeq, &seen)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		h.Epochs++
 	case err != nil:
-		return err
+		return false, err
+	default:
+		known = true
 	}
 	h.Gaps -= maxSeq - seen
 	maxSeq, seen = max(maxSeq, seq), seen+1
 	h.Gaps += maxSeq - seen
 	_, err = w.exec(w.insert.saveEpoch, h.id, epoch, maxSeq, seen)
-	return err
+	return known, err
 }
 
 // countTicks updates how many ticks there are and how many are missing.
