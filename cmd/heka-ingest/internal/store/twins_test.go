@@ -14,7 +14,9 @@ import (
 // TestTwins tells clones, whose batches alternate, from an agent that restarts
 // and then delivers the backlog of its life before.
 func TestTwins(t *testing.T) {
-	at := func(epoch, seq uint64, tick int64) *wire.Batch { return batchAt("a", epoch, seq, base+tick*interval, 3) }
+	at := func(epoch, seq uint64, tick int64) *wire.Batch {
+		return batchAt("a", epoch, seq, base+tick*interval, 3)
+	}
 	for name, c := range map[string]struct {
 		batches []*wire.Batch
 		lines   int
