@@ -4,19 +4,27 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// burnUntil names the cpu.stat that a child of this test binary watches: it
-// burns CPU until that shows throttling.
-const burnUntil = "COLLECT_TEST_BURN_UNTIL"
+const (
+	// burnUntil names the cpu.stat that a child of this test binary watches: it
+	// burns CPU until that shows throttling.
+	burnUntil = "COLLECT_TEST_BURN_UNTIL"
+	// eatMemory makes a child take memory until it is killed for that.
+	eatMemory = "COLLECT_TEST_EAT_MEMORY"
+	// realLimit is more than two children need that are built with -race.
+	realLimit = 256 << 20
+)
 
 // TestRealCgroup makes cgroups on this machine, in each hierarchy that is
 // mounted, puts a child into them that is throttled and uses memory, stops it,
@@ -24,6 +32,10 @@ const burnUntil = "COLLECT_TEST_BURN_UNTIL"
 func TestRealCgroup(t *testing.T) {
 	if file := os.Getenv(burnUntil); file != "" {
 		burn(t, file)
+		return
+	}
+	if os.Getenv(eatMemory) != "" {
+		eat(t)
 		return
 	}
 	if os.Geteuid() != 0 {
@@ -38,7 +50,7 @@ func TestRealCgroup(t *testing.T) {
 	if dirs["memory"] == "" {
 		limit = dirs[""] + "/memory.max"
 	}
-	for path, text := range map[string]string{quota: "20000", limit: "536870912"} {
+	for path, text := range map[string]string{quota: "20000", limit: strconv.Itoa(realLimit)} {
 		if err := os.WriteFile(path, []byte(text), 0o644); errors.Is(err, os.ErrNotExist) {
 			t.Skipf("this machine has no controller for it: %v", err)
 		} else {
@@ -53,6 +65,9 @@ func TestRealCgroup(t *testing.T) {
 	before := readCgroups(t, dirs)
 	got, err := collectOnce(h, c)
 	check(t, err)
+	if kills, ok := got["container.memory.oom_kills"]; !ok || kills != 0 {
+		t.Errorf("container.memory.oom_kills = %v (%v), want 0", kills, ok)
+	}
 	for series, last := range readCgroups(t, dirs) {
 		first := before[series]
 		if v, ok := got[series]; !ok || v < min(first, last) || v > max(first, last) {
@@ -65,12 +80,25 @@ func TestRealCgroup(t *testing.T) {
 	if _, err := os.Stat(dirs[""] + "/cpu.pressure"); dirs[""] != "" && err == nil && got["container.pressure.stall_time{resource=cpu,type=some}"] == 0 {
 		t.Errorf("a child that is throttled waited for no CPU: %v", got)
 	}
+
+	eater := startChild(t, dirs, eatMemory+"=1")
+	if _, err := eater.in.Write([]byte("go\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := eater.cmd.Wait(); eater.cmd.ProcessState.ExitCode() == 0 {
+		t.Skip("this machine swaps: a memory limit kills nobody")
+	} else if status := eater.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
+		t.Fatalf("the child that took all memory ended with %v", err)
+	}
+	if got, err = collectOnce(h, c); err != nil || got["container.memory.oom_kills"] != 1 {
+		t.Errorf("container.memory.oom_kills = %v, %v, want 1", got["container.memory.oom_kills"], err)
+	}
 }
 
 // readCgroups returns what the files say, in the metrics' units.
 func readCgroups(t *testing.T, dirs map[string]string) map[string]float64 {
 	t.Helper()
-	out := map[string]float64{"container.cpu.limit": 0.2, "container.memory.limit": 512 << 20, "container.memory.oom_kills": 0}
+	out := map[string]float64{"container.cpu.limit": 0.2, "container.memory.limit": realLimit}
 	if dir := dirs["cpu"]; dir != "" {
 		out["container.cpu.throttled.time"] = flatNumber(t, dir+"/cpu.stat", "throttled_time ") / 1e9
 	} else {
@@ -106,6 +134,23 @@ func burn(t *testing.T, file string) {
 	}
 	fmt.Println("throttled")
 	_, _ = os.Stdin.Read(make([]byte, 1))
+}
+
+// eat is a child that takes memory until it is killed, or has four times what
+// it may.
+func eat(t *testing.T) {
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	var held [][]byte
+	for range 4 * realLimit >> 20 {
+		chunk := make([]byte, 1<<20)
+		for i := range chunk {
+			chunk[i] = byte(i) | 1
+		}
+		held = append(held, chunk)
+	}
+	fmt.Fprintln(os.Stderr, len(held))
 }
 
 // makeCgroups makes a group in each hierarchy that this test can use, and
@@ -149,31 +194,45 @@ func makeCgroups(t *testing.T) map[string]string {
 	return dirs
 }
 
+// child is a process of this test binary.
+type child struct {
+	cmd *exec.Cmd
+	in  io.Writer
+	out *bufio.Reader
+}
+
+// startChild starts a child in the groups; it waits for a line of input.
+func startChild(t *testing.T, dirs map[string]string, variable string) *child {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRealCgroup$")
+	cmd.Env = append(os.Environ(), variable)
+	in, err := cmd.StdinPipe()
+	check(t, err)
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for _, dir := range dirs {
+		check(t, os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0o644))
+	}
+	return &child{cmd, in, bufio.NewReader(out)}
+}
+
 // startBurning returns the pid of a child in the groups, once it was throttled;
 // it is stopped.
 func startBurning(t *testing.T, dirs map[string]string, cpuStat string) int {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRealCgroup$")
-	child.Env = append(os.Environ(), burnUntil+"="+cpuStat)
-	in, err := child.StdinPipe()
+	burner := startChild(t, dirs, burnUntil+"="+cpuStat)
+	_, err := burner.in.Write([]byte("go\n"))
 	check(t, err)
-	out, err := child.StdoutPipe()
-	check(t, err)
-	check(t, child.Start())
-	t.Cleanup(func() {
-		_ = child.Process.Kill()
-		_ = child.Wait()
-	})
-	pid := child.Process.Pid
-	for _, dir := range dirs {
-		check(t, os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0o644))
-	}
-	_, err = in.Write([]byte("go\n"))
-	check(t, err)
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "throttled\n" {
+	if line, err := burner.out.ReadString('\n'); line != "throttled\n" {
 		t.Fatalf("the child says %q, %v", line, err)
 	}
-	check(t, child.Process.Signal(unix.SIGSTOP))
+	check(t, burner.cmd.Process.Signal(unix.SIGSTOP))
+	pid := burner.cmd.Process.Pid
 	var status unix.WaitStatus
 	if _, err := unix.Wait4(pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
 		t.Fatalf("the child is not stopped: %v, %v", status, err)

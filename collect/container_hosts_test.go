@@ -91,7 +91,7 @@ func containerHosts() map[string]tree {
 	// Kubernetes in the host's cgroup namespace: the pod is limited, and
 	// kubepods.slice far higher; the process is in a group below its container's.
 	nested := root.with(tree{"proc/self/cgroup": "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-ab.scope/init\n"})
-	nested = v2Group(nested, "/kubepods.slice", tree{"memory.max": "3221225472\n", "cpu.max": "max 100000\n"})
+	nested = v2Group(nested, "/kubepods.slice", tree{"memory.max": "3221225472\n", "cpu.max": "400000 100000\n"})
 	nested = v2Group(nested, "/kubepods.slice/kubepods-pod1.slice", tree{"memory.max": containerGiB + "\n", "cpu.max": "150000 100000\n"})
 	nested = v2Group(nested, "/kubepods.slice/kubepods-pod1.slice/cri-containerd-ab.scope", tree{"memory.max": "2147483648\n", "cpu.max": "100000 50000\n"})
 	nested = v2Group(nested, "/kubepods.slice/kubepods-pod1.slice/cri-containerd-ab.scope/init", full())
