@@ -35,16 +35,27 @@ func DescribeMetrics(w io.Writer) error {
 	var page bytes.Buffer
 	page.WriteString(metricsHead)
 	for _, builtin := range collect.Builtins() {
-		describeCollector(&page, builtin.Name, builtin.Descs)
+		describeCollector(&page, builtin.Name, optIn(builtin), builtin.Descs)
 	}
-	describeCollector(&page, selfName, append(selfDescs(), collect.SchedulerDescs()...))
+	describeCollector(&page, selfName, "", append(selfDescs(), collect.SchedulerDescs()...))
 	describeDifferences(&page)
 	_, err := w.Write(page.Bytes())
 	return err
 }
 
-func describeCollector(w *bytes.Buffer, name string, descs []*metric.Desc) {
-	fmt.Fprintf(w, "\n## %s\n\n| metric | unit | kind | labels | detail | what | source |\n|---|---|---|---|---|---|---|\n", name)
+// optIn says when a collector runs that HEKA_COLLECTORS does not name by default.
+func optIn(b collect.Builtin) string {
+	switch {
+	case !b.OptIn:
+		return ""
+	case b.Name == containerName:
+		return "Opt-in; also on by itself when HEKA_COLLECTORS is not set and a CPU or memory limit is found.\n\n"
+	}
+	return "Opt-in: name it in HEKA_COLLECTORS.\n\n"
+}
+
+func describeCollector(w *bytes.Buffer, name, intro string, descs []*metric.Desc) {
+	fmt.Fprintf(w, "\n## %s\n\n%s| metric | unit | kind | labels | detail | what | source |\n|---|---|---|---|---|---|---|\n", name, intro)
 	for _, d := range descs {
 		detail := "basic"
 		if d.Detailed {

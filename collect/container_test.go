@@ -3,6 +3,7 @@ package collect_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,4 +164,24 @@ func FuzzContainer(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestContainerIsNotTheHost has a host mounted elsewhere, and no metric that
+// both kinds of collector send.
+func TestContainerIsNotTheHost(t *testing.T) {
+	h, c := newHostContainer(t, containerHosts()["v2-service"])
+	want, err := collectOnce(h, c)
+	check(t, err)
+	elsewhere := newHost(t, containerHosts()["v2-namespace"])
+	h.ctx = elsewhere.ctx
+	if got, err := collectOnce(h, containerOf(h)); err != nil || !maps.Equal(got, want) {
+		t.Errorf("with HOST_PROC and HOST_SYS: %v, %v, want %v", got, err, want)
+	}
+	for _, b := range collect.Builtins() {
+		for _, d := range b.Descs {
+			if strings.HasPrefix(d.Name, "container.") != (b.Name == "container") {
+				t.Errorf("collector %s sends %s", b.Name, d.Name)
+			}
+		}
+	}
 }
