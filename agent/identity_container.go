@@ -26,12 +26,10 @@ func lookAround(root string) surroundings {
 		// In a pod these files are those of its sandbox, another container.
 		s.containerID, s.containerSource = id, "/proc/self/mountinfo"
 	}
-	s.contained = s.containerID != "" || inPod()
-	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} { // Docker's, Podman's
-		if _, err := os.Stat(root + mark); err == nil {
-			s.contained = true
-		}
-	}
+	// Podman's mark. Docker's, /.dockerenv, stays behind in machines that are
+	// made from an image.
+	_, err := os.Stat(root + "/run/.containerenv")
+	s.contained = s.containerID != "" || inPod() || err == nil
 	return s
 }
 

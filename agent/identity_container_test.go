@@ -148,7 +148,7 @@ func TestAgentsOfOneMachineID(t *testing.T) {
 		"other state, off":   {map[string]string{"STATE_DIRECTORY": "/srv/third", "HEKA_SPOOL_MODE": "off"}, nil},
 		"other spool":        {map[string]string{"HEKA_SPOOL_DIR": "/data/spool"}, nil},
 		"container":          {map[string]string{}, docker(containerA)},
-		"container, by mark": {map[string]string{"HEKA_SPOOL_DIR": "/spool"}, map[string]string{".dockerenv": ""}},
+		"container, by mark": {map[string]string{"HEKA_SPOOL_DIR": "/spool"}, map[string]string{"run/.containerenv": ""}},
 	}
 	seen := map[string]string{}
 	for name, a := range agents {
@@ -169,8 +169,12 @@ func TestAgentsOfOneMachineID(t *testing.T) {
 			t.Errorf("%q: source %q", name, id.AgentIDSource)
 		}
 	}
-	// What watches the host from a container stays the same when it is replaced.
+	// A machine made from a container's image is a machine.
 	vars := map[string]string{"HOST_ETC": etc, "STATE_DIRECTORY": "/var/lib/heka-insights-agent"}
+	if id, _ := identifyIn(t, vars, map[string]string{".dockerenv": ""}); seen[id.AgentID] != "package" {
+		t.Errorf("/.dockerenv alone makes the id %s", id.AgentIDSource)
+	}
+	// What watches the host from a container stays the same when it is replaced.
 	first, _ := identifyIn(t, vars, docker(containerA))
 	if second, _ := identifyIn(t, vars, docker(containerB)); second.AgentID != first.AgentID {
 		t.Error("a new container that watches the same host has another id")
