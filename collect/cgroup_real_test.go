@@ -204,7 +204,7 @@ type child struct {
 // startChild starts a child in the groups; it waits for a line of input.
 func startChild(t *testing.T, dirs map[string]string, variable string) *child {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRealCgroup$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), variable)
 	in, err := cmd.StdinPipe()
 	check(t, err)

@@ -33,6 +33,11 @@ func setContainerProcess(c collect.Collector, pid int) {
 	collect.SetContainer(c, "/proc", fmt.Sprintf("/proc/%d", pid), "")
 }
 
+// setContainerThread makes c read the cgroup of the calling thread.
+func setContainerThread(c collect.Collector) {
+	collect.SetContainer(c, "/proc", "/proc/thread-self", "")
+}
+
 func TestContainerGolden(t *testing.T) {
 	for name, files := range containerHosts() {
 		t.Run(name, func(t *testing.T) {
