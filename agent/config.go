@@ -73,6 +73,10 @@ type CollectConfig struct {
 	Disk, Filesystem, Network Filter
 	// FilesystemTypesExclude matches file system types to leave out; never nil.
 	FilesystemTypesExclude *regexp.Regexp
+	// TextfileDir is absolute, and set if the collector textfile is on.
+	TextfileDir string
+	// TextfileMaxAge is 0 for no limit.
+	TextfileMaxAge time.Duration
 }
 
 // Filter selects by name. A nil pattern was not given.

@@ -207,6 +207,9 @@ func (l *loader) checkPlaces() {
 			l.problem(p.name, "is of no use ("+err.Error()+")", "name the directory where the host's is mounted")
 		}
 	}
+	if h := &l.env.Heka; slices.Contains(h.Collectors.Value, "textfile") && h.Textfile.Dir.Value == "" {
+		l.problem("HEKA_COLLECTORS", "names textfile without HEKA_TEXTFILE_DIR", "set HEKA_TEXTFILE_DIR to the directory of the *.prom files")
+	}
 	name := l.env.Heka.Log.File.Value
 	if name == "" {
 		return

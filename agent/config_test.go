@@ -93,8 +93,8 @@ func TestBadValues(t *testing.T) {
 		{"HEKA_TLS_KEY_FILE", "/k.pem", "is set without HEKA_TLS_CERT_FILE; set the key's certificate too"},
 		{"HEKA_TLS_SERVER_NAME", "a\tb", "is not one line of text; use at most 255 bytes of printable UTF-8"},
 		{"HEKA_TLS_INSECURE_SKIP_VERIFY", "maybe", `"maybe" is neither true nor false; use true or false`},
-		{"HEKA_COLLECTORS", "cpu,ram,gpu", `names what is not available: "ram", "gpu"; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container`},
-		{"HEKA_COLLECTORS", " , ", "names nothing; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container"},
+		{"HEKA_COLLECTORS", "cpu,ram,gpu", `names what is not available: "ram", "gpu"; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container, textfile`},
+		{"HEKA_COLLECTORS", " , ", "names nothing; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container, textfile"},
 		{"HEKA_DETAIL", "full", `"full" is not available; use basic or detailed`},
 		{"HEKA_DISK_EXCLUDE", "^(sda", `"^(sda" is not an RE2 pattern (missing closing ), at character 2); use one such as ^(sda|nvme.*)$`},
 		{"HEKA_COLLECT_TIMEOUT", "0", `"0" is too small; use 10ms or more`},
@@ -178,6 +178,10 @@ func TestBadCombinations(t *testing.T) {
 		"tick and batch": {
 			map[string]string{"HEKA_INTERVAL": "60", "HEKA_BATCH_INTERVAL": "30"},
 			"HEKA_BATCH_INTERVAL: 30s is less than HEKA_INTERVAL (1m); raise it, or lower HEKA_INTERVAL",
+		},
+		"textfile without a directory": {
+			map[string]string{"HEKA_COLLECTORS": "cpu,textfile"},
+			"HEKA_COLLECTORS: names textfile without HEKA_TEXTFILE_DIR; set HEKA_TEXTFILE_DIR to the directory of the *.prom files",
 		},
 		"spool and batch": {
 			map[string]string{"HEKA_BATCH_MAX_BYTES": "2MiB", "HEKA_SPOOL_MAX_BYTES": "1MiB"},

@@ -62,6 +62,12 @@ type Config struct {
 	// Network selects interfaces by name. Without Include: all but
 	// DefaultNetworkExclude.
 	Network Filter
+	// TextfileDir is where the collector textfile looks for *.prom files; "" is
+	// nowhere.
+	TextfileDir string
+	// TextfileMaxAge leaves out files that were last written longer ago; 0 means
+	// none.
+	TextfileMaxAge time.Duration
 }
 
 const (
@@ -134,5 +140,6 @@ func Builtins() []Builtin {
 		{Name: "system", Descs: systemDescs(), New: newSystem},
 		{Name: "pressure", Descs: pressureDescs(), New: newPressure, OptIn: true},
 		{Name: "container", Descs: containerDescs(), New: newContainer, OptIn: true},
+		{Name: "textfile", Descs: textfileDescs(), New: newTextfile, OptIn: true},
 	}
 }

@@ -125,10 +125,11 @@ func (s *Snapshot) intern(d *Desc, labels []Label) *interned {
 	case e == nil:
 		e = &interned{}
 		s.series[string(key)] = e
-	case e.series.StartMS == s.startMS:
+	case e.series.StartMS == s.startMS && e.series.Desc == d:
 		return e
 	}
-	// New, or a counter that started anew: a series is immutable, so replace it.
+	// New, or a counter that started anew, or a metric that a file declares
+	// otherwise now: a series is immutable, so replace it.
 	e.series = &Series{Desc: d, Labels: cloneLabels(labels), StartMS: s.startMS}
 	return e
 }

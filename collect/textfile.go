@@ -1,0 +1,128 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// The bounds of a directory of text files. What is over them is left out and
+// reported.
+const (
+	maxTextfiles     = 1000
+	maxTextfileBytes = 1 << 20
+	textfileSuffix   = ".prom"
+)
+
+var textfileMtime = metric.Desc{
+	Name: "heka.agent.textfile.mtime", Unit: "s", Kind: metric.Gauge, Labels: []string{"file"},
+	Help: "When the file was last written, in Unix time; of those that are left out, too.", Source: "HEKA_TEXTFILE_DIR/*.prom",
+}
+
+func textfileDescs() []*metric.Desc { return []*metric.Desc{&textfileMtime} }
+
+// textfileCollector sends what the *.prom files of a directory hold: the
+// convention of node_exporter's textfile collector, so that its scripts serve
+// both. A file is all or nothing, and costs no other file anything; it is read
+// again when its size, its time or its inode changes.
+type textfileCollector struct {
+	dir    string
+	maxAge time.Duration
+	files  map[string]*textfile
+	merged merger
+}
+
+func newTextfile(cfg Config) Collector {
+	return &textfileCollector{
+		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge,
+		files: make(map[string]*textfile),
+	}
+}
+
+// Name implements Collector.
+func (*textfileCollector) Name() string { return "textfile" }
+
+// Collect adds the points of every file, in the order of their names: of a
+// series that two files have, the first one's. A file that is removed while
+// this looks is no error.
+func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error {
+	if c.dir == "" {
+		return nil
+	}
+	names, err := c.list()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", c.dir, err)
+	}
+	var errs []error
+	if over := len(names) - maxTextfiles; over > 0 {
+		errs = append(errs, fmt.Errorf("read %s: %d files over the limit of %d are left out", c.dir, over, maxTextfiles))
+		names = names[:maxTextfiles]
+	}
+	changed := c.forget(names)
+	for _, name := range names {
+		f := c.files[name]
+		if f == nil {
+			f = &textfile{}
+			c.files[name] = f
+		}
+		news, err := f.refresh(filepath.Join(c.dir, name), c.maxAge)
+		changed = changed || news
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			delete(c.files, name)
+			continue
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+		if !f.modified.IsZero() {
+			s.Float(&textfileMtime, float64(f.modified.UnixMilli())/1000, metric.L("file", name))
+		}
+	}
+	if changed {
+		c.merged.merge(names, c.files)
+	}
+	c.merged.emit(s)
+	return errors.Join(append(errs, c.merged.conflicts...)...)
+}
+
+// list returns the names of the files, sorted.
+func (c *textfileCollector) list() ([]string, error) {
+	d, err := os.Open(c.dir)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer d.Close()
+	all, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	names := slices.DeleteFunc(all, func(name string) bool { return !strings.HasSuffix(name, textfileSuffix) })
+	slices.Sort(names)
+	return names, nil
+}
+
+// forget drops the files that are gone, and reports whether there were any.
+func (c *textfileCollector) forget(names []string) (gone bool) {
+	for name := range c.files {
+		if _, there := slices.BinarySearch(names, name); !there {
+			delete(c.files, name)
+			gone = true
+		}
+	}
+	return gone
+}
+
+// withoutPath returns the cause alone, where the caller names the file.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*os.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
