@@ -76,7 +76,7 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 	select {
 	case err := <-answers:
 		replay(g.own, s)
-		s.Drop(g.own.OverLimit() - g.dropped)
+		s.Drop(g.own.OverLimit()-g.dropped, g.own.Refused())
 		g.dropped = g.own.OverLimit()
 		if n := g.own.Duplicates() - g.repeated; n > 0 {
 			err = errors.Join(err, fmt.Errorf("%d points of series that had one already: left out", n))

@@ -30,6 +30,7 @@ type Scheduler struct {
 	resets   resets
 	lastWall time.Time
 	lastTick time.Time
+	toldAt   time.Time // when the log last told of the bound on series
 
 	mu    sync.Mutex
 	stats Stats // guarded by mu
@@ -137,6 +138,7 @@ func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 		s.report(g, before)
 	}
 	s.resets.apply(s.snapshot)
+	s.tellOfLimit(now)
 	stats := s.updateStats(now)
 	if !s.cfg.OmitSelf {
 		s.self.Reset(s.snapshot.TimeMS)
@@ -181,6 +183,26 @@ func (s *Scheduler) report(g *guard, before string) {
 		}
 		event.Msg("reading skipped")
 	}
+}
+
+// tellLimitEvery is how often the log says that the bound on series drops some.
+const tellLimitEvery = 24 * time.Hour
+
+// tellOfLimit names a series that is dropped at the bound, when that happens for
+// the first time and then once a day at most.
+func (s *Scheduler) tellOfLimit(now time.Time) {
+	refused := s.snapshot.Refused()
+	if refused == nil || !s.toldAt.IsZero() && now.Sub(s.toldAt) < tellLimitEvery {
+		return
+	}
+	s.toldAt = now
+	labels := zerolog.Dict()
+	for _, l := range refused.Labels {
+		labels.Str(l.Key, l.Value)
+	}
+	s.log.Warn().Str("series", refused.Name).Dict("labels", labels).Int("limit", s.cfg.MaxSeries).
+		Str("hint", "raise HEKA_MAX_SERIES, or leave out what makes so many").
+		Msg("there are too many series: new ones, this one first, are dropped and counted")
 }
 
 // updateStats counts the tick and returns the stats, whose collectors are

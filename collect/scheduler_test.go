@@ -331,8 +331,13 @@ func TestSeriesOverTheLimitAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &sink{}
 		list := []collect.Collector{fake{name: "a"}, fake{name: "b"}, fake{name: "c"}}
-		s := collect.NewScheduler(collect.Config{MaxSeries: 2}, list, k, zerolog.Nop())
-		check(t, s.Take(t.Context(), 1, time.Second))
+		var log bytes.Buffer
+		s := collect.NewScheduler(collect.Config{MaxSeries: 2}, list, k, zerolog.New(&log))
+		check(t, s.Take(t.Context(), 100, time.Second))
+		const line = `"series":"fake.value","labels":{"by":"c"},"limit":2`
+		if strings.Count(log.String(), "HEKA_MAX_SERIES") != 1 || strings.Count(log.String(), line) != 1 {
+			t.Errorf("the log is\n%swant one line with %s", log.String(), line)
+		}
 		for series, want := range map[string]bool{"fake.value{by=b}": true, "fake.value{by=c}": false} {
 			if _, ok := k.ticks[0][series]; ok != want {
 				t.Errorf("%s sent: %v, want %v", series, ok, want)

@@ -36,7 +36,7 @@ func (f *textfile) refresh(path string, maxAge time.Duration) (changed bool, err
 	}
 	var inode uint64
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		inode = uint64(st.Ino)
+		inode = st.Ino
 	}
 	if !f.read || !f.modified.Equal(info.ModTime()) || f.size != info.Size() || f.inode != inode {
 		*f = textfile{modified: info.ModTime(), size: info.Size(), inode: inode, read: true}

@@ -36,6 +36,7 @@ type Snapshot struct {
 	tick       uint64
 	startMS    int64
 	overLimit  int64
+	refused    *Series
 	duplicates int64
 }
 
@@ -56,6 +57,7 @@ func (s *Snapshot) Reset(timeMS int64) {
 	s.Points = s.Points[:0]
 	s.tick++
 	s.startMS = 0
+	s.refused = nil
 	if s.tick%sweepEvery == 0 {
 		s.sweep()
 	}
@@ -69,9 +71,18 @@ func (s *Snapshot) Since(startMS int64) { s.startMS = startMS }
 // was reached, since the snapshot was made.
 func (s *Snapshot) OverLimit() int64 { return s.overLimit }
 
-// Drop counts n more points as OverLimit: another snapshot dropped them before
-// they came here.
-func (s *Snapshot) Drop(n int64) { s.overLimit += n }
+// Refused returns the first series since Reset that was dropped at the bound,
+// or nil.
+func (s *Snapshot) Refused() *Series { return s.refused }
+
+// Drop counts n more points as OverLimit, that of the series refused among them:
+// another snapshot dropped them before they came here.
+func (s *Snapshot) Drop(n int64, refused *Series) {
+	s.overLimit += n
+	if s.refused == nil {
+		s.refused = refused
+	}
+}
 
 // Duplicates returns how many points were dropped because their series
 // already had a value in the same tick, since the snapshot was made.
@@ -100,6 +111,9 @@ func (s *Snapshot) add(d *Desc, v Value, labels []Label) {
 	switch {
 	case e == nil:
 		s.overLimit++
+		if s.refused == nil {
+			s.refused = &Series{Desc: d, Labels: cloneLabels(labels)}
+		}
 	case e.lastTick == s.tick:
 		s.duplicates++
 	default:

@@ -118,7 +118,7 @@ func TestSeriesOverTheLimit(t *testing.T) {
 			t.Errorf("points are %v, want those of the first two series", s.Points)
 		}
 	}
-	s.Drop(10)
+	s.Drop(10, nil)
 	if got := s.OverLimit(); got != 3*2+10 {
 		t.Errorf("OverLimit() = %d, want 16", got)
 	}
