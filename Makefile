@@ -70,7 +70,7 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 
 # What to fuzz: package:target.
 FUZZ := ./spool:FuzzImage ./spool:FuzzFiles ./spool:FuzzLedger ./spool:FuzzMarks ./spool:FuzzLetter ./spool:FuzzInspect \
-	./ship/encode:FuzzDecode ./collect/promtext:FuzzParse ./cmd/heka-ingest/internal/wire:FuzzDecode
+	./ship/encode:FuzzDecode ./collect/promtext:FuzzParse ./collect:FuzzProcessStat ./cmd/heka-ingest/internal/wire:FuzzDecode
 FUZZTIME ?= 6s
 
 .PHONY: fuzz

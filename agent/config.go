@@ -70,9 +70,11 @@ type CollectConfig struct {
 	// MaxSeries bounds the series of a tick.
 	MaxSeries int
 
-	Disk, Filesystem, Network Filter
+	Disk, Filesystem, Network, Process Filter
 	// FilesystemTypesExclude matches file system types to leave out; never nil.
 	FilesystemTypesExclude *regexp.Regexp
+	// ProcessTop is how many processes are reported for each of CPU and memory.
+	ProcessTop int
 	// TextfileDir is absolute, and set if the collector textfile is on.
 	TextfileDir string
 	// TextfileMaxAge is 0 for no limit.

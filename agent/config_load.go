@@ -201,6 +201,8 @@ func (l *loader) collectConfig() CollectConfig {
 		Filesystem:             Filter{h.Filesystem.Include.Value, h.Filesystem.Exclude.Value},
 		FilesystemTypesExclude: h.Filesystem.TypesExclude.Value,
 		Network:                Filter{h.Network.Include.Value, h.Network.Exclude.Value},
+		Process:                Filter{h.Process.Include.Value, h.Process.Exclude.Value},
+		ProcessTop:             h.Process.Top.Value,
 		TextfileDir:            h.Textfile.Dir.Value,
 		TextfileMaxAge:         h.Textfile.MaxAge.Value,
 	}

@@ -69,7 +69,7 @@ type hekaVariables struct {
 	AllowPlaintext booleanVar `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
 
 	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
-	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,textfile" desc:"what to collect; container is on by itself when this is not set and the agent's own cgroup has a CPU or memory limit"`
+	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; container is on by itself when this is not set and the agent's own cgroup has a CPU or memory limit"`
 	Detail     choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
 	CPU        struct {
 		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`
@@ -86,6 +86,11 @@ type hekaVariables struct {
 	Network struct {
 		Include patternVar `split_words:"true" unset:"all but loopback and virtual ones" desc:"interfaces to report; replaces the default, . is all"`
 		Exclude patternVar `split_words:"true" desc:"interfaces to leave out of those"`
+	}
+	Process struct {
+		Include patternVar `split_words:"true" desc:"processes to report, by name; those of HEKA_PROCESS_TOP come on top"`
+		Exclude patternVar `split_words:"true" desc:"processes to leave out of all"`
+		Top     integerVar `split_words:"true" default:"10" min:"0" max:"10000" desc:"how many of the processes that take the most CPU, and as many of those with the most memory"`
 	}
 	Textfile struct {
 		Dir    pathVar     `split_words:"true" absolute:"true" desc:"directory of *.prom files in Prometheus text format, for the collector textfile"`

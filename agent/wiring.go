@@ -88,6 +88,8 @@ func collectConfig(cfg CollectConfig, id Identity) collect.Config {
 		Filesystem:             collect.Filter(cfg.Filesystem),
 		FilesystemTypesExclude: cfg.FilesystemTypesExclude,
 		Network:                collect.Filter(cfg.Network),
+		Process:                collect.Filter(cfg.Process),
+		ProcessTop:             cfg.ProcessTop,
 		TextfileDir:            cfg.TextfileDir,
 		TextfileMaxAge:         cfg.TextfileMaxAge,
 	}

@@ -62,6 +62,11 @@ type Config struct {
 	// Network selects interfaces by name. Without Include: all but
 	// DefaultNetworkExclude.
 	Network Filter
+	// Process selects processes by name. Without Include: those of ProcessTop.
+	Process Filter
+	// ProcessTop is how many processes are sent that took the most CPU since the
+	// tick before, and how many that have the most resident memory.
+	ProcessTop int
 	// TextfileDir is where the collector textfile looks for *.prom files; "" is
 	// nowhere.
 	TextfileDir string
@@ -140,6 +145,7 @@ func Builtins() []Builtin {
 		{Name: "system", Descs: systemDescs(), New: newSystem},
 		{Name: "pressure", Descs: pressureDescs(), New: newPressure, OptIn: true},
 		{Name: "container", Descs: containerDescs(), New: newContainer, OptIn: true},
+		{Name: "process", Descs: processDescs(), New: newProcess, OptIn: true},
 		{Name: "textfile", Descs: textfileDescs(), New: newTextfile, OptIn: true},
 	}
 }

@@ -39,3 +39,16 @@ func SetContainer(c Collector, proc, self, root string) {
 
 // LimitedBy is what ContainerLimit returns for the collector's process.
 func LimitedBy(c Collector) string { return c.(*containerCollector).limitedBy() }
+
+// ProcessStat shows a processStat.
+type ProcessStat struct {
+	Pid                          int
+	Comm                         string
+	CPU, Threads, Pages, Started int64
+}
+
+// ParseProcessStat is parseProcessStat.
+func ParseProcessStat(text []byte) (ProcessStat, bool) {
+	p, ok := parseProcessStat(text)
+	return ProcessStat{p.pid, string(p.comm), p.cpu(), p.threads, p.pages, p.started}, ok
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/shirou/gopsutil/v4/common"
+	"golang.org/x/sys/unix"
 )
 
 // hostPath returns the path of elem below the tree that key names, resolved as
@@ -72,28 +72,39 @@ type reader struct{ buf []byte }
 // maxFileBytes bounds what a reader reads: far more than any file it is for.
 const maxFileBytes = 4 << 20
 
-// read returns the file's content, valid until the next read.
+// read returns the file's content, valid until the next read. It makes the
+// system calls itself: an os.File is looked up, registered and finalized, which
+// for a file of a hundred bytes costs more than the reading.
 func (r *reader) read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
-		return nil, err
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	defer f.Close()
+	defer func() { _ = unix.Close(fd) }()
 	r.buf = r.buf[:0]
 	for len(r.buf) < maxFileBytes {
 		if cap(r.buf)-len(r.buf) < 512 {
 			r.buf = append(r.buf, make([]byte, max(1024, cap(r.buf)))...)[:len(r.buf)]
 		}
-		n, err := f.Read(r.buf[len(r.buf):cap(r.buf)])
-		r.buf = r.buf[:len(r.buf)+n]
-		if errors.Is(err, io.EOF) {
+		n, err := retry(func() (int, error) { return unix.Read(fd, r.buf[len(r.buf):cap(r.buf)]) })
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
 			return r.buf, nil
 		}
-		if err != nil {
-			return nil, err
-		}
+		r.buf = r.buf[:len(r.buf)+n]
 	}
 	return nil, fmt.Errorf("read %s: larger than %d bytes", path, maxFileBytes)
+}
+
+// retry repeats a system call that a signal cut short.
+func retry(call func() (int, error)) (int, error) {
+	for {
+		if n, err := call(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
 
 // countCPUList counts the CPUs of a kernel list such as "0-3,8".

@@ -1,0 +1,79 @@
+package collect_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/heka-insights/heka-insights-agent/collect"
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+const asNobody = "HEKA_TEST_AS_NOBODY"
+
+// TestAsNobody runs every collector as a user without any right: those that are
+// on by default read all that they read, and what an opt-in one must leave out
+// it says once, with what it takes.
+func TestAsNobody(t *testing.T) {
+	if os.Getenv(asNobody) != "" {
+		readAsNobody(t)
+		return
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can become nobody")
+	}
+	self, err := os.Open("/proc/self/exe")
+	check(t, err)
+	defer self.Close()
+	// By the open file: nobody may not enter the directory that it is in.
+	child := exec.CommandContext(t.Context(), "/proc/self/fd/3", "-test.run=^TestAsNobody$", "-test.v")
+	child.ExtraFiles = []*os.File{self}
+	child.Dir = "/"
+	child.Env = []string{asNobody + "=1"}
+	child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := child.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestAsNobody") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func readAsNobody(t *testing.T) {
+	cfg := collect.Config{
+		Detailed: true, PerCore: true, ProcessTop: 10,
+		Process: collect.Filter{Include: regexp.MustCompile(".")},
+	}
+	for _, b := range collect.Builtins() {
+		s := metric.NewSnapshot(0)
+		c := b.New(cfg)
+		for tick := range 2 {
+			s.Reset(int64(tick))
+			err := c.Collect(t.Context(), s)
+			if err != nil && (!b.OptIn || !errors.Is(err, collect.ErrAbsent)) {
+				t.Errorf("%s: %v", b.Name, err)
+			}
+			if b.Name == "process" && !errors.Is(err, collect.ErrAbsent) && !filesOfPid1(s) {
+				t.Errorf("process: %v, and no file descriptors of process 1", err)
+			}
+			if b.Name == "process" && err != nil && !strings.Contains(err.Error(), "CAP_SYS_PTRACE") {
+				t.Errorf("process: %v, want the capability", err)
+			}
+			if !b.OptIn && len(s.Points) == 0 && b.Name != "filesystem" {
+				t.Errorf("%s: no points", b.Name)
+			}
+		}
+	}
+}
+
+// filesOfPid1 says that this kernel gives the count to everybody.
+func filesOfPid1(s *metric.Snapshot) bool {
+	for _, p := range s.Points {
+		if p.Series.Name == "process.open_file_descriptors" && p.Series.Labels[0].Value == "1" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,268 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	processCPU = metric.Desc{
+		Name: "process.cpu.time", Unit: "s", Kind: metric.Counter, Labels: []string{"process.pid", "process.executable.name", "state"},
+		Help: "CPU time of the process, of those of its threads that have ended, too.", Source: "/proc/PID/stat",
+	}
+	processMemory = metric.Desc{
+		Name: "process.memory.usage", Unit: "By", Kind: metric.UpDown, Labels: []string{"process.pid", "process.executable.name"},
+		Help: "Resident memory, shared pages included.", Source: "/proc/PID/statm",
+	}
+	processThreads = metric.Desc{
+		Name: "process.threads", Unit: "{threads}", Kind: metric.UpDown, Labels: []string{"process.pid", "process.executable.name"},
+		Help: "Threads of the process.", Source: "/proc/PID/stat",
+	}
+	processFiles = metric.Desc{
+		Name: "process.open_file_descriptors", Unit: "{file_descriptors}", Kind: metric.UpDown, Labels: []string{"process.pid", "process.executable.name"},
+		Help: "Open file descriptors. Of other users' processes they take the capability CAP_SYS_PTRACE.", Source: "/proc/PID/fd",
+	}
+)
+
+func processDescs() []*metric.Desc {
+	return []*metric.Desc{&processCPU, &processMemory, &processThreads, &processFiles}
+}
+
+// errNoPtrace tells of file descriptors that cannot be counted.
+const errNoPtrace = unavailable("open file descriptors of other users' processes are left out: the agent needs the capability CAP_SYS_PTRACE to count them")
+
+// unavailable is an error that is said once, as errAbsent is, about a part of
+// what a collector reads.
+type unavailable string
+
+func (u unavailable) Error() string { return string(u) }
+
+// Is makes it an errAbsent.
+func (unavailable) Is(target error) bool { return target == errAbsent }
+
+// maxFiles bounds how many file descriptors of one process are counted.
+const maxFiles = 1 << 20
+
+// processCollector sends the processes that a pattern names, and those that take
+// most of the CPU and of the memory.
+type processCollector struct {
+	processes Filter
+	top       int
+	known     map[int]*process // by pid
+	tick      uint64
+	bootMS    int64
+	file      reader
+	kernel    bool // /proc is the kernel's, not a copy
+	denied    bool // some file descriptors could not be counted
+}
+
+// process is what is known of one.
+type process struct {
+	stat     processStat
+	named    bool  // the pattern names it
+	excluded bool  // the other one does
+	recent   int64 // CPU ticks since the tick before
+	tick     uint64
+	chosen   uint64 // the tick that it was chosen in
+	labels   []metric.Label
+}
+
+func newProcess(cfg Config) Collector {
+	return &processCollector{processes: cfg.Process, top: cfg.ProcessTop, known: make(map[int]*process)}
+}
+
+// Name implements Collector.
+func (*processCollector) Name() string { return "process" }
+
+// Collect reads a line for every process, and more for the chosen ones alone. A
+// process that ends meanwhile is no error.
+func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
+	if c.bootMS == 0 {
+		// Once only: the figure moves a little when the clock is set.
+		var err error
+		if c.bootMS, err = BootTimeMS(ctx); err != nil {
+			return err
+		}
+	}
+	root := procPath(ctx)
+	if err := c.refresh(root); err != nil {
+		return fmt.Errorf("list processes: %w", err)
+	}
+	for _, p := range c.choose() {
+		s.Since(c.bootMS + p.stat.started*1000/userHZ)
+		c.emit(s, p, root+"/"+p.labels[0].Value)
+	}
+	s.Since(0)
+	if c.denied {
+		return errNoPtrace
+	}
+	return nil
+}
+
+// refresh reads every process's line and forgets those that have ended.
+func (c *processCollector) refresh(root string) error {
+	d, err := os.Open(root)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	var st unix.Statfs_t
+	c.kernel = unix.Fstatfs(int(d.Fd()), &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+	c.tick++
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid <= 0 {
+			continue
+		}
+		text, err := c.file.read(root + "/" + name + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		if stat, ok := parseProcessStat(text); ok && stat.pid == pid {
+			c.note(&stat)
+		}
+	}
+	for pid, p := range c.known {
+		if p.tick != c.tick {
+			delete(c.known, pid)
+		}
+	}
+	return nil
+}
+
+// note takes one line. A process of the same number that started at another
+// time is another one.
+func (c *processCollector) note(stat *processStat) {
+	p := c.known[stat.pid]
+	switch {
+	case p == nil || p.stat.started != stat.started:
+		p = &process{}
+		c.known[stat.pid] = p
+		p.rename(c.processes, stat)
+	case !bytes.Equal(p.stat.comm, stat.comm): // it has executed another program
+		p.rename(c.processes, stat)
+	}
+	if p.tick != 0 {
+		p.recent = max(0, stat.cpu()-p.stat.cpu())
+	}
+	stat.comm = p.stat.comm
+	p.stat, p.tick = *stat, c.tick
+}
+
+func (p *process) rename(processes Filter, stat *processStat) {
+	name := cleanName(stat.comm)
+	p.stat.comm = slices.Clone(stat.comm)
+	p.named = processes.Include != nil && processes.Match(name, false)
+	p.excluded = processes.Exclude != nil && processes.Exclude.MatchString(name)
+	p.labels = []metric.Label{
+		metric.L("process.pid", strconv.Itoa(stat.pid)),
+		metric.L("process.executable.name", name),
+		{Key: "state"},
+	}
+}
+
+// choose returns the processes to send, by number.
+func (c *processCollector) choose() []*process {
+	all := make([]*process, 0, len(c.known))
+	for _, p := range c.known {
+		if p.excluded {
+			continue
+		}
+		all = append(all, p)
+		if p.named {
+			p.chosen = c.tick
+		}
+	}
+	c.chooseTop(all, func(p *process) int64 { return p.recent })
+	c.chooseTop(all, func(p *process) int64 { return p.stat.pages })
+	all = slices.DeleteFunc(all, func(p *process) bool { return p.chosen != c.tick })
+	slices.SortFunc(all, func(a, b *process) int { return a.stat.pid - b.stat.pid })
+	return all
+}
+
+// chooseTop chooses those that take most of something, if any of it.
+func (c *processCollector) chooseTop(all []*process, of func(*process) int64) {
+	slices.SortFunc(all, func(a, b *process) int {
+		if x, y := of(a), of(b); x != y {
+			return int(max(-1, min(1, y-x)))
+		}
+		return a.stat.pid - b.stat.pid
+	})
+	for _, p := range all[:min(c.top, len(all))] {
+		if of(p) > 0 {
+			p.chosen = c.tick
+		}
+	}
+}
+
+// emit adds the points of one process, whose directory dir is.
+func (c *processCollector) emit(s *metric.Snapshot, p *process, dir string) {
+	p.labels[2].Value = "user"
+	s.Float(&processCPU, float64(p.stat.user)/userHZ, p.labels...)
+	p.labels[2].Value = "system"
+	s.Float(&processCPU, float64(p.stat.system)/userHZ, p.labels...)
+	s.Int(&processThreads, p.stat.threads, p.labels[:2]...)
+	// The line's own figure lags behind on hosts with many CPUs.
+	if text, err := c.file.read(dir + "/statm"); err == nil {
+		if pages, ok := secondCount(text); ok {
+			s.Int(&processMemory, pages*int64(os.Getpagesize()), p.labels[:2]...)
+		}
+	}
+	n, err := c.countFiles(dir + "/fd")
+	switch {
+	case err == nil:
+		s.Int(&processFiles, n, p.labels[:2]...)
+	case errors.Is(err, fs.ErrPermission):
+		c.denied = true
+	}
+}
+
+// secondCount returns the second number of a line.
+func secondCount(text []byte) (int64, bool) {
+	_, rest, _ := bytes.Cut(text, []byte(" "))
+	second, _, _ := bytes.Cut(rest, []byte(" "))
+	return parseCount(second)
+}
+
+// countFiles counts the open file descriptors of a process whose directory of
+// them this is. Since Linux 6.2 that is the directory's size, which everybody
+// may know.
+func (c *processCollector) countFiles(dir string) (int64, error) {
+	if info, err := os.Stat(dir); err != nil || c.kernel && info.Size() > 0 {
+		return sizeOf(info), err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer d.Close()
+	var n int64
+	for n < maxFiles {
+		names, err := d.Readdirnames(1024)
+		n += int64(len(names))
+		if err != nil {
+			break // the end; or the process has ended
+		}
+	}
+	return n, nil
+}
+
+func sizeOf(info os.FileInfo) int64 {
+	if info == nil {
+		return 0
+	}
+	return info.Size()
+}

@@ -1,0 +1,98 @@
+package collect
+
+import (
+	"bytes"
+	"strings"
+	"unicode"
+)
+
+// userHZ is the unit of times in /proc/PID/stat: a hundredth of a second, on
+// every architecture that the agent is built for.
+const userHZ = 100
+
+// processStat is what is used of a line of /proc/PID/stat.
+type processStat struct {
+	pid     int
+	comm    []byte // as it is
+	started int64  // since boot, in userHZ
+
+	user, system int64 // CPU time in userHZ
+	threads      int64
+	pages        int64 // resident
+}
+
+func (p *processStat) cpu() int64 { return p.user + p.system }
+
+// parseProcessStat reads a line of /proc/PID/stat, whose fields are numbered
+// from 1 in proc_pid_stat(5). The name, field 2, is in parentheses and may hold
+// anything, parentheses too. It shares the text's memory. ok is false if the
+// line is not whole.
+func parseProcessStat(text []byte) (p processStat, ok bool) {
+	first := bytes.IndexByte(text, '(')
+	last := bytes.LastIndexByte(text, ')')
+	if first < 1 || last < first {
+		return p, false
+	}
+	pid, ok := parseCount(bytes.TrimSpace(text[:first]))
+	if !ok || pid < 1 || pid > 1<<30 {
+		return p, false
+	}
+	p.pid, p.comm = int(pid), text[first+1:last]
+	rest := text[last+1:]
+	for field := 3; field <= 24; field++ {
+		var word []byte
+		rest = bytes.TrimLeft(rest, " ")
+		word, rest, _ = bytes.Cut(rest, []byte(" "))
+		into := p.field(field)
+		if into == nil {
+			continue
+		}
+		if *into, ok = parseCount(bytes.TrimSpace(word)); !ok {
+			return p, false
+		}
+	}
+	return p, true
+}
+
+func (p *processStat) field(n int) *int64 {
+	switch n {
+	case 14:
+		return &p.user
+	case 15:
+		return &p.system
+	case 20:
+		return &p.threads
+	case 22:
+		return &p.started
+	case 24:
+		return &p.pages
+	default:
+		return nil
+	}
+}
+
+// parseCount reads a decimal number of at most 15 digits, more than any count of
+// a process: so no sum and no product of it overflows.
+func parseCount(text []byte) (n int64, ok bool) {
+	if len(text) == 0 || len(text) > 15 {
+		return 0, false
+	}
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	return n, true
+}
+
+// cleanName makes a label of a process's name, which may hold any bytes.
+func cleanName(comm []byte) string {
+	text := strings.ToValidUTF8(string(comm), "\uFFFD")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}
