@@ -18,8 +18,9 @@
 //     (guard.go). One that misses its deadline costs the tick that deadline,
 //     once; it is then left out until its goroutine returns. What it writes
 //     late goes to its own Snapshot, which nobody reads.
-//   - the filesystem collector asks each mount in a goroutine of its own
-//     (statfs.go), so that a dead mount costs no other mount its reading.
+//   - the filesystem collector asks mounts on a few goroutines of its own
+//     (statfs.go), joined by more when some do not answer: a dead mount holds
+//     one of them, and costs no other mount its reading.
 //
 // # Where readings come from
 //

@@ -35,14 +35,21 @@ var (
 		Help:   "Inodes by state. File systems that make inodes as needed (btrfs) report none.",
 		Source: "statfs(2)",
 	}
+	mountsStuck = metric.Desc{
+		Name: "heka.agent.mounts.stuck", Unit: "{mounts}", Kind: metric.UpDown,
+		Help: "Mounts that do not answer; the log names them. Each holds one of the agent's goroutines until it answers, " +
+			"and is not asked again before.",
+		Source: "the collector",
+	}
 )
 
 func filesystemDescs() []*metric.Desc {
-	return []*metric.Desc{&filesystemUsage, &filesystemInodes}
+	return []*metric.Desc{&filesystemUsage, &filesystemInodes, &mountsStuck}
 }
 
 type filesystemCollector struct {
 	detailed bool
+	omitSelf bool
 	mounts   mountList
 	stats    statfser
 }
@@ -50,15 +57,16 @@ type filesystemCollector struct {
 func newFilesystem(cfg Config) Collector {
 	return &filesystemCollector{
 		detailed: cfg.Detailed,
+		omitSelf: cfg.OmitSelf,
 		mounts:   newMountList(cfg),
-		stats:    statfser{statfs: disk.UsageWithContext, stuck: make(map[string]chan statfsResult)},
+		stats:    statfser{statfs: disk.UsageWithContext, stuck: make(map[string]<-chan statfsAnswer)},
 	}
 }
 
 // Name implements Collector.
 func (*filesystemCollector) Name() string { return "filesystem" }
 
-// Collect asks every mount at once and leaves out those that do not answer.
+// Collect asks every mount and leaves out those that do not answer in time.
 func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	mounts, err := c.mounts.current(ctx)
 	errs := []error{err}
@@ -68,6 +76,9 @@ func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) e
 			continue
 		}
 		c.emit(s, &mounts[i], result.usage)
+	}
+	if !c.omitSelf {
+		s.Int(&mountsStuck, int64(len(c.stats.stuck)))
 	}
 	return errors.Join(errs...)
 }

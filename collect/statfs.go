@@ -2,8 +2,8 @@ package collect
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/disk"
@@ -13,16 +13,21 @@ import (
 // context.DeadlineExceeded, so that it counts as a timeout.
 var errStuck = fmt.Errorf("does not answer: %w", context.DeadlineExceeded)
 
+// errUnasked reports a mount whose turn did not come.
+var errUnasked = fmt.Errorf("not asked, as too many others do not answer: %w", context.DeadlineExceeded)
+
 // statfser asks file systems for their usage and survives those that never
-// answer: at most one goroutine waits at each mount point, and a tick waits for
-// all of them together once. A mount known to be stuck is not waited for again
+// answer. A few goroutines share the mounts out among them, so that a host with
+// a thousand mounts needs no thousand goroutines; those that wait are joined by
+// others, so that a dead mount holds up none that come after it. A tick waits
+// for all mounts together once. A mount known to be stuck is not asked again
 // before its goroutine has returned, which may be never: such a goroutine, and
 // its thread in the kernel, ends with the process at the latest.
 type statfser struct {
 	statfs func(ctx context.Context, path string) (*disk.UsageStat, error)
 	// stuck holds where the answer of an earlier tick will come, by path. It
 	// outlives the mount list, so that a mount that is listed anew is known.
-	stuck map[string]chan statfsResult
+	stuck map[string]<-chan statfsAnswer
 }
 
 type statfsResult struct {
@@ -30,29 +35,43 @@ type statfsResult struct {
 	err   error
 }
 
+type statfsAnswer struct {
+	statfsResult
+	path  string
+	index int
+}
+
+const (
+	// statfsWorkers is how many mounts are asked at once at first.
+	statfsWorkers = 8
+	// statfsRounds is into how many parts a tick's patience is cut. After each
+	// the workers are doubled while there are mounts that wait for their turn: a
+	// few rounds are enough for any number of dead mounts.
+	statfsRounds = 64
+)
+
 // all returns one result for each mount, in order. It waits for three quarters
 // of the time that ctx leaves, so that the rest of the tick's points are out
 // before the collector as a whole is given up.
 func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 	f.reap()
-	asked := make([]chan statfsResult, len(mounts))
+	results := make([]statfsResult, len(mounts))
+	round := &statfsRound{f: f, answers: make(chan statfsAnswer, len(mounts))}
 	for i := range mounts {
+		results[i].err = errStuck
 		if f.stuck[mounts[i].path] == nil {
-			asked[i] = f.ask(ctx, mounts[i].path)
+			round.turns = append(round.turns, statfsAnswer{path: mounts[i].path, index: i})
 		}
 	}
-	expired := expiry(ctx)
-	defer expired.Stop()
-	results := make([]statfsResult, len(mounts))
-	late := false
-	for i, answer := range asked {
-		if answer == nil {
-			results[i].err = errStuck
-			continue
-		}
-		results[i], late = await(answer, expired.C, late)
-		if errors.Is(results[i].err, errStuck) {
-			f.stuck[mounts[i].path] = answer
+	round.collect(ctx, results)
+	asked := round.end()
+	for i, turn := range round.turns {
+		switch {
+		case results[turn.index].err != errStuck: //nolint:errorlint // the very value set above
+		case i < asked:
+			f.stuck[turn.path] = round.answers
+		default:
+			results[turn.index].err = errUnasked
 		}
 	}
 	return results
@@ -61,49 +80,76 @@ func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 // reap forgets the stuck mounts that have answered since. What they said then
 // is old, and is not used.
 func (f *statfser) reap() {
-	for path, answer := range f.stuck {
-		select {
-		case <-answer:
-			delete(f.stuck, path)
-		default:
+	for _, answers := range f.stuck {
+		for len(answers) > 0 {
+			delete(f.stuck, (<-answers).path)
 		}
 	}
 }
 
-// ask starts one statfs. The channel has room for the answer, so the goroutine
-// ends whether or not anyone still waits, and writes nowhere else.
-func (f *statfser) ask(ctx context.Context, path string) chan statfsResult {
-	answer := make(chan statfsResult, 1)
-	go func() {
-		usage, err := f.statfs(ctx, path)
-		answer <- statfsResult{usage, err}
-	}()
-	return answer
+// statfsRound is one tick's questions. The workers own nothing but next, and
+// answers, which has room for all: they end whether or not anyone still waits.
+type statfsRound struct {
+	f       *statfser
+	turns   []statfsAnswer // whom to ask; not changed once workers run
+	next    atomic.Int64   // the turn that nobody has taken yet
+	answers chan statfsAnswer
 }
 
-// await takes an answer, or gives up when time is over; then, once late, it
-// takes only answers that are there already.
-func await(answer chan statfsResult, expired <-chan time.Time, late bool) (statfsResult, bool) {
-	if !late {
-		select {
-		case r := <-answer:
-			return r, false
-		case <-expired:
+// collect asks all mounts and stores what comes in time in results.
+func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
+	patience := patienceOf(ctx)
+	expired := time.NewTimer(patience)
+	defer expired.Stop()
+	slow := time.NewTicker(max(patience/statfsRounds, 1))
+	defer slow.Stop()
+	workers := 0
+	hire := func(n int) {
+		for range min(n, len(r.turns)-int(r.next.Load())) {
+			workers++
+			go r.work(ctx)
 		}
 	}
-	select {
-	case r := <-answer:
-		return r, true
-	default:
-		return statfsResult{err: errStuck}, true
+	hire(statfsWorkers)
+	for range r.turns {
+		for answered := false; !answered; {
+			select {
+			case a := <-r.answers:
+				results[a.index] = a.statfsResult
+				answered = true
+			case <-slow.C:
+				hire(workers)
+			case <-expired.C:
+				for len(r.answers) > 0 { // what came while this process stood still
+					a := <-r.answers
+					results[a.index] = a.statfsResult
+				}
+				return
+			}
+		}
 	}
 }
 
-// expiry returns a timer that fires when three quarters of ctx's time are over.
-func expiry(ctx context.Context) *time.Timer {
+// work asks one mount after another.
+func (r *statfsRound) work(ctx context.Context) {
+	for i := r.next.Add(1) - 1; i < int64(len(r.turns)); i = r.next.Add(1) - 1 {
+		answer := r.turns[i]
+		answer.usage, answer.err = r.f.statfs(ctx, answer.path)
+		r.answers <- answer
+	}
+}
+
+// end sees to it that no further mount is asked, and returns how many were.
+func (r *statfsRound) end() int {
+	all := int64(len(r.turns))
+	return int(min(r.next.Swap(all), all))
+}
+
+// patienceOf returns three quarters of ctx's time.
+func patienceOf(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return time.NewTimer(defaultTimeout)
+		return defaultTimeout
 	}
-	return time.NewTimer(time.Until(deadline) * 3 / 4)
+	return max(time.Until(deadline)*3/4, 0)
 }
