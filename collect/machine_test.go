@@ -68,7 +68,7 @@ func readMachine(t *testing.T) map[string]float64 {
 	out["system.processes.created"] = procNumber(t, "/proc/stat", `^processes `, 1)
 	out["system.uptime"] = procNumber(t, "/proc/uptime", ``, 0)
 	out["system.memory.limit"] = procNumber(t, "/proc/meminfo", `^MemTotal:`, 1) * 1024
-	out["system.linux.hugepages.page_size"] = procNumber(t, "/proc/meminfo", `^Hugepagesize:`, 1) * 1024
+	out["system.memory.linux.hugepages.page_size"] = procNumber(t, "/proc/meminfo", `^Hugepagesize:`, 1) * 1024
 	out["system.paging.operations{direction=page_in,type=major}"] = procNumber(t, "/proc/vmstat", `^pswpin `, 1)
 	out["system.paging.faults{type=major}"] = procNumber(t, "/proc/vmstat", `^pgmajfault `, 1)
 

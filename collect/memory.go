@@ -26,10 +26,13 @@ var (
 		Help: "Memory that programs can get without swapping (MemAvailable).", Source: "/proc/meminfo",
 	}
 	hugepagesUsage = metric.Desc{
-		Name: "system.linux.hugepages.usage", Unit: "{page}", Kind: metric.UpDown, Detailed: true, Labels: []string{"state"},
+		Name: "system.memory.linux.hugepages.usage", Unit: "{page}", Kind: metric.UpDown, Detailed: true, Labels: []string{hugepagesState},
 		Help: "Huge pages by state (HugePages_Total and HugePages_Free).", Source: "/proc/meminfo",
 	}
 )
+
+// hugepagesState is the hostmetrics receiver's name for what is "state" elsewhere.
+const hugepagesState = "system.memory.linux.hugepages.state"
 
 // memoryField is one further field of the reading, sent in detailed as it is.
 type memoryField struct {
@@ -39,7 +42,7 @@ type memoryField struct {
 
 // memoryFields is never changed; the addresses of its descs identify them.
 var memoryFields = []memoryField{
-	memoryExtra("system.memory.shared", "Shmem", func(m *mem.VirtualMemoryStat) uint64 { return m.Shared }),
+	memoryExtra("system.memory.linux.shared", "Shmem", func(m *mem.VirtualMemoryStat) uint64 { return m.Shared }),
 	memoryExtra("system.linux.memory.active", "Active", func(m *mem.VirtualMemoryStat) uint64 { return m.Active }),
 	memoryExtra("system.linux.memory.inactive", "Inactive", func(m *mem.VirtualMemoryStat) uint64 { return m.Inactive }),
 	memoryExtra("system.linux.memory.dirty", "Dirty", func(m *mem.VirtualMemoryStat) uint64 { return m.Dirty }),
@@ -54,10 +57,10 @@ var memoryFields = []memoryField{
 	memoryExtra("system.linux.memory.vmalloc_total", "VmallocTotal", func(m *mem.VirtualMemoryStat) uint64 { return m.VmallocTotal }),
 	memoryExtra("system.linux.memory.vmalloc_used", "VmallocUsed", func(m *mem.VirtualMemoryStat) uint64 { return m.VmallocUsed }),
 	memoryExtra("system.linux.memory.anon_hugepages", "AnonHugePages", func(m *mem.VirtualMemoryStat) uint64 { return m.AnonHugePages }),
-	memoryExtra("system.linux.hugepages.page_size", "Hugepagesize", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePageSize }),
-	hugepagesExtra("system.linux.hugepages.limit", "HugePages_Total", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePagesTotal }),
-	hugepagesExtra("system.linux.hugepages.reserved", "HugePages_Rsvd", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePagesRsvd }),
-	hugepagesExtra("system.linux.hugepages.surplus", "HugePages_Surp", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePagesSurp }),
+	memoryExtra("system.memory.linux.hugepages.page_size", "Hugepagesize", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePageSize }),
+	hugepagesExtra("system.memory.linux.hugepages.limit", "HugePages_Total", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePagesTotal }),
+	hugepagesExtra("system.memory.linux.hugepages.reserved", "HugePages_Rsvd", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePagesRsvd }),
+	hugepagesExtra("system.memory.linux.hugepages.surplus", "HugePages_Surp", func(m *mem.VirtualMemoryStat) uint64 { return m.HugePagesSurp }),
 }
 
 func memoryExtra(name, field string, value func(*mem.VirtualMemoryStat) uint64) memoryField {
@@ -122,7 +125,7 @@ func emitMemoryFields(s *metric.Snapshot, m *mem.VirtualMemoryStat) {
 		s.Uint(&f.desc, f.value(m))
 	}
 	if m.HugePagesFree <= m.HugePagesTotal {
-		s.Uint(&hugepagesUsage, m.HugePagesTotal-m.HugePagesFree, metric.L("state", "used"))
-		s.Uint(&hugepagesUsage, m.HugePagesFree, metric.L("state", "free"))
+		s.Uint(&hugepagesUsage, m.HugePagesTotal-m.HugePagesFree, metric.L(hugepagesState, "used"))
+		s.Uint(&hugepagesUsage, m.HugePagesFree, metric.L(hugepagesState, "free"))
 	}
 }
