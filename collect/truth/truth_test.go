@@ -198,7 +198,7 @@ func explained(t *testing.T, peer, name string) {
 // alone are metrics that no peer has in this form, and where they are tested.
 var alone = map[string]string{
 	"system.cpu.utilization":       "computed from system.cpu.time: collect/cpu_test.go",
-	"system.linux.hugepages.usage": "its parts are confirmed by node_exporter on hosts that have huge pages",
+	"system.memory.linux.hugepages.usage": "its parts are confirmed by node_exporter on hosts that have huge pages",
 }
 
 // TestEveryMetricIsConfirmed runs both peers and holds our table against what
