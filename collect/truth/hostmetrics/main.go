@@ -66,9 +66,11 @@ func config() map[string]any {
 		"collection_interval": "1h", // the first scrape is at once
 		"initial_delay":       "0s",
 		"scrapers": map[string]any{
-			"cpu":        on("system.cpu.logical.count", "system.cpu.physical.count"),
-			"load":       on(),
-			"memory":     on("system.memory.limit", "system.linux.memory.available", "system.linux.memory.dirty"),
+			"cpu":  on("system.cpu.logical.count", "system.cpu.physical.count"),
+			"load": on(),
+			"memory": on("system.memory.limit", "system.linux.memory.available", "system.linux.memory.dirty", "system.memory.linux.shared",
+				"system.memory.linux.hugepages.limit", "system.memory.linux.hugepages.page_size", "system.memory.linux.hugepages.reserved",
+				"system.memory.linux.hugepages.surplus", "system.memory.linux.hugepages.usage"),
 			"paging":     on(),
 			"disk":       on(),
 			"filesystem": on(),
