@@ -79,6 +79,9 @@ func TestDescs(t *testing.T) {
 		if c := b.New(collect.Config{}); c.Name() != b.Name {
 			t.Errorf("collector %q calls itself %q", b.Name, c.Name())
 		}
+		if b.Cost() == "" {
+			t.Errorf("collector %q does not say what it takes: go test -bench Collector/%s", b.Name, b.Name)
+		}
 		for _, d := range b.Descs {
 			checkDesc(t, d, names)
 		}
