@@ -37,7 +37,7 @@ type host struct {
 	files tree
 }
 
-func newHost(t *testing.T, files tree) *host {
+func newHost(t testing.TB, files tree) *host {
 	t.Helper()
 	dir := t.TempDir()
 	h := &host{dir: dir, ctx: context.WithValue(t.Context(), common.EnvKey, common.EnvMap{
@@ -53,7 +53,7 @@ func newHost(t *testing.T, files tree) *host {
 }
 
 // write makes the tree hold exactly files. "-> x" makes a link to x.
-func (h *host) write(t *testing.T, files tree) {
+func (h *host) write(t testing.TB, files tree) {
 	t.Helper()
 	for name := range h.files {
 		if _, stays := files[name]; !stays {
@@ -76,7 +76,7 @@ func (h *host) write(t *testing.T, files tree) {
 }
 
 // remove takes a file away, and the directories that it leaves empty.
-func (h *host) remove(t *testing.T, name string) {
+func (h *host) remove(t testing.TB, name string) {
 	t.Helper()
 	check(t, os.Remove(filepath.Join(h.dir, name)))
 	for dir := filepath.Dir(name); os.Remove(filepath.Join(h.dir, dir)) == nil; {
@@ -117,7 +117,7 @@ func (h *host) statfs(_ context.Context, path string) (*disk.UsageStat, error) {
 	}, nil
 }
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
