@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/shirou/gopsutil/v4/cpu"
@@ -53,7 +54,7 @@ type cpuCollector struct {
 	cfg      Config
 	total    cpuRow
 	cores    map[string]*cpuRow
-	online   int
+	online   []string // which CPUs are: by name, or in one kernel list
 	physical int
 	file     reader
 }
@@ -74,9 +75,9 @@ func (c *cpuCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("read CPU times: %w", err)
 	}
-	online, countErr := c.countOnline(ctx, rows)
-	if online != c.online && online != 0 {
-		c.changed(ctx, online)
+	online, changed, countErr := c.countOnline(ctx, rows)
+	if changed {
+		c.changed(ctx)
 	}
 	if online != 0 {
 		s.Int(&cpuLogical, int64(online))
@@ -88,23 +89,38 @@ func (c *cpuCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	return countErr
 }
 
-// countOnline does not use gopsutil's count, which reads /proc/cpuinfo: a
-// kernel has to ask every CPU for its frequency to write that file.
-func (c *cpuCollector) countOnline(ctx context.Context, rows []cpu.ExTimesStat) (int, error) {
+// countOnline also reports whether other CPUs are online than in the last tick:
+// of as many, one may have come as another went. It does not use gopsutil's
+// count, which reads /proc/cpuinfo: a kernel has to ask every CPU for its
+// frequency to write that file.
+func (c *cpuCollector) countOnline(ctx context.Context, rows []cpu.ExTimesStat) (n int, changed bool, err error) {
 	if c.cfg.PerCore {
-		return len(rows), nil
+		same := slices.EqualFunc(rows, c.online, func(row cpu.ExTimesStat, name string) bool { return row.CPU == name })
+		if !same {
+			c.online = c.online[:0]
+			for i := range rows {
+				c.online = append(c.online, rows[i].CPU)
+			}
+		}
+		return len(rows), !same, nil
 	}
 	list, err := c.file.read(sysPath(ctx, "devices/system/cpu/online"))
 	if err != nil {
-		return 0, fmt.Errorf("count CPUs: %w", err)
+		return 0, false, fmt.Errorf("count CPUs: %w", err)
 	}
-	return countCPUList(string(list))
+	if n, err = countCPUList(string(list)); err != nil {
+		return 0, false, err
+	}
+	if len(c.online) == 1 && c.online[0] == string(list) {
+		return n, false, nil
+	}
+	c.online = []string{string(list)}
+	return n, true, nil
 }
 
 // changed makes every row warm up again: which CPUs the sums cover, and where
 // the kernel keeps their idle time, may differ from before.
-func (c *cpuCollector) changed(ctx context.Context, online int) {
-	c.online = online
+func (c *cpuCollector) changed(ctx context.Context) {
 	c.total.warmUp()
 	c.total.rebase = c.total.seen
 	for _, row := range c.cores {

@@ -10,6 +10,7 @@ import (
 type resets struct {
 	counters map[*metric.Series]*counter
 	lastMS   int64 // time of the previous tick
+	nowMS    int64 // time of this one
 	tick     uint64
 }
 
@@ -37,6 +38,7 @@ func newResets() resets { return resets{counters: make(map[*metric.Series]*count
 // its sum is what was counted since, at most one tick too little.
 func (r *resets) apply(s *metric.Snapshot) {
 	r.tick++
+	r.nowMS = s.TimeMS
 	for i := range s.Points {
 		p := &s.Points[i]
 		if p.Series.Kind != metric.Counter {
@@ -65,7 +67,7 @@ func (r *resets) step(c *counter, p *metric.Point) {
 		p.Value = c.last
 	default:
 		restarted := *p.Series
-		restarted.StartMS = r.lastMS
+		restarted.StartMS = min(r.lastMS, r.nowMS-1) // the clock may have been set back
 		c.last, c.restarted = p.Value, &restarted
 	}
 	if c.restarted != nil {
