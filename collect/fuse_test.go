@@ -179,7 +179,7 @@ func testRealDeadMount(t *testing.T, m deadMount) {
 	}
 	defer func() { check(t, unix.Unmount(live, unix.MNT_DETACH)) }()
 	cfg := collect.Config{
-		Interval: 500 * time.Millisecond, FilesystemTypesExclude: regexp.MustCompile(`^proc$`),
+		Interval: 300 * time.Millisecond, FilesystemTypesExclude: regexp.MustCompile(`^proc$`),
 		Filesystem: collect.Filter{Include: regexp.MustCompile("^(" + regexp.QuoteMeta(m.dir) + "|" + regexp.QuoteMeta(live) + ")$")},
 	}
 	list := []collect.Collector{fake{name: "before"}}
@@ -189,7 +189,7 @@ func testRealDeadMount(t *testing.T, m deadMount) {
 		}
 	}
 	k := &sink{}
-	const ticks, dies, revived = 7, 2, 5
+	const ticks, dies, revived = 6, 2, 4
 	var goroutines [ticks + 1]int
 	k.after = func(n int) {
 		goroutines[n] = runtime.NumGoroutine()
