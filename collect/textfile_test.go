@@ -241,3 +241,31 @@ func TestTextfileStorm(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkTextfile is a tick of five files of twenty points that do not change.
+func BenchmarkTextfile(b *testing.B) {
+	dir := b.TempDir()
+	for f := range 5 {
+		var text strings.Builder
+		for i := range 20 {
+			fmt.Fprintf(&text, "metric_%d{device=\"d%d\"} %d\n", f, i, i)
+		}
+		if err := os.WriteFile(fmt.Sprintf("%s/%d.prom", dir, f), []byte(text.String()), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, builtin := range collect.Builtins() {
+		if builtin.Name != "textfile" {
+			continue
+		}
+		c := builtin.New(collect.Config{TextfileDir: dir})
+		s := metric.NewSnapshot(0)
+		b.ReportAllocs()
+		for b.Loop() {
+			s.Reset(1)
+			if err := c.Collect(b.Context(), s); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
