@@ -49,6 +49,9 @@ func (u unavailable) Error() string { return string(u) }
 // Is makes it an errAbsent.
 func (unavailable) Is(target error) bool { return target == errAbsent }
 
+// maxNameBytes bounds a name that a program may have given itself.
+const maxNameBytes = 128
+
 // maxFiles bounds how many file descriptors of one process are counted.
 const maxFiles = 1 << 20
 
@@ -132,7 +135,7 @@ func (c *processCollector) refresh(root string) error {
 			continue // it has ended
 		}
 		if stat, ok := parseProcessStat(text); ok && stat.pid == pid {
-			c.note(&stat)
+			c.note(&stat, root+"/"+name)
 		}
 	}
 	for pid, p := range c.known {
@@ -145,15 +148,15 @@ func (c *processCollector) refresh(root string) error {
 
 // note takes one line. A process of the same number that started at another
 // time is another one.
-func (c *processCollector) note(stat *processStat) {
+func (c *processCollector) note(stat *processStat, dir string) {
 	p := c.known[stat.pid]
 	switch {
 	case p == nil || p.stat.started != stat.started:
 		p = &process{}
 		c.known[stat.pid] = p
-		p.rename(c.processes, stat)
+		c.rename(p, stat, dir)
 	case !bytes.Equal(p.stat.comm, stat.comm): // it has executed another program
-		p.rename(c.processes, stat)
+		c.rename(p, stat, dir)
 	}
 	if p.tick != 0 {
 		p.recent = max(0, stat.cpu()-p.stat.cpu())
@@ -162,16 +165,35 @@ func (c *processCollector) note(stat *processStat) {
 	p.stat, p.tick = *stat, c.tick
 }
 
-func (p *process) rename(processes Filter, stat *processStat) {
-	name := cleanName(stat.comm)
+func (c *processCollector) rename(p *process, stat *processStat, dir string) {
+	// The line is in the buffer that the name is read into.
 	p.stat.comm = slices.Clone(stat.comm)
-	p.named = processes.Include != nil && processes.Match(name, false)
-	p.excluded = processes.Exclude != nil && processes.Exclude.MatchString(name)
+	name := cleanName(c.wholeName(p.stat.comm, dir))
+	p.named = c.processes.Include != nil && c.processes.Match(name, false)
+	p.excluded = c.processes.Exclude != nil && c.processes.Exclude.MatchString(name)
 	p.labels = []metric.Label{
 		metric.L("process.pid", strconv.Itoa(stat.pid)),
 		metric.L("process.executable.name", name),
 		{Key: "state"},
 	}
+}
+
+// wholeName completes a name that the kernel cut to 15 bytes from the first
+// argument, as far as that is the program's.
+func (c *processCollector) wholeName(comm []byte, dir string) []byte {
+	const cut = 15
+	if len(comm) < cut {
+		return comm
+	}
+	text, err := c.file.read(dir + "/cmdline")
+	if err != nil {
+		return comm
+	}
+	first, _, _ := bytes.Cut(text, []byte{0})
+	if name := first[bytes.LastIndexByte(first, '/')+1:]; bytes.HasPrefix(name, comm) && len(name) <= maxNameBytes {
+		return name
+	}
+	return comm
 }
 
 // choose returns the processes to send, by number.

@@ -164,6 +164,28 @@ func TestProcessNames(t *testing.T) {
 	}
 }
 
+// TestProcessWholeName is that of the program where the kernel cut it.
+func TestProcessWholeName(t *testing.T) {
+	h, c := newProcesses(t, collect.Config{Process: collect.Filter{Include: regexp.MustCompile("-exporter$|^a{15}$")}})
+	line := statLine(7, "prometheus-node", 1, 0, 1, 1, 1)
+	h.write(t, tree{
+		"proc/7/cmdline": "/usr/bin/prometheus-node-exporter\x00--web", "proc/8/cmdline": "/bin/other\x00",
+		"proc/9/cmdline": strings.Repeat("a", 500),
+	})
+	h.files = nil
+	got := processes(t, h, c, metric.NewSnapshot(0), map[int]string{
+		7: line, 8: statLine(8, "prometheus-node", 1, 0, 1, 1, 1), 9: statLine(9, strings.Repeat("a", 15), 1, 0, 1, 1, 1),
+	})
+	for _, series := range []string{"process.threads 7 prometheus-node-exporter", "process.threads 9 " + strings.Repeat("a", 15)} {
+		if _, ok := got[series]; !ok {
+			t.Errorf("no %s", series)
+		}
+	}
+	if len(got) != 10 {
+		t.Errorf("%v, want two processes", got)
+	}
+}
+
 // TestProcessOfThisMachine compares with gopsutil's reading of a child that
 // sleeps with files open.
 func TestProcessOfThisMachine(t *testing.T) {
