@@ -64,8 +64,8 @@ type processCollector struct {
 	tick      uint64
 	bootMS    int64
 	file      reader
-	kernel    bool // /proc is the kernel's, not a copy
-	denied    bool // some file descriptors could not be counted
+	counts    bool // the kernel counts file descriptors for everybody
+	denied    bool // some of them could not be counted here
 }
 
 // process is what is known of one.
@@ -101,7 +101,8 @@ func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) erro
 		return fmt.Errorf("list processes: %w", err)
 	}
 	for _, p := range c.choose() {
-		s.Since(c.bootMS + p.stat.started*1000/userHZ)
+		// A container's idea of the boot may make it lie ahead.
+		s.Since(min(c.bootMS+p.stat.started*1000/userHZ, s.TimeMS))
 		c.emit(s, p, root+"/"+p.labels[0].Value)
 	}
 	s.Since(0)
@@ -122,8 +123,7 @@ func (c *processCollector) refresh(root string) error {
 	if err != nil {
 		return err
 	}
-	var st unix.Statfs_t
-	c.kernel = unix.Fstatfs(int(d.Fd()), &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+	c.counts = countsFiles(d)
 	c.tick++
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
@@ -243,6 +243,9 @@ func (c *processCollector) emit(s *metric.Snapshot, p *process, dir string) {
 			s.Int(&processMemory, pages*int64(os.Getpagesize()), p.labels[:2]...)
 		}
 	}
+	if p.stat.virtual == 0 {
+		return // a thread of the kernel has no files
+	}
 	n, err := c.countFiles(dir + "/fd")
 	switch {
 	case err == nil:
@@ -259,12 +262,27 @@ func secondCount(text []byte) (int64, bool) {
 	return parseCount(second)
 }
 
+// countsFiles reports whether the size of a process's directory of file
+// descriptors is their number, which everybody may know: since Linux 6.2. This
+// process has at least d.
+func countsFiles(d *os.File) bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(int(d.Fd()), &st) != nil || st.Type != unix.PROC_SUPER_MAGIC {
+		return false
+	}
+	info, err := os.Stat(d.Name() + "/self/fd")
+	return err == nil && info.Size() > 0
+}
+
 // countFiles counts the open file descriptors of a process whose directory of
-// them this is. Since Linux 6.2 that is the directory's size, which everybody
-// may know.
+// them this is.
 func (c *processCollector) countFiles(dir string) (int64, error) {
-	if info, err := os.Stat(dir); err != nil || c.kernel && info.Size() > 0 {
-		return sizeOf(info), err
+	if c.counts {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return 0, err
+		}
+		return info.Size(), nil
 	}
 	d, err := os.Open(dir)
 	if err != nil {
@@ -280,11 +298,4 @@ func (c *processCollector) countFiles(dir string) (int64, error) {
 		}
 	}
 	return n, nil
-}
-
-func sizeOf(info os.FileInfo) int64 {
-	if info == nil {
-		return 0
-	}
-	return info.Size()
 }

@@ -18,6 +18,7 @@ type processStat struct {
 
 	user, system int64 // CPU time in userHZ
 	threads      int64
+	virtual      int64 // bytes
 	pages        int64 // resident
 }
 
@@ -64,6 +65,8 @@ func (p *processStat) field(n int) *int64 {
 		return &p.threads
 	case 22:
 		return &p.started
+	case 23:
+		return &p.virtual
 	case 24:
 		return &p.pages
 	default:

@@ -42,7 +42,7 @@ func processes(t *testing.T, h *host, c collect.Collector, s *metric.Snapshot, s
 		files[fmt.Sprintf("proc/%d/fd/1", pid)] = "x"
 	}
 	h.write(t, files)
-	s.Reset(1)
+	s.Reset(2_000_000_000)
 	check(t, c.Collect(h.ctx, s))
 	points := map[string]point{}
 	for _, p := range s.Points {
@@ -212,7 +212,7 @@ func TestProcessOfThisMachine(t *testing.T) {
 	s := metric.NewSnapshot(0)
 	var problem string
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		s.Reset(1)
+		s.Reset(time.Now().UnixMilli())
 		if err := c.Collect(t.Context(), s); err != nil && !errors.Is(err, collect.ErrAbsent) {
 			t.Fatal(err)
 		}
