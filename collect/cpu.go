@@ -189,6 +189,7 @@ type cpuRow struct {
 	seen   bool     // sent is set
 	warm   bool     // base is set
 	rebase bool     // the next reading continues where sent is
+	settle bool     // its idle and wait do: the CPU may have gone after /proc/stat was read
 }
 
 const (
@@ -206,12 +207,13 @@ func (r *cpuRow) warmUp() { r.warm = false }
 func (r *cpuRow) advance(raw cpuTicks) cpuTicks {
 	for i, v := range raw {
 		back := r.sent[i] - (v + r.offset[i])
-		if r.rebase || (r.seen && back > holdTicks) {
+		idle := i == stateIdle || i == stateWait
+		if r.rebase || (r.settle && idle) || (r.seen && back > holdTicks) {
 			r.offset[i] += back
 		}
 		r.sent[i] = max(r.sent[i], v+r.offset[i])
 	}
-	r.seen, r.rebase = true, false
+	r.seen, r.rebase, r.settle = true, false, r.rebase
 	return r.sent
 }
 

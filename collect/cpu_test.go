@@ -111,3 +111,21 @@ func TestCPUTimesThatFall(t *testing.T) {
 		}
 	}
 }
+
+// TestACPUGoesWhileATickIsTaken has one go offline between the readings of its
+// time and of the list: the kernel's sum of idle time jumps a tick later.
+func TestACPUGoesWhileATickIsTaken(t *testing.T) {
+	states := []tree{cpuTree(2, 1000, 9000, 0), cpuTree(2, 1100, 9300, 0), cpuTree(2, 1200, 69300, 0), cpuTree(2, 1300, 69600, 0)}
+	for _, state := range states[1:] {
+		state["sys/devices/system/cpu/online"] = "0\n"
+	}
+	ticks := ticksOf(t, collect.Config{}, states, "cpu")
+	for i := 1; i < len(ticks); i++ {
+		if delta := ticks[i][idleTime].value.Float64() - ticks[i-1][idleTime].value.Float64(); delta < 0 || delta > 6 {
+			t.Errorf("tick %d: idle time rose by %v s, want at most 6 s", i, delta)
+		}
+	}
+	if delta := ticks[3][idleTime].value.Float64() - ticks[2][idleTime].value.Float64(); delta != 6 {
+		t.Errorf("idle time rises by %v s once that is over, want 6 s", delta)
+	}
+}
