@@ -104,9 +104,9 @@ func (m *machine) isDown() bool { return m.phase == down || m.phase == paused }
 // mayDrain reports whether a backlog batch may be sent now.
 func (m *machine) mayDrain(now time.Time) bool { return !now.Before(m.drainAt) }
 
-// drained notes that a backlog batch is on its way, or a part of one that was
+// sentBacklog notes that a backlog batch is on its way, or a part of one that was
 // halved so many times.
-func (m *machine) drained(now time.Time, halvings int) {
+func (m *machine) sentBacklog(now time.Time, halvings int) {
 	rate := m.multiplier
 	if m.fifo {
 		rate++
@@ -156,8 +156,8 @@ func (m *machine) drainWait() time.Duration {
 	return m.uniform(wait/2, wait)
 }
 
-// settled ends ramping: there is no backlog.
-func (m *machine) settled() {
+// backlogEmpty ends ramping: there is no backlog.
+func (m *machine) backlogEmpty() {
 	if m.phase == ramping {
 		m.phase, m.multiplier = healthy, 1
 	}

@@ -154,7 +154,7 @@ func TestDrainRateRisesAndIsHalvedOnOverload(t *testing.T) {
 	gap := func() time.Duration {
 		var sum time.Duration
 		for range 1000 {
-			m.drained(now, 0)
+			m.sentBacklog(now, 0)
 			sum += m.drainAt.Sub(now)
 		}
 		return (sum / 1000).Round(time.Second)
@@ -196,7 +196,7 @@ func TestPartsArePacedByTheirSize(t *testing.T) {
 	now := time.Unix(0, 0)
 	for halvings, share := range map[int]time.Duration{0: 1, 1: 2, 4: 16, 9: 16} {
 		m := newTestMachine(1)
-		m.drained(now, halvings)
+		m.sentBacklog(now, halvings)
 		gap := m.rules.BatchInterval / share
 		if wait := m.drainAt.Sub(now); wait < gap*3/4 || wait > gap*5/4 {
 			t.Errorf("the next after a part of %d halvings waits %v, want about %v", halvings, wait, gap)

@@ -281,7 +281,7 @@ func (s *Shipper) oldest(now time.Time) (d dispatch, ok bool) {
 		}
 	}
 	if len(late) == 0 {
-		s.machine.settled()
+		s.machine.backlogEmpty()
 	}
 	return d, false
 }
@@ -319,7 +319,7 @@ func (s *Shipper) hasBacklog() bool {
 func (s *Shipper) send(ctx context.Context, now time.Time, d dispatch) {
 	s.inflight, s.part, s.sent, s.backlog, s.sentAt = d.held, d.part, d.payload, d.backlog, now
 	if d.backlog {
-		s.machine.drained(now, depthOf(d.part))
+		s.machine.sentBacklog(now, depthOf(d.part))
 	}
 	ctx, s.cancel = context.WithCancel(ctx)
 	s.requests <- request{ctx, d.payload}
