@@ -98,6 +98,7 @@ soak: compiler ## what takes longer than make test: SEEDS chaos runs, a fleet of
 	CGO_ENABLED=1 go test -race -timeout 60m -run EveryPoint ./ship -seeds $(or $(SEEDS),1000)
 	$(MAKE) simulate SEEDS=$(or $(SEEDS),100000)
 	$(MAKE) fleet AGENTS=100000
+	HEKA_TEST_CPU_OFFLINE=1 go test -run '^TestARealCPUGoesOffline$$' ./collect
 	go test -timeout 0 -run '^TestCrash' ./spool -images $(IMAGES)
 	go test -timeout 0 -run '^TestKill' ./spool -kills $(KILLS)
 	go test -timeout 0 -run '^TestKills' ./cmd/heka-insights-agent/e2e -rounds $(ROUNDS)
