@@ -53,24 +53,30 @@ func (l *sizeLimit) plain(now time.Time, most int64) int64 {
 	return min(most, max(int64(l.plainBytes/2), minPlainBytes))
 }
 
-// weaker is what to try after the backend refused a compression.
-var weaker = map[Compression]Compression{CompressionZstd: CompressionGzip, CompressionGzip: CompressionNone}
+// weaker is what to try after the backend refused a compression; ok is false
+// after none. The weakest is also taken at once if it is what is configured.
+func weaker(refused, configured Compression) (next Compression, ok bool) {
+	switch {
+	case refused == CompressionNone:
+		return configured, false
+	case refused == CompressionZstd && configured != CompressionNone:
+		return CompressionGzip, true
+	default:
+		return CompressionNone, true
+	}
+}
 
 // unsupported takes a 415: the next weaker compression is tried at once, and
 // kept. When even none is refused it was not the compression.
 func (s *Shipper) unsupported(now time.Time, h *held, o Outcome) {
-	next, ok := weaker[s.sent.Compression]
-	if !ok {
-		next = s.cfg.Compression
-	}
+	next, ok := weaker(s.sent.Compression, s.cfg.Compression)
 	if s.recompress(next) != nil || !ok {
 		s.strongest = "" // what the spool holds is sent as it is
 		o.Verdict = Pause
 		s.failed(now, h, o)
 		return
 	}
-	s.log.Warn().Str("cause", o.Cause).Str("compression", string(next)).
-		Msg("the backend does not take the compression: batches are sent with a weaker one from now on")
+	s.say.weakened(s.log, now, o, next)
 	s.machine.retryNow(now)
 }
 

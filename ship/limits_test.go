@@ -111,7 +111,10 @@ func TestUnsupportedCompressionIsLeftOnce(t *testing.T) {
 // What an earlier process spooled in a compression that the backend does not
 // take is sent in the one that is configured now.
 func TestASpoolInAnUnsupportedCompressionIsDelivered(t *testing.T) {
-	for _, fifo := range []bool{false, true} {
+	for _, now := range []struct {
+		configured ship.Compression
+		fifo       bool
+	}{{ship.CompressionGzip, false}, {ship.CompressionGzip, true}, {ship.CompressionNone, false}, {ship.CompressionNone, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			cfg := config()
 			cfg.Compression = ship.CompressionZstd
@@ -119,12 +122,12 @@ func TestASpoolInAnUnsupportedCompressionIsDelivered(t *testing.T) {
 			first.backend.fail(unavailable)
 			first.run(10 * time.Minute)
 			first.stop()
-			cfg.Compression, cfg.FIFO = ship.CompressionGzip, fifo
+			cfg.Compression, cfg.FIFO = now.configured, now.fifo
 			cfg.Agent.Epoch++
 			r := startWith(t, cfg, 4<<20, first.spool)
 			refused := 0
 			r.backend.set(func(p ship.Payload) ship.Outcome {
-				if p.Compression != ship.CompressionZstd {
+				if p.Compression == now.configured {
 					return ship.Outcome{Verdict: ship.Acked}
 				}
 				refused++
@@ -133,7 +136,7 @@ func TestASpoolInAnUnsupportedCompressionIsDelivered(t *testing.T) {
 			r.run(time.Hour)
 			r.stop()
 			if n := first.spool.Pending(); n != 0 || refused != 1 {
-				t.Errorf("fifo %v: %d batches wait after %d refusals, want 0 after 1", fifo, n, refused)
+				t.Errorf("%+v: %d batches wait after %d refusals, want 0 after 1", now, n, refused)
 			}
 		})
 	}
@@ -149,6 +152,9 @@ func TestNoCompressionSupportedIsAPause(t *testing.T) {
 		r.run(2 * time.Hour)
 		if phase := r.shipper.Stats().Phase; phase != "paused" {
 			t.Errorf("phase = %s, want paused", phase)
+		}
+		if n := r.logLines(); n > 20 {
+			t.Errorf("%d lines in two hours:\n%s", n, r.log)
 		}
 		if n := r.backend.requestCount(); n > 2*60 {
 			t.Errorf("%d requests in two hours, want at most one a minute", n)

@@ -15,7 +15,7 @@ type say struct {
 	told  bool      // the outage under way was logged, so its end is too
 	grave bool      // the last line waits for a person
 
-	refusals, rejections, deaths, drops pacer
+	refusals, rejections, deaths, drops, weaker pacer
 }
 
 // rhythm is when to tell of what happens again and again: at once, a minute
@@ -128,6 +128,15 @@ func (s *say) rejected(log zerolog.Logger, now time.Time, o Outcome) {
 		log.Warn().Int64("points", n).Str("reason", o.Cause).
 			Str("hint", "heka-insights-agent spool dead").
 			Msg("the backend took batches but refused points of them for good")
+	}
+}
+
+// weakened tells of a compression that the backend does not take. One that takes
+// none of them is asked all again at each probe.
+func (s *say) weakened(log zerolog.Logger, now time.Time, o Outcome, next Compression) {
+	if _, ok := s.weaker.add(now, 1); ok {
+		log.Warn().Str("cause", o.Cause).Str("compression", string(next)).
+			Msg("the backend does not take the compression: batches are sent with a weaker one from now on")
 	}
 }
 
