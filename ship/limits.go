@@ -76,7 +76,7 @@ func (s *Shipper) unsupported(now time.Time, h *held, o Outcome) {
 		s.failed(now, h, o)
 		return
 	}
-	s.say.weakened(s.log, now, o, next)
+	s.say.weakened(s.log, o, next)
 	s.machine.retryNow(now)
 }
 

@@ -153,7 +153,7 @@ func TestNoCompressionSupportedIsAPause(t *testing.T) {
 		if phase := r.shipper.Stats().Phase; phase != "paused" {
 			t.Errorf("phase = %s, want paused", phase)
 		}
-		if n := r.logLines(); n > 20 {
+		if n := r.logLines(); n > 12 {
 			t.Errorf("%d lines in two hours:\n%s", n, r.log)
 		}
 		if n := r.backend.requestCount(); n > 2*60 {

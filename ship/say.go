@@ -15,7 +15,8 @@ type say struct {
 	told  bool      // the outage under way was logged, so its end is too
 	grave bool      // the last line waits for a person
 
-	refusals, rejections, deaths, drops, weaker pacer
+	refusals, rejections, deaths, drops pacer
+	weaker                              map[Compression]bool // told of
 }
 
 // rhythm is when to tell of what happens again and again: at once, a minute
@@ -131,13 +132,18 @@ func (s *say) rejected(log zerolog.Logger, now time.Time, o Outcome) {
 	}
 }
 
-// weakened tells of a compression that the backend does not take. One that takes
-// none of them is asked all again at each probe.
-func (s *say) weakened(log zerolog.Logger, now time.Time, o Outcome, next Compression) {
-	if _, ok := s.weaker.add(now, 1); ok {
-		log.Warn().Str("cause", o.Cause).Str("compression", string(next)).
-			Msg("the backend does not take the compression: batches are sent with a weaker one from now on")
+// weakened tells once of a compression that the backend made necessary: one that
+// takes none of them is asked all again at each probe.
+func (s *say) weakened(log zerolog.Logger, o Outcome, next Compression) {
+	if s.weaker[next] {
+		return
 	}
+	if s.weaker == nil {
+		s.weaker = make(map[Compression]bool)
+	}
+	s.weaker[next] = true
+	log.Warn().Str("cause", o.Cause).Str("compression", string(next)).
+		Msg("the backend does not take the compression: batches are sent with a weaker one from now on")
 }
 
 func (s *say) dropped(log zerolog.Logger, now time.Time, points int64) {
