@@ -82,7 +82,7 @@ func compareHostmetrics(t *testing.T) map[string]bool {
 	})
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
-	return compare(t, func(context.Context) []claim {
+	return compare(t.Context(), t, func(context.Context) []claim {
 		if _, err := io.WriteString(in, "\n"); err != nil {
 			t.Fatal(err)
 		}

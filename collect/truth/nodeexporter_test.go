@@ -158,21 +158,27 @@ var nodeOnly = regexp.MustCompile(`^(go|process|promhttp|node_scrape|node_export
 	`netstat_\w+`, `sockstat_\w+`,
 }, "|") + `)$`)
 
-// compareNodeExporter starts Debian's, with the collectors that read what we do.
+// compareNodeExporter compares on this host.
 func compareNodeExporter(t *testing.T) map[string]bool {
-	if _, err := exec.LookPath(nodeExporter); err != nil {
-		t.Skip("prometheus-node-exporter is not installed: make peers")
-	}
 	explained(t, collect.NodeExporter, "system.cpu.time")
 	explained(t, collect.NodeExporter, "system.disk.io")
 	explained(t, collect.NodeExporter, "system.filesystem.usage")
 	explained(t, collect.NodeExporter, "system.network.io")
+	ask := startNodeExporter(t, "--collector.filesystem")
+	return compare(t.Context(), t, ask)
+}
+
+// startNodeExporter starts Debian's, with the collectors that read what we do.
+func startNodeExporter(t *testing.T, more ...string) func(context.Context) []claim {
+	if _, err := exec.LookPath(nodeExporter); err != nil {
+		t.Skip("prometheus-node-exporter is not installed: make peers")
+	}
 	addr := freeAddress(t)
 	args := []string{"--web.listen-address=" + addr, "--log.level=error", "--collector.disable-defaults"}
-	for _, c := range []string{"cpu", "loadavg", "meminfo", "diskstats", "filesystem", "netdev", "vmstat", "stat", "sockstat", "netstat", "pressure"} {
+	for _, c := range []string{"cpu", "loadavg", "meminfo", "diskstats", "netdev", "vmstat", "stat", "sockstat", "netstat", "pressure"} {
 		args = append(args, "--collector."+c)
 	}
-	run := exec.CommandContext(t.Context(), nodeExporter, args...)
+	run := exec.CommandContext(t.Context(), nodeExporter, append(args, more...)...)
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +187,7 @@ func compareNodeExporter(t *testing.T) map[string]bool {
 		_ = run.Wait()
 	})
 	awaitPeer(t, addr)
-	return compare(t, func(ctx context.Context) []claim {
+	return func(ctx context.Context) []claim {
 		text, err := get(ctx, "http://"+addr+"/metrics")
 		if err != nil {
 			t.Fatal(err)
@@ -190,23 +196,26 @@ func compareNodeExporter(t *testing.T) map[string]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var claims []claim
-		idle, readOnly := idleDisks(samples), readOnlyMounts(samples)
-		for _, s := range samples {
-			access := "rw"
-			if readOnly[labelOf(&s, "mountpoint")] {
-				access = "ro"
-			}
-			s.Labels = append(s.Labels, promtext.Label{Name: "access", Value: access})
-			if device := labelOf(&s, "device"); strings.HasPrefix(s.Name, "node_disk_") && idle[device] {
-				continue
-			}
-			if c, ok := nodeClaim(t, &s); ok {
-				claims = append(claims, c)
-			}
+		return nodeClaims(t, samples)
+	}
+}
+
+func nodeClaims(t *testing.T, samples []promtext.Sample) (claims []claim) {
+	idle, readOnly := idleDisks(samples), readOnlyMounts(samples)
+	for _, s := range samples {
+		access := "rw"
+		if readOnly[labelOf(&s, "mountpoint")] {
+			access = "ro"
 		}
-		return claims
-	})
+		s.Labels = append(s.Labels, promtext.Label{Name: "access", Value: access})
+		if device := labelOf(&s, "device"); strings.HasPrefix(s.Name, "node_disk_") && idle[device] {
+			continue
+		}
+		if c, ok := nodeClaim(t, &s); ok {
+			claims = append(claims, c)
+		}
+	}
+	return claims
 }
 
 // idleDisks are those that never did any input or output.

@@ -46,7 +46,7 @@ func seriesName(name string, labels map[string]string) string {
 
 // own reads the host by every collector that reads it, with nothing left out.
 // The collectors are new each time: they remember nothing.
-func own(t *testing.T) reading {
+func own(ctx context.Context, t *testing.T) reading {
 	t.Helper()
 	cfg := collect.Config{
 		Detailed: true, PerCore: true,
@@ -61,7 +61,7 @@ func own(t *testing.T) reading {
 		if !ofTheHost(b.Name) {
 			continue
 		}
-		if err := b.New(cfg).Collect(t.Context(), s); err != nil {
+		if err := b.New(cfg).Collect(ctx, s); err != nil {
 			t.Logf("%s: %v", b.Name, err)
 		}
 	}
@@ -75,7 +75,7 @@ func own(t *testing.T) reading {
 		estimate := labels["state"] == "idle" || labels["state"] == "wait"
 		r[seriesName(p.Series.Name, labels)] = value{p.Value.Float64(), p.Series.Kind == metric.Counter && !estimate}
 	}
-	boot, err := collect.BootTimeMS(t.Context())
+	boot, err := collect.BootTimeMS(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,14 +129,14 @@ type claim struct {
 }
 
 // compare asks a peer until everything that it says was confirmed.
-func compare(t *testing.T, ask func(ctx context.Context) []claim) (confirmed map[string]bool) {
+func compare(ctx context.Context, t *testing.T, ask func(ctx context.Context) []claim) (confirmed map[string]bool) {
 	t.Helper()
 	agreed, confirmed := map[string]bool{}, map[string]bool{}
 	var open []string
 	for range rounds {
-		before := own(t)
-		claims := ask(t.Context())
-		after := own(t)
+		before := own(ctx, t)
+		claims := ask(ctx)
+		after := own(ctx, t)
 		open = nil
 		for _, c := range claims {
 			problem, counter := c.check(before, after)
