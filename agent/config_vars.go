@@ -90,7 +90,7 @@ type hekaVariables struct {
 	Process struct {
 		Include patternVar `split_words:"true" desc:"processes to report, by name; those of HEKA_PROCESS_TOP come on top"`
 		Exclude patternVar `split_words:"true" desc:"processes to leave out of all"`
-		Top     integerVar `split_words:"true" default:"10" min:"0" max:"10000" desc:"how many of the processes that take the most CPU, and as many of those with the most memory"`
+		Top     integerVar `split_words:"true" default:"10" min:"0" max:"10000" desc:"how many of the processes that take the most CPU, and as many of those with the most memory, from their second tick on; in an hour no more of them than fill half of HEKA_MAX_SERIES"`
 	}
 	Textfile struct {
 		Dir    pathVar     `split_words:"true" absolute:"true" desc:"directory of *.prom files in Prometheus text format, for the collector textfile"`

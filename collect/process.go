@@ -40,6 +40,9 @@ func processDescs() []*metric.Desc {
 // errNoPtrace tells of file descriptors that cannot be counted.
 const errNoPtrace = unavailable("open file descriptors of other users' processes are left out: the agent needs the capability CAP_SYS_PTRACE to count them")
 
+// errHidden tells of processes that are not shown.
+const errHidden = unavailable("processes that /proc hides (hidepid) are left out: the agent needs the capability CAP_SYS_PTRACE to see them")
+
 // unavailable is an error that is said once, as errAbsent is, about a part of
 // what a collector reads.
 type unavailable string
@@ -66,21 +69,27 @@ type processCollector struct {
 	file      reader
 	counts    bool // the kernel counts file descriptors for everybody
 	denied    bool // some of them could not be counted here
+	hidden    bool // the line of some process could not be read
+	newcomers rationing
 }
 
 // process is what is known of one.
 type process struct {
 	stat     processStat
-	named    bool  // the pattern names it
-	excluded bool  // the other one does
-	recent   int64 // CPU ticks since the tick before
-	tick     uint64
-	chosen   uint64 // the tick that it was chosen in
+	named    bool   // the pattern names it
+	excluded bool   // the other one does
+	recent   int64  // CPU ticks since the tick before
+	first    uint64 // the tick that it was first seen in
+	tick     uint64 // and last
+	chosen   uint64 // the tick that it was chosen in, 0 if never
 	labels   []metric.Label
 }
 
 func newProcess(cfg Config) Collector {
-	return &processCollector{processes: cfg.Process, top: cfg.ProcessTop, known: make(map[int]*process)}
+	return &processCollector{
+		processes: cfg.Process, top: cfg.ProcessTop, known: make(map[int]*process),
+		newcomers: rationing{most: cfg.MaxSeries / 2 / seriesOfProcess},
+	}
 }
 
 // Name implements Collector.
@@ -106,10 +115,14 @@ func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) erro
 		c.emit(s, p, root+"/"+p.labels[0].Value)
 	}
 	s.Since(0)
-	if c.denied {
+	switch {
+	case c.hidden:
+		return errHidden
+	case c.denied:
 		return errNoPtrace
+	default:
+		return nil
 	}
-	return nil
 }
 
 // refresh reads every process's line and forgets those that have ended.
@@ -131,8 +144,9 @@ func (c *processCollector) refresh(root string) error {
 			continue
 		}
 		text, err := c.file.read(root + "/" + name + "/stat")
-		if err != nil {
-			continue // it has ended
+		if err != nil { // it has ended, or
+			c.hidden = c.hidden || errors.Is(err, fs.ErrPermission)
+			continue
 		}
 		if stat, ok := parseProcessStat(text); ok && stat.pid == pid {
 			c.note(&stat, root+"/"+name)
@@ -152,7 +166,7 @@ func (c *processCollector) note(stat *processStat, dir string) {
 	p := c.known[stat.pid]
 	switch {
 	case p == nil || p.stat.started != stat.started:
-		p = &process{}
+		p = &process{first: c.tick}
 		c.known[stat.pid] = p
 		c.rename(p, stat, dir)
 	case !bytes.Equal(p.stat.comm, stat.comm): // it has executed another program
@@ -208,8 +222,10 @@ func (c *processCollector) choose() []*process {
 			p.chosen = c.tick
 		}
 	}
-	c.chooseTop(all, func(p *process) int64 { return p.recent })
-	c.chooseTop(all, func(p *process) int64 { return p.stat.pages })
+	// What is there for the first time may be gone at the next.
+	lasting := slices.DeleteFunc(slices.Clone(all), func(p *process) bool { return p.first == c.tick })
+	c.chooseTop(lasting, func(p *process) int64 { return p.recent })
+	c.chooseTop(lasting, func(p *process) int64 { return p.stat.pages })
 	all = slices.DeleteFunc(all, func(p *process) bool { return p.chosen != c.tick })
 	slices.SortFunc(all, func(a, b *process) int { return a.stat.pid - b.stat.pid })
 	return all
@@ -224,10 +240,33 @@ func (c *processCollector) chooseTop(all []*process, of func(*process) int64) {
 		return a.stat.pid - b.stat.pid
 	})
 	for _, p := range all[:min(c.top, len(all))] {
-		if of(p) > 0 {
+		if of(p) > 0 && (p.chosen != 0 || c.newcomers.allow(c.tick)) {
 			p.chosen = c.tick
 		}
 	}
+}
+
+// seriesOfProcess is how many series a process has.
+const seriesOfProcess = 5
+
+// rationing bounds how many processes come to the top in the time that a series
+// is remembered: on a host that starts programs all the time they would take
+// the places of every other series.
+type rationing struct {
+	most  int // 0 means no bound
+	since uint64
+	n     int
+}
+
+func (r *rationing) allow(tick uint64) bool {
+	if tick-r.since >= forgetTicks {
+		r.since, r.n = tick, 0
+	}
+	if r.most > 0 && r.n >= r.most {
+		return false
+	}
+	r.n++
+	return true
 }
 
 // emit adds the points of one process, whose directory dir is.

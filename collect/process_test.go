@@ -60,8 +60,12 @@ func newProcesses(t *testing.T, cfg collect.Config) (*host, collect.Collector) {
 	return h, h.collectors(cfg, "process")[0]
 }
 
+func everyProcess() collect.Config {
+	return collect.Config{Process: collect.Filter{Include: regexp.MustCompile(`(?s).`)}}
+}
+
 func TestProcess(t *testing.T) {
-	h, c := newProcesses(t, collect.Config{ProcessTop: 5})
+	h, c := newProcesses(t, everyProcess())
 	s := metric.NewSnapshot(0)
 	got := processes(t, h, c, s, map[int]string{7: statLine(7, "web (1) a", 250, 50, 3, 12345, 100)})
 	page := int64(os.Getpagesize())
@@ -108,11 +112,11 @@ func TestProcessChoice(t *testing.T) {
 		cfg   collect.Config
 		ticks []string
 	}{
-		{"top", collect.Config{ProcessTop: 1}, []string{"6", "36", "16"}},
-		{"top two", collect.Config{ProcessTop: 2}, []string{"56", "3456", "1256"}},
+		{"top", collect.Config{ProcessTop: 1}, []string{"", "36", "16"}},
+		{"top two", collect.Config{ProcessTop: 2}, []string{"", "3456", "1256"}},
 		{"named", collect.Config{Process: collect.Filter{Include: regexp.MustCompile("^web$")}}, []string{"35", "35", "35"}},
-		{"named and top", collect.Config{ProcessTop: 1, Process: collect.Filter{Include: regexp.MustCompile("^web$")}}, []string{"356", "356", "1356"}},
-		{"excluded", collect.Config{ProcessTop: 1, Process: collect.Filter{Exclude: regexp.MustCompile("secret|web")}}, []string{"4", "4", "14"}},
+		{"named and top", collect.Config{ProcessTop: 1, Process: collect.Filter{Include: regexp.MustCompile("^web$")}}, []string{"35", "356", "1356"}},
+		{"excluded", collect.Config{ProcessTop: 1, Process: collect.Filter{Exclude: regexp.MustCompile("secret|web")}}, []string{"", "4", "14"}},
 		{"excluded wins", collect.Config{Process: collect.Filter{Include: regexp.MustCompile("."), Exclude: regexp.MustCompile("e")}}, []string{"14", "14", "14"}},
 		{"none", collect.Config{}, []string{"", "", ""}},
 	} {
@@ -128,9 +132,37 @@ func TestProcessChoice(t *testing.T) {
 	}
 }
 
+// TestProcessesThatComeAndGo do not take the places of every other series: those
+// of a single tick get none, and of the others only so many come to the top.
+func TestProcessesThatComeAndGo(t *testing.T) {
+	h, c := newProcesses(t, collect.Config{ProcessTop: 10, MaxSeries: 200})
+	s := metric.NewSnapshot(0)
+	seen := map[string]bool{}
+	for tick := range 100 {
+		stats := map[int]string{1: statLine(1, "init", tick, 0, 1, 1, 1)}
+		for i := range 5 {
+			brief, lasting := 1000+tick*10+i, 5000+tick/2*10+i
+			stats[brief] = statLine(brief, "brief", 100, 0, 1, 1, 100)
+			stats[lasting] = statLine(lasting, "lasting", 100+tick, 0, 1, 1, 50)
+		}
+		got := processes(t, h, c, s, stats)
+		if _, ok := got["process.threads 1 init"]; tick > 0 && !ok {
+			t.Fatalf("tick %d has no process 1", tick)
+		}
+		for series := range got {
+			if pid, found := strings.CutPrefix(series, "process.threads "); found {
+				seen[pid] = true
+			}
+		}
+	}
+	if len(seen) != 200/2/5 {
+		t.Errorf("%d processes were sent, want %d: %v", len(seen), 200/2/5, seen)
+	}
+}
+
 // TestProcessNumberReused is another process: its counters start anew.
 func TestProcessNumberReused(t *testing.T) {
-	h, c := newProcesses(t, collect.Config{ProcessTop: 3})
+	h, c := newProcesses(t, everyProcess())
 	s := metric.NewSnapshot(0)
 	const series = "process.cpu.time 9 job user"
 	first := processes(t, h, c, s, map[int]string{9: statLine(9, "job", 900, 0, 1, 100, 5)})[series]
@@ -149,7 +181,7 @@ func TestProcessNumberReused(t *testing.T) {
 
 // TestProcessNames may hold anything; the labels do not.
 func TestProcessNames(t *testing.T) {
-	h, c := newProcesses(t, collect.Config{ProcessTop: 9})
+	h, c := newProcesses(t, everyProcess())
 	got := processes(t, h, c, metric.NewSnapshot(0), map[int]string{
 		2: statLine(2, ") S 1 (", 1, 0, 1, 1, 1), 3: statLine(3, "a\nb", 1, 0, 1, 1, 1), 4: statLine(4, "\xff\x00", 1, 0, 1, 1, 1),
 		5: "5 (half) S 1 2 3", 6: "", 7: statLine(8, "of another", 1, 0, 1, 1, 1),
