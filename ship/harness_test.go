@@ -49,10 +49,12 @@ func (b *backend) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 	b.requests = append(b.requests, time.Now())
 	b.refreshed = false
 	b.mu.Unlock()
-	select {
-	case <-time.After(delay):
-	case <-ctx.Done():
-		return ship.Outcome{Cause: "cancelled"}
+	if delay > 0 {
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return ship.Outcome{Cause: "cancelled"}
+		}
 	}
 	o := ship.Outcome{Verdict: ship.Acked, RejectedPoints: b.rejects}
 	if answer != nil {

@@ -53,16 +53,17 @@ func (l *sizeLimit) plain(now time.Time, most int64) int64 {
 	return min(most, max(int64(l.plainBytes/2), minPlainBytes))
 }
 
-// weaker is what to try after the backend refused a compression; ok is false
-// after none. The weakest is also taken at once if it is what is configured.
+// weaker is what to try after the backend refused a compression: the next one,
+// but no other than none where none is configured. ok is false if there is
+// nothing weaker; next is then the configured one.
 func weaker(refused, configured Compression) (next Compression, ok bool) {
 	switch {
-	case refused == CompressionNone:
-		return configured, false
 	case refused == CompressionZstd && configured != CompressionNone:
 		return CompressionGzip, true
-	default:
+	case refused == CompressionZstd, refused == CompressionGzip:
 		return CompressionNone, true
+	default:
+		return configured, false
 	}
 }
 
