@@ -29,7 +29,7 @@ var (
 	}
 	processFiles = metric.Desc{
 		Name: "process.open_file_descriptors", Unit: "{file_descriptors}", Kind: metric.UpDown, Labels: []string{"process.pid", "process.executable.name"},
-		Help: "Open file descriptors. Of other users' processes they take the capability CAP_SYS_PTRACE.", Source: "/proc/PID/fd",
+		Help: "Open file descriptors; threads of the kernel have none. Before Linux 6.2 those of other users' processes take the capability CAP_SYS_PTRACE.", Source: "/proc/PID/fd",
 	}
 )
 
@@ -111,7 +111,7 @@ func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) erro
 	}
 	for _, p := range c.choose() {
 		// A container's idea of the boot may make it lie ahead.
-		s.Since(min(c.bootMS+p.stat.started*1000/userHZ, s.TimeMS))
+		s.Since(min(c.bootMS+p.stat.started*1000/userHz, s.TimeMS))
 		c.emit(s, p, root+"/"+p.labels[0].Value)
 	}
 	s.Since(0)
@@ -272,9 +272,9 @@ func (r *rationing) allow(tick uint64) bool {
 // emit adds the points of one process, whose directory dir is.
 func (c *processCollector) emit(s *metric.Snapshot, p *process, dir string) {
 	p.labels[2].Value = "user"
-	s.Float(&processCPU, float64(p.stat.user)/userHZ, p.labels...)
+	s.Float(&processCPU, float64(p.stat.user)/userHz, p.labels...)
 	p.labels[2].Value = "system"
-	s.Float(&processCPU, float64(p.stat.system)/userHZ, p.labels...)
+	s.Float(&processCPU, float64(p.stat.system)/userHz, p.labels...)
 	s.Int(&processThreads, p.stat.threads, p.labels[:2]...)
 	// The line's own figure lags behind on hosts with many CPUs.
 	if text, err := c.file.read(dir + "/statm"); err == nil {

@@ -6,17 +6,13 @@ import (
 	"unicode"
 )
 
-// userHZ is the unit of times in /proc/PID/stat: a hundredth of a second, on
-// every architecture that the agent is built for.
-const userHZ = 100
-
 // processStat is what is used of a line of /proc/PID/stat.
 type processStat struct {
 	pid     int
 	comm    []byte // as it is
-	started int64  // since boot, in userHZ
+	started int64  // since boot, in userHz
 
-	user, system int64 // CPU time in userHZ
+	user, system int64 // CPU time in userHz
 	threads      int64
 	virtual      int64 // bytes
 	pages        int64 // resident
