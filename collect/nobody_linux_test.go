@@ -13,18 +13,14 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-const asNobody = "HEKA_TEST_AS_NOBODY"
-
 // TestAsNobody runs every collector as a user without any right: those that are
 // on by default read all that they read, and what an opt-in one must leave out
 // it says once, with what it takes.
 func TestAsNobody(t *testing.T) {
-	if os.Getenv(asNobody) != "" {
-		readAsNobody(t)
-		return
-	}
 	if os.Getuid() != 0 {
-		t.Skip("only root can become nobody")
+		readAsNobody(t)
+		textfileAllowed(t)
+		return
 	}
 	self, err := os.Open("/proc/self/exe")
 	check(t, err)
@@ -33,7 +29,7 @@ func TestAsNobody(t *testing.T) {
 	child := exec.CommandContext(t.Context(), "/proc/self/fd/3", "-test.run=^TestAsNobody$", "-test.v")
 	child.ExtraFiles = []*os.File{self}
 	child.Dir = "/"
-	child.Env = []string{asNobody + "=1"}
+	child.Env = []string{"TMPDIR=/tmp"}
 	child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := child.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestAsNobody") {

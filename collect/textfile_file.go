@@ -1,11 +1,13 @@
 package collect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,6 +24,9 @@ type textfile struct {
 	wrong    error // why it is left out, as it is
 	stale    bool
 }
+
+// unreadable is an error that may pass while the file stays as it is.
+type unreadable struct{ error }
 
 var errTimed = errors.New("has time stamps: a value is stamped when it is read")
 
@@ -41,7 +46,8 @@ func (f *textfile) refresh(path string, maxAge time.Duration) (changed bool, err
 	if !f.read || !f.modified.Equal(info.ModTime()) || f.size != info.Size() || f.inode != inode {
 		*f = textfile{modified: info.ModTime(), size: info.Size(), inode: inode, read: true}
 		f.samples, f.wrong = readTextfile(path)
-		changed = true
+		_, again := errors.AsType[*unreadable](f.wrong)
+		f.read, changed = !again, true
 	}
 	age := time.Since(f.modified)
 	if stale := maxAge > 0 && age > maxAge; stale != f.stale {
@@ -64,7 +70,7 @@ func (f *textfile) current() []promtext.Sample {
 func readTextfile(path string) ([]promtext.Sample, error) {
 	text, err := readRegular(path)
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, &unreadable{withoutPath(err)}
 	}
 	samples, err := promtext.Parse(text)
 	if err != nil {
@@ -75,12 +81,30 @@ func readTextfile(path string) ([]promtext.Sample, error) {
 		if s.Timed {
 			return nil, errTimed
 		}
+		if !fits(&s) {
+			return nil, fmt.Errorf("%.64s has more than %d labels, or a name over %d or a value over %d bytes", s.Name, maxLabels, maxLabelBytes, maxValueBytes)
+		}
+		// Labels in another order are the same series.
+		slices.SortFunc(s.Labels, func(a, b promtext.Label) int { return cmp.Compare(a.Name, b.Name) })
 		// A summary of nothing has quantiles that are no number.
 		if !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
 			kept = append(kept, s)
 		}
 	}
 	return kept, nil
+}
+
+// What a server may be expected to take (docs/wire.md).
+const (
+	maxLabels     = 64
+	maxLabelBytes = 255 // and of a metric's name
+	maxValueBytes = 4096
+)
+
+func fits(s *promtext.Sample) bool {
+	return len(s.Name) <= maxLabelBytes && len(s.Labels) <= maxLabels && !slices.ContainsFunc(s.Labels, func(l promtext.Label) bool {
+		return len(l.Name) > maxLabelBytes || len(l.Value) > maxValueBytes
+	})
 }
 
 // readRegular reads a whole file, and never waits for the writer of a pipe.

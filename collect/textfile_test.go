@@ -109,8 +109,8 @@ func TestTextfile(t *testing.T) {
 // TestTextfileProblems cost the file that has them, and name it.
 func TestTextfileProblems(t *testing.T) {
 	s := newScripts(t)
-	good := points{"good": "gauge 1", "same x=1": "gauge 1"}
-	s.write("a-good.prom", "good 1\nsame{x=\"1\"} 1\n")
+	good := points{"good": "gauge 1", "same x=1": "gauge 1", "two a=1 b=2": "gauge 5"}
+	s.write("a-good.prom", "good 1\nsame{x=\"1\"} 1\ntwo{b=\"2\",a=\"1\"} 5\n")
 	path := func(name string) string { return filepath.Join(s.dir, name) }
 	for _, c := range []struct {
 		name, problem string
@@ -120,6 +120,9 @@ func TestTextfileProblems(t *testing.T) {
 		{"mistake.prom", "mistake.prom: line 1: no metric name", text("9 1\n")},
 		{"timed.prom", "timed.prom: has time stamps: a value is stamped when it is read", text("x 1 1700000000000\n")},
 		{"large.prom", "large.prom: is larger than 1048576 bytes", text(strings.Repeat("# a comment\n", 1<<17))},
+		{"labels.prom", "labels.prom: x has more than 64 labels, or a name over 255 or a value over 4096 bytes", text("x{l=\"" + strings.Repeat("v", 4097) + "\"} 1\n")},
+		{"name.prom", "name.prom: " + strings.Repeat("n", 64) + " has more than 64 labels, or a name over 255 or a value over 4096 bytes", text(strings.Repeat("n", 256) + " 1\n")},
+		{"order.prom", "order.prom: 1 points left out: two,a=\"1\",b=\"2\" is in a-good.prom already", text("two{b=\"2\",a=\"1\"} 2\n")},
 		{"repeats.prom", "repeats.prom: 2 points left out: same,x=\"1\" is in a-good.prom already", text("same{x=\"1\"} 2\nsame{x=\"1\"} 3\n")},
 		{"kind.prom", "kind.prom: 1 points left out: good is a gauge before", text("# TYPE good counter\ngood{x=\"2\"} 2\n")},
 		{"pipe.prom", "pipe.prom: is not a regular file", func(path string) error { return syscall.Mkfifo(path, 0o600) }},
@@ -173,6 +176,17 @@ func TestTextfileRepaired(t *testing.T) {
 	}
 	check(t, os.Chtimes(filepath.Join(s.dir, "x.prom"), time.Time{}, time.Now()))
 	s.want(points{"x": "gauge 4"})
+}
+
+// textfileAllowed has a file sent as soon as it may be read, though nothing of
+// it changes but that. It must not be root who runs it.
+func textfileAllowed(t *testing.T) {
+	s := newScripts(t)
+	s.write("x.prom", "x 1\n")
+	check(t, os.Chmod(filepath.Join(s.dir, "x.prom"), 0))
+	s.want(points{}, "x.prom: permission denied")
+	check(t, os.Chmod(filepath.Join(s.dir, "x.prom"), 0o600))
+	s.want(points{"x": "gauge 1"})
 }
 
 func TestTooManyTextfiles(t *testing.T) {
