@@ -20,6 +20,7 @@ func TestAsNobody(t *testing.T) {
 	if os.Getuid() != 0 {
 		readAsNobody(t)
 		textfileAllowed(t)
+		processDenied(t)
 		return
 	}
 	self, err := os.Open("/proc/self/exe")
@@ -72,4 +73,28 @@ func filesOfPid1(s *metric.Snapshot) bool {
 		}
 	}
 	return false
+}
+
+// processDenied has a kernel before Linux 6.2, which lets nobody count the files
+// of others, and a process whose line is hidden.
+func processDenied(t *testing.T) {
+	for file, want := range map[string]string{"fd": "open file descriptors of other users' processes", "stat": "processes that /proc hides"} {
+		h, c := newProcesses(t, everyProcess())
+		s := metric.NewSnapshot(0)
+		stats := map[int]string{1: statLine(1, "init", 1, 0, 1, 1, 1), 2: statLine(2, "other", 1, 0, 1, 1, 1)}
+		processes(t, h, c, s, stats)
+		denied := h.dir + "/proc/2/" + file
+		check(t, os.Chmod(denied, 0))
+		for range 2 {
+			s.Reset(2_000_000_000)
+			err := c.Collect(h.ctx, s)
+			if !errors.Is(err, collect.ErrAbsent) || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "CAP_SYS_PTRACE") {
+				t.Errorf("%s: %v", file, err)
+			}
+			if n := len(s.Points); n != map[string]int{"fd": 9, "stat": 5}[file] {
+				t.Errorf("%s: %d points", file, n)
+			}
+		}
+		check(t, os.Chmod(denied, 0o700))
+	}
 }
