@@ -12,10 +12,13 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
-// drainMax is how long the last life may take to deliver everything. The same
-// batch is sent every 15 minutes at the least, and poison may take five failures
-// to be found.
-const drainMax = 48 * time.Hour
+// drainMax is how long the last life may take to deliver everything, and
+// drainFailing with a server that answers poison with a failure: a batch is
+// sent five times then, at last every 15 minutes, before it is cut.
+const (
+	drainMax     = 4 * time.Hour
+	drainFailing = 48 * time.Hour
+)
 
 var pointDesc = &metric.Desc{Name: "test.point", Unit: "1"}
 
@@ -154,11 +157,15 @@ func (a *agent) drain() {
 	a.settled, a.points = true, 1 // so that a long drain costs little
 	waits := true
 	began := time.Now()
-	for end := began.Add(drainMax); waits && a.books.err == nil; {
+	bound := drainMax
+	if a.books.server.poison > 0 && a.books.server.status == 500 {
+		bound = drainFailing
+	}
+	for end := began.Add(bound); waits && a.books.err == nil; {
 		a.step()
 		waits = a.s.Stats().Records > 0 || a.shipper.Stats().WaitingBatches > 0
 		if waits && time.Now().After(end) {
-			a.books.failf("after %v with all well %d batches wait: %+v", drainMax, a.shipper.Stats().WaitingBatches, a.shipper.Stats())
+			a.books.failf("after %v with all well %d batches wait: %+v", bound, a.shipper.Stats().WaitingBatches, a.shipper.Stats())
 		}
 	}
 	a.books.log("drained in %v", time.Since(began))
