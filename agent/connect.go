@@ -10,16 +10,21 @@ import (
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
 
-// newClient makes the HTTP client of the exporter heka.
-func newClient(cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
+// newClient makes the HTTP client of an exporter.
+func newClient(exporter string, cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
+	to, ok := encode.Find(exporter)
+	if !ok {
+		return nil, fmt.Errorf("no such exporter: %q", exporter)
+	}
 	headers := make(map[string]string, len(cfg.Headers))
 	for _, h := range cfg.Headers {
 		headers[h.Name] = h.Value.Reveal()
 	}
-	auth := credential{cfg.Auth}
+	auth := credential{cfg.Auth, to}
 	client, err := ship.NewClient(ship.ClientConfig{
 		Endpoint:    cfg.Endpoint,
 		Headers:     headers,
@@ -29,7 +34,8 @@ func newClient(cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
 		UserAgent:   "heka-insights-agent/" + build.Version,
 		Timeout:     cfg.Timeout,
 		TLS:         ship.TLSConfig(cfg.TLS),
-		Format:      encode.Native{},
+		Backend:     to,
+		Decode:      encode.Native{}.Decode,
 	})
 	if err != nil {
 		return nil, err
@@ -38,7 +44,10 @@ func newClient(cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
 }
 
 // credential sets the header of the one credential that is configured.
-type credential struct{ AuthConfig }
+type credential struct {
+	AuthConfig
+	to backend.Backend
+}
 
 func (c credential) authorize(h http.Header, refused bool) error {
 	read := (*SecretSource).Get
@@ -48,7 +57,7 @@ func (c credential) authorize(h http.Header, refused bool) error {
 	switch {
 	case c.APIKey.IsSet():
 		key, err := read(c.APIKey)
-		h.Set("X-Api-Key", key)
+		h.Set(c.to.KeyHeader, c.to.KeyScheme+key)
 		return wrapSecret("HEKA_API_KEY_FILE", err)
 	case c.BearerToken.IsSet():
 		token, err := read(c.BearerToken)
@@ -90,14 +99,19 @@ func Connect(ctx context.Context, cfg Config, build Build) (report string, err e
 		return "", errors.New("there is nothing to connect to: HEKA_ENDPOINT is not set")
 	}
 	id, _ := Identify(cfg, false)
-	client, err := newClient(cfg.HTTP, id, build)
+	client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
 	if err != nil {
 		return "", err
 	}
 	defer client.Close()
 	start := time.Now()
 	o := client.Send(ctx, emptyBatch(cfg, id, build))
-	if o.Verdict != ship.Acked {
+	switch {
+	case o.Verdict == ship.Reject && cfg.Exporter != "heka":
+		// Credentials come first, and some backends want no batch without a point.
+		return fmt.Sprintf("connected: %s answered in %s, and refused an empty batch, as some backends do: %s",
+			RedactURL(cfg.HTTP.Endpoint), time.Since(start).Round(time.Millisecond), o.Cause), nil
+	case o.Verdict != ship.Acked:
 		return "", connectError(cfg.HTTP.Endpoint, o)
 	}
 	return fmt.Sprintf("connected: %s acknowledged an empty batch in %s",

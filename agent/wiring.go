@@ -25,7 +25,7 @@ func newSender(stdout io.Writer) makeSender {
 		if cfg.Exporter == "console" {
 			return newConsole(stdout, consoleFormat(stdout)), func() {}, nil
 		}
-		client, err := newClient(cfg.HTTP, id, build)
+		client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -8,9 +9,13 @@ import (
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
 )
 
-const hintProxyAuth = "give the proxy's user and password in HTTPS_PROXY"
+const (
+	hintProxyAuth = "give the proxy's user and password in HTTPS_PROXY"
+	hintPortal    = "is HEKA_ENDPOINT the backend itself, with no portal or proxy in between, and HEKA_EXPORTER its format?"
+)
 
 // answer is what classify judges: all of a response that matters, or the
 // error that came instead.
@@ -21,27 +26,48 @@ type answer struct {
 	err    error
 }
 
-// acknowledger is a format's rule for what acknowledges a batch.
-type acknowledger interface {
-	Acknowledged(id string, points int64, body []byte) (metric.Rejected, error)
+// judge is a backend's own rule for an answer.
+type judge interface {
+	Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool)
 }
 
-// classify turns an answer to p into an outcome. It is a pure function; the
-// table it implements is in docs/delivery.md.
-func classify(a answer, p Payload, format acknowledger) Outcome {
+// classify turns an answer to what was sent into an outcome. It is a pure
+// function; the table it implements is in docs/delivery.md. again are the points
+// that the backend did not take, beside those it took.
+func classify(a answer, sent backend.Sent, format judge) (o Outcome, again []metric.Place) {
 	if a.err != nil {
-		return classifyError(a.err)
+		return classifyError(a.err), nil
 	}
-	o := classifyStatus(a)
+	j, known := format.Judge(sent, backend.Answer{Status: a.status, Header: a.header, Body: a.body})
+	if known {
+		o, again = judged(a, j), j.Again
+	} else {
+		o = classifyStatus(a)
+	}
 	o.Status = a.status
-	if o.Verdict == Acked {
-		return acknowledge(a, p, format)
-	}
 	if o.Verdict == Retry {
 		o.After = retryAfter(a.header)
 	}
-	if said := firstLine(a.body); said != "" && !isAboutCredentials(a.status) {
+	if said := firstLine(a.body); !known && said != "" && !isAboutCredentials(a.status) {
 		o.Cause += ": " + said
+	}
+	return o, again
+}
+
+// judged is the outcome by the backend's own rule.
+func judged(a answer, j backend.Judgement) Outcome {
+	o := Outcome{
+		Verdict: j.Verdict, Cause: firstLine([]byte(j.Cause)), Hint: j.Hint, Overload: j.Overload,
+		RejectedPoints: j.Rejected.Points, RejectedSeries: j.Rejected.Series, RejectedPlaces: j.Rejected.Places,
+	}
+	switch {
+	case j.Verdict == Acked:
+		o.Cause = firstLine([]byte(j.Rejected.Reason))
+	case a.status >= 300:
+		o.Cause = fmt.Sprintf("the endpoint answered %d %s: %s", a.status, http.StatusText(a.status), o.Cause)
+	default:
+		o.Cause = fmt.Sprintf("the endpoint answered %d, but %s", a.status, o.Cause)
+		o.Hint = cmp.Or(o.Hint, hintPortal)
 	}
 	return o
 }
@@ -56,7 +82,7 @@ func classifyStatus(a answer) Outcome {
 	cause := fmt.Sprintf("the endpoint answered %d %s", a.status, http.StatusText(a.status))
 	switch s := a.status; {
 	case s >= 200 && s < 300:
-		return Outcome{Verdict: Acked}
+		return Outcome{Verdict: Retry, Cause: fmt.Sprintf("the endpoint answered %d, but not as this backend does", s), Hint: hintPortal}
 	case s >= 300 && s < 400:
 		cause += " (a redirect to " + redirectTarget(a.header) + ")"
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_ENDPOINT to where it leads, if that is right"}
@@ -79,19 +105,6 @@ func classifyStatus(a answer) Outcome {
 		return Outcome{Verdict: Retry, Cause: cause, Hint: "look at the log of the backend, or of the proxy before it"}
 	default:
 		return Outcome{Verdict: Decline, Cause: cause}
-	}
-}
-
-// acknowledge judges a 2xx: only the format knows whether the backend said it.
-func acknowledge(a answer, p Payload, format acknowledger) Outcome {
-	rejected, err := format.Acknowledged(p.ID, p.Points, a.body)
-	if err != nil {
-		cause := fmt.Sprintf("the endpoint answered %d, but %v", a.status, err)
-		return Outcome{Verdict: Retry, Status: a.status, Cause: cause, Hint: "is HEKA_ENDPOINT the ingest itself, and no portal or proxy in between?"}
-	}
-	return Outcome{
-		Verdict: Acked, Status: a.status, Cause: firstLine([]byte(rejected.Reason)),
-		RejectedPoints: rejected.Points, RejectedSeries: rejected.Series,
 	}
 }
 

@@ -15,8 +15,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
+
+// outcomeOf judges an answer as the native backend does.
+func outcomeOf(a answer) Outcome {
+	o, _ := classify(a, backend.Sent{}, encode.Native{})
+	return o
+}
 
 func TestClassifyStatus(t *testing.T) {
 	verdicts := map[Verdict][]int{
@@ -29,7 +36,7 @@ func TestClassifyStatus(t *testing.T) {
 	}
 	for want, statuses := range verdicts {
 		for _, status := range statuses {
-			o := classify(answer{status: status}, Payload{}, encode.Native{})
+			o := outcomeOf(answer{status: status})
 			if o.Verdict != want {
 				t.Errorf("%d: verdict %v, want %v", status, o.Verdict, want)
 			}
@@ -47,7 +54,7 @@ func TestClassifyStatus(t *testing.T) {
 }
 
 func TestOnlyTheBackendsOwnWordIsAnAck(t *testing.T) {
-	p := Payload{ID: "ab", Points: 5}
+	sent := backend.Sent{ID: "ab", Points: 5}
 	cases := []struct {
 		body string
 		want Outcome
@@ -59,7 +66,7 @@ func TestOnlyTheBackendsOwnWordIsAnAck(t *testing.T) {
 		{``, Outcome{}},
 	}
 	for _, c := range cases {
-		got := classify(answer{status: 200, body: []byte(c.body)}, p, encode.Native{})
+		got, _ := classify(answer{status: 200, body: []byte(c.body)}, sent, encode.Native{})
 		if got.Verdict != c.want.Verdict || got.RejectedPoints != c.want.RejectedPoints {
 			t.Errorf("200 %s: %+v, want %+v", c.body, got, c.want)
 		}
@@ -91,7 +98,7 @@ func TestClassifyErrors(t *testing.T) {
 	}
 	for _, c := range cases {
 		wrapped := &url.Error{Op: "Post", URL: "https://user:hunter2@host/?token=hunter2", Err: c.err}
-		o := classify(answer{err: wrapped}, Payload{}, encode.Native{})
+		o := outcomeOf(answer{err: wrapped})
 		if said := o.Cause + " " + o.Hint; o.Verdict != c.verdict || !strings.Contains(said, c.says) {
 			t.Errorf("%v: verdict %v, %q; want %v with %q", c.err, o.Verdict, said, c.verdict, c.says)
 		}
@@ -103,20 +110,20 @@ func TestClassifyErrors(t *testing.T) {
 
 func TestCausesAreOneCleanLine(t *testing.T) {
 	body := "bad thing\x1b[31m\nsecond line"
-	o := classify(answer{status: 400, body: []byte(body)}, Payload{}, encode.Native{})
+	o := outcomeOf(answer{status: 400, body: []byte(body)})
 	if !strings.HasSuffix(o.Cause, "bad thing[31m") {
 		t.Errorf("cause = %q", o.Cause)
 	}
-	long := classify(answer{status: 400, body: []byte(strings.Repeat("é", 5000))}, Payload{}, encode.Native{})
+	long := outcomeOf(answer{status: 400, body: []byte(strings.Repeat("é", 5000))})
 	if len(long.Cause) > 300 {
 		t.Errorf("a cause of %d bytes", len(long.Cause))
 	}
-	html := classify(answer{status: 502, body: []byte("<html>…")}, Payload{}, encode.Native{})
+	html := outcomeOf(answer{status: 502, body: []byte("<html>…")})
 	if strings.Contains(html.Cause, "<") {
 		t.Errorf("cause = %q, want no markup", html.Cause)
 	}
 	redirect := answer{status: 302, header: http.Header{"Location": {"https://portal/login?token=hunter2"}}}
-	if o := classify(redirect, Payload{}, encode.Native{}); strings.Contains(o.Cause, "hunter2") || !strings.Contains(o.Cause, "portal") {
+	if o := outcomeOf(redirect); strings.Contains(o.Cause, "hunter2") || !strings.Contains(o.Cause, "portal") {
 		t.Errorf("cause = %q, want the target without its query", o.Cause)
 	}
 }
@@ -152,7 +159,7 @@ func TestAProxyThatOpensNoTunnel(t *testing.T) {
 		}
 		transport.Proxy = http.ProxyURL(via)
 		_, err = (&http.Client{Transport: transport}).Post("https://ingest.invalid/", "", nil)
-		o := classify(answer{err: err}, Payload{}, encode.Native{})
+		o := outcomeOf(answer{err: err})
 		if o.Verdict != want.verdict || !strings.Contains(o.Hint, want.hint) || !strings.Contains(o.Cause, fmt.Sprint("the proxy answered ", status)) {
 			t.Errorf("CONNECT answered %d: %+v, want verdict %v, hint %q", status, o, want.verdict, want.hint)
 		}

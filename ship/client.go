@@ -13,14 +13,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-)
 
-// Format is what the client needs to know of a backend's wire format.
-type Format interface {
-	// ContentType of a body.
-	ContentType() string
-	acknowledger
-}
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
+)
 
 // ClientConfig says where and how batches are POSTed.
 type ClientConfig struct {
@@ -43,8 +39,12 @@ type ClientConfig struct {
 	Timeout time.Duration
 	// TLS holds the client's side of TLS.
 	TLS TLSConfig
-	// Format is the backend's.
-	Format Format
+	// Backend is what the endpoint is; what it says of endpoints and of keys is
+	// for the caller to make Endpoint and Authorize of.
+	Backend backend.Backend
+	// Decode reads a native body, not compressed; needed for a backend that is
+	// not native.
+	Decode func(body []byte) (*metric.Batch, error)
 	// DialContext makes connections, to the backend or its proxy, in at most
 	// the 5 s of its context. It is for tests; nil is a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -70,21 +70,24 @@ const (
 
 // Client is the Sender that POSTs payloads over HTTP. Make one with NewClient.
 type Client struct {
-	cfg     ClientConfig
-	http    http.Client
-	files   *tlsFiles
-	dials   atomic.Int32 // connections of the last request
-	expiry  time.Time    // when the transport is due for replacement
-	halfway time.Time    // when the TLS files turned unusable; zero: they did not, or it was told
-	refused bool         // the last answer was 401 or 403
-	secrets []string     // header values of the last request
+	cfg         ClientConfig
+	http        http.Client
+	files       *tlsFiles
+	dials       atomic.Int32 // connections of the last request
+	expiry      time.Time    // when the transport is due for replacement
+	halfway     time.Time    // when the TLS files turned unusable; zero: they did not, or it was told
+	refused     bool         // the last answer was 401 or 403
+	secrets     []string     // header values of the last request
+	rest        *rest        // of the batch that the backend took in part; may be nil
+	scratch     []byte       // for bodies
+	compressors map[Compression]*compressor
 }
 
 // NewClient returns a client. It reads the TLS files, and fails when they
 // cannot be used. Later on, while they are replaced, the old ones stay in
 // force; files that are of no use for longer than a minute are a Pause, once.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	c := &Client{cfg: cfg, files: newTLSFiles(cfg.TLS)}
+	c := &Client{cfg: cfg, files: newTLSFiles(cfg.TLS), compressors: make(map[Compression]*compressor)}
 	c.http.CheckRedirect = sameHostOnly
 	if err := c.connectAnew(time.Now()); err != nil {
 		var configuration *configError
@@ -96,15 +99,25 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// Send makes one POST and classifies what came of it.
+// Send makes one POST, or several if the backend takes a batch bit by bit, and
+// classifies what came of it.
 func (c *Client) Send(ctx context.Context, p Payload) Outcome {
+	if c.cfg.Backend.Native {
+		o, _ := c.attempt(ctx, p, backend.Sent{ID: p.ID, Points: p.Points})
+		return o
+	}
+	return c.translate(ctx, p)
+}
+
+// attempt makes one POST of a body as it is.
+func (c *Client) attempt(ctx context.Context, p Payload, sent backend.Sent) (o Outcome, again []metric.Place) {
 	a := c.post(ctx, p)
 	c.refused = a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
-	o := classify(a, p, c.cfg.Format)
+	o, again = classify(a, sent, c.cfg.Backend.Format)
 	for _, secret := range c.secrets { // an answer may repeat them
 		o.Cause = strings.ReplaceAll(o.Cause, secret, "[redacted]")
 	}
-	return o
+	return o, again
 }
 
 // Refreshed reports whether credentials or TLS files have changed.
@@ -142,7 +155,7 @@ func (c *Client) post(ctx context.Context, p Payload) answer {
 // tells net/http that it may repeat the request on a fresh connection when a
 // kept-alive one turns out to be dead.
 func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint.String(), bytes.NewReader(p.Body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address(p.ID), bytes.NewReader(p.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +168,7 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 		}
 	}
 	c.secrets = secretsOf(request.Header)
-	request.Header.Set("Content-Type", c.cfg.Format.ContentType())
+	request.Header.Set("Content-Type", c.cfg.Backend.ContentType)
 	if p.Compression != CompressionNone {
 		request.Header.Set("Content-Encoding", string(p.Compression))
 	}
@@ -164,6 +177,19 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 	request.Header.Set("X-Agent-Id", c.cfg.AgentID)
 	request.Header.Set("User-Agent", c.cfg.UserAgent)
 	return request, nil
+}
+
+// address is the endpoint, with the batch id where the backend wants it.
+func (c *Client) address(id string) string {
+	name := c.cfg.Backend.TokenParameter
+	if name == "" {
+		return c.cfg.Endpoint.String()
+	}
+	u := *c.cfg.Endpoint
+	query := u.Query()
+	query.Set(name, id)
+	u.RawQuery = query.Encode()
+	return u.String()
 }
 
 // secretsOf lists the values that could be secrets of the headers so far, and

@@ -51,7 +51,7 @@ func acknowledges(w http.ResponseWriter, r *http.Request) {
 func clientConfig(endpoint *url.URL) ship.ClientConfig {
 	return ship.ClientConfig{
 		Endpoint: endpoint, AgentID: "agent-1", UserAgent: "heka-insights-agent/test",
-		Timeout: 5 * time.Second, Format: encode.Native{},
+		Timeout: 5 * time.Second, Backend: encode.Heka(),
 	}
 }
 

@@ -42,7 +42,7 @@ type fleetSecond struct{ arrived, refused int }
 
 // newFleetServer judges the answers by the agent's own rules.
 func newFleetServer(cfg fleetConfig, rng *rand.Rand) *fleetServer {
-	judge := func(a answer) Outcome { return classify(a, Payload{}, nil) }
+	judge := func(a answer) Outcome { return outcomeOf(a) }
 	header := http.Header{"Retry-After": {fleetRetryAfter}}
 	s := &fleetServer{
 		rng:       rng,
@@ -93,7 +93,7 @@ func (s *fleetServer) request(now time.Duration) (o Outcome, took bool, at time.
 func (s *fleetServer) maintenance(now time.Duration) Outcome {
 	date := func(at time.Duration) []string { return []string{fleetStart.Add(at).UTC().Format(http.TimeFormat)} }
 	header := http.Header{"Date": date(now), "Retry-After": date(s.returns)}
-	return classify(answer{status: http.StatusServiceUnavailable, header: header}, Payload{}, nil)
+	return outcomeOf(answer{status: http.StatusServiceUnavailable, header: header})
 }
 
 func (s *fleetServer) isDead(now time.Duration) bool { return now >= s.dies && now < s.returns }

@@ -122,7 +122,7 @@ func (w *world) defaults() *settings {
 	s.ship.Compression = ship.CompressionGzip
 	s.client = ship.ClientConfig{
 		Endpoint: parse(w.t, w.protocol.endpoint()), AgentID: "agent-1", UserAgent: "heka-insights-agent/test",
-		Timeout: 30 * time.Second, Format: encode.Native{}, DialContext: w.network.DialContext,
+		Timeout: 30 * time.Second, Backend: encode.Heka(), DialContext: w.network.DialContext,
 		Authorize: func(h http.Header, _ bool) error { h.Set("X-Api-Key", apiKey); return nil },
 	}
 	if w.protocol.tls != 0 {

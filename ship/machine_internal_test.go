@@ -119,7 +119,7 @@ func TestRetryAfterIsClampedAndJittered(t *testing.T) {
 		waits := make(map[time.Duration]bool)
 		for seed := range uint64(50) {
 			m := newTestMachine(seed)
-			m.failed(now, classify(answer{status: 503, header: c.header}, Payload{}, nil), false)
+			m.failed(now, outcomeOf(answer{status: 503, header: c.header}), false)
 			if wait := m.until.Sub(now); wait < c.least || wait > c.max {
 				t.Errorf("%s: waits %v, want %v to %v", c.name, wait, c.least, c.max)
 			}

@@ -3,28 +3,23 @@ package ship
 import (
 	"context"
 	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
 )
 
 // Verdict is what the shipper does about a request's outcome.
-type Verdict uint8
+type Verdict = backend.Verdict
 
-// The verdicts. The zero Verdict is Retry: when in doubt, keep the batch.
+// The verdicts, as package backend describes them.
 const (
-	// Retry: not delivered, and nothing says that it never will be.
-	Retry Verdict = iota
-	// Acked: the backend has the batch.
-	Acked
-	// Reject: the backend refuses something in this batch, whatever the weather.
-	Reject
-	// TooLarge: it would take a smaller one.
-	TooLarge
-	// Unsupported: it would take another compression.
-	Unsupported
-	// Decline: the backend refuses this batch for a reason that is not in its
-	// points.
-	Decline
-	// Pause: nothing will be accepted until a person mends something.
-	Pause
+	Retry       = backend.Retry
+	Acked       = backend.Acked
+	Reject      = backend.Reject
+	TooLarge    = backend.TooLarge
+	Unsupported = backend.Unsupported
+	Decline     = backend.Decline
+	Pause       = backend.Pause
 )
 
 // Outcome is what became of one request.
@@ -43,9 +38,12 @@ type Outcome struct {
 	// RejectedPoints counts points of an acked batch that the backend refused
 	// for good; Cause holds the first reason.
 	RejectedPoints int64
-	// RejectedSeries are the indexes of series that RejectedPoints are of, as
-	// far as the backend says.
+	// RejectedSeries and RejectedPlaces say which RejectedPoints are, as far as
+	// the backend does: whole series, and single points.
 	RejectedSeries []int
+	RejectedPlaces []metric.Place
+	// Unsent says that no request was made: it tells nothing of the backend.
+	Unsent bool
 }
 
 // Payload is one request's body and what identifies it.
@@ -54,8 +52,9 @@ type Payload struct {
 	ID string
 	// Points is how many points the body holds.
 	Points int64
-	// Body is the native batch, compressed as Compression says. The sender
-	// must not change it.
+	// Body is the native batch, compressed as Compression says. The sender must
+	// not change it; for a backend with another format it makes another body of
+	// it, in the same compression.
 	Body        []byte
 	Compression Compression
 }

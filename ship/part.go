@@ -120,14 +120,20 @@ func carve(b *metric.Batch, part uint16) *metric.Batch {
 	return withoutEmpty(&out, columns)
 }
 
-// choose returns the series of a batch with these indexes; those that are none
-// are passed over. It shares memory with b.
-func choose(b *metric.Batch, series []int) *metric.Batch {
+// choose returns some points of a batch: those of the series with these indexes,
+// and those in these places; what is none is passed over. It shares memory with b.
+func choose(b *metric.Batch, series []int, places []metric.Place) *metric.Batch {
 	out := *b
-	var columns []metric.Column
-	for i := range b.Series {
+	columns := make([]metric.Column, len(b.Series))
+	for i := range columns {
+		columns[i] = metric.Column{Series: b.Series[i].Series, Values: make([]metric.Value, len(b.Times))}
 		if slices.Contains(series, i) {
-			columns = append(columns, b.Series[i])
+			columns[i] = b.Series[i]
+		}
+	}
+	for _, at := range places {
+		if at.Series >= 0 && at.Series < len(columns) && at.Time >= 0 && at.Time < len(b.Times) {
+			columns[at.Series].Values[at.Time] = b.Series[at.Series].Values[at.Time]
 		}
 	}
 	return withoutEmpty(&out, columns)

@@ -112,7 +112,7 @@ func TestPartsOfParts(t *testing.T) {
 
 func TestChosenSeries(t *testing.T) {
 	b := partsBatch(rand.New(rand.NewPCG(2, 1)), 3, 5)
-	got := choose(b, []int{4, 1, 4, 9, -1})
+	got := choose(b, []int{4, 1, 4, 9, -1}, nil)
 	if len(got.Series) != 2 || got.Series[0].Name != "s1" || got.Series[1].Name != "s4" {
 		t.Errorf("chose %v, want s1 and s4", got.Series)
 	}

@@ -149,7 +149,7 @@ func (s *Shipper) giveUp(now time.Time, h *held, bad piece) bool {
 // are replayed. They are in the spool before the batch is forgotten.
 func (s *Shipper) rejected(now time.Time, h *held, part uint16, o Outcome) {
 	s.say.rejected(s.log, now, o)
-	e, ok := s.leftOut(h, part, o.RejectedSeries)
+	e, ok := s.leftOut(h, part, o)
 	ok = ok && s.spool != nil && s.spool.Append(e) == nil
 	if !s.settled(h, Mark{part, PartDelivered}) {
 		if ok {
@@ -166,13 +166,13 @@ func (s *Shipper) rejected(now time.Time, h *held, part uint16, o Outcome) {
 	}
 }
 
-// leftOut makes a batch of some series of a batch.
-func (s *Shipper) leftOut(h *held, part uint16, series []int) (e Entry, ok bool) {
+// leftOut makes a batch of what was rejected of a batch, if that is known.
+func (s *Shipper) leftOut(h *held, part uint16, o Outcome) (e Entry, ok bool) {
 	b, err := s.decode(h.Payload)
-	if err != nil || len(series) == 0 {
+	if err != nil || len(o.RejectedSeries)+len(o.RejectedPlaces) == 0 {
 		return e, false
 	}
-	b = choose(carve(b, part), series)
+	b = choose(carve(b, part), o.RejectedSeries, o.RejectedPlaces)
 	hash := fnv.New64a()
 	hash.Write([]byte(h.part(part).String()))
 	b.Part, b.Agent.Epoch, b.Agent.Seq = "", max(hash.Sum64(), 1), 1

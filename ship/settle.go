@@ -26,7 +26,9 @@ func (s *Shipper) settle(now time.Time, o Outcome) {
 	s.inflight = nil
 	s.cancel()
 	defer func() { s.sent = Payload{} }()
-	s.stats.attempt(o)
+	if !o.Unsent {
+		s.stats.attempt(o)
+	}
 	o.Verdict = s.suspect.judge(h.ID, part, s.piecesOf(h), o)
 	switch o.Verdict {
 	case Acked:
@@ -88,18 +90,17 @@ func (s *suspect) judge(id ID, part uint16, p *pieces, o Outcome) Verdict {
 
 // acked takes an acknowledged batch, or part of one.
 func (s *Shipper) acked(now time.Time, h *held, part uint16, o Outcome) {
-	s.refusals = 0
-	s.limit.disprove(len(s.sent.Body))
-	if s.suspect.id != h.ID {
-		s.suspect.vouch()
-	}
-	if s.pieces != nil && s.pieces.id != h.ID {
-		s.pieces.vouch()
+	if !o.Unsent {
+		s.vouch(h)
 	}
 	if o.RejectedPoints > 0 {
 		s.rejected(now, h, part, o)
 	} else {
 		s.settled(h, Mark{part, PartDelivered})
+	}
+	if o.Unsent {
+		s.machine.until = now.Add(retryFloor) // what is cheap is no burst either
+		return
 	}
 	s.stats.delivered(now, h, itemsOf(part, h.Items)-o.RejectedPoints)
 	failures := s.machine.failures
@@ -107,6 +108,18 @@ func (s *Shipper) acked(now time.Time, h *held, part uint16, o Outcome) {
 		outage := now.Sub(s.machine.since)
 		s.cutNow = outage >= s.cfg.Rules.BatchInterval
 		s.say.recovered(s.log, outage, failures, s.waiting())
+	}
+}
+
+// vouch notes that the backend accepts something, whatever it refuses.
+func (s *Shipper) vouch(h *held) {
+	s.refusals = 0
+	s.limit.disprove(len(s.sent.Body))
+	if s.suspect.id != h.ID {
+		s.suspect.vouch()
+	}
+	if s.pieces != nil && s.pieces.id != h.ID {
+		s.pieces.vouch()
 	}
 }
 
@@ -129,7 +142,7 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 		plain, _ := Decompress(s.sent.Body)
 		s.limit.learn(now, len(s.sent.Body), len(plain))
 	}
-	if o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt() {
+	if !o.Unsent && (o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt()) {
 		s.refusals++
 	}
 	todo := s.piecesOf(h)
@@ -146,7 +159,9 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 		s.failed(now, h, o)
 		return
 	}
-	s.machine.answered(now)
+	if !o.Unsent {
+		s.machine.answered(now)
+	}
 	s.say.refused(s.log, now, h, o)
 }
 

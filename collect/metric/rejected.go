@@ -5,9 +5,13 @@ package metric
 type Rejected struct {
 	// Points counts what was left out.
 	Points int64
-	// Series are the indexes, in the batch, of the series it belongs to; empty
-	// where the backend does not say.
+	// Series are the indexes, in the batch, of series that were left out whole,
+	// and Places are single points; both are empty where the backend does not say.
 	Series []int
+	Places []Place
 	// Reason is the first that the backend gave.
 	Reason string
 }
+
+// Place is where a point is in a batch: the indexes of its series and its time.
+type Place struct{ Series, Time int }

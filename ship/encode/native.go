@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
 )
 
 // Schema is the name and version of the native format.
@@ -17,8 +18,14 @@ const Schema = "heka.batch/1"
 // value is ready to use and safe for concurrent use.
 type Native struct{}
 
-// ContentType is the media type of a body made by Append.
-func (Native) ContentType() string { return "application/json" }
+// Heka is the backend that takes the native format: heka-ingest, and whatever
+// else implements docs/wire.md.
+func Heka() backend.Backend {
+	return backend.Backend{
+		Name: "heka", Native: true, Format: Native{}, ContentType: "application/json",
+		KeyHeader: "X-Api-Key", Compressions: []string{"gzip", "zstd"},
+	}
+}
 
 // Append appends b as one line of JSON, without a newline, and returns the
 // extended slice. It allocates nothing per series or point but the growth of
@@ -123,6 +130,18 @@ type answer struct {
 		Series int    `json:"series"`
 		Reason string `json:"reason"`
 	} `json:"rejected"`
+}
+
+// Judge takes a 2xx for an acknowledgement if its body echoes the batch id.
+func (n Native) Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool) {
+	if !ok(a) {
+		return j, false
+	}
+	rejected, err := n.Acknowledged(sent.ID, sent.Points, a.Body)
+	if err != nil {
+		return backend.Judgement{Cause: err.Error()}, true
+	}
+	return backend.Judgement{Verdict: backend.Acked, Rejected: rejected}, true
 }
 
 // Acknowledged reads the body of a 2xx answer to the batch id. It returns an

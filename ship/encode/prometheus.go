@@ -47,8 +47,13 @@ func newest(c *metric.Column, times []int64) (v metric.Value, at int64, ok bool)
 	return metric.Value{}, 0, false
 }
 
+// prometheusName makes a Prometheus name of an OpenTelemetry one, and leaves a
+// name without a dot as it is: that is one already.
 func prometheusName(d *metric.Desc) string {
 	name := sanitize(d.Name)
+	if !strings.Contains(d.Name, ".") {
+		return name
+	}
 	if suffix := unitSuffix(d.Unit); !strings.HasSuffix(name, suffix) {
 		name += suffix
 	}
