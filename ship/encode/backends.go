@@ -12,6 +12,8 @@ import (
 func Backends() []backend.Backend {
 	return []backend.Backend{
 		Heka(),
+		OTLP(),
+		NewRelic(),
 		VictoriaMetrics(),
 	}
 }

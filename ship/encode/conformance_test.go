@@ -39,8 +39,11 @@ type readPoint struct {
 }
 
 func conformances() map[string]conformance {
+	otlpAccepted := []string{"", "{}", `{"partialSuccess":{}}`}
 	return map[string]conformance{
 		"heka":            {"native.json", readNative, 0, []string{`{"batch_id":"` + sample().ID() + `","points":1}`}},
+		"otlp":            {"otlp.json", readOTLP, 0, otlpAccepted},
+		"newrelic":        {"newrelic.json", readOTLP, 0, otlpAccepted},
 		"victoriametrics": {"victoriametrics.jsonl", readVictoriaMetrics, 0, []string{""}},
 	}
 }
