@@ -90,6 +90,8 @@ type settings struct {
 	client ship.ClientConfig
 	server *tls.Config // nil without TLS
 	points int
+	// handler is the ingest's, unless it is nil.
+	handler http.Handler
 }
 
 // newWorld begins one; call it in a bubble.
@@ -103,13 +105,21 @@ func newWorld(t *testing.T, p protocol, change func(w *world, s *settings)) *wor
 	if change != nil {
 		change(w, s)
 	}
-	w.server = w.listen(ingestHost+":443", w.ingest, s.server)
+	var handler http.Handler = w.ingest
+	if s.handler != nil {
+		handler = s.handler
+	}
+	w.server = w.listen(ingestHost+":443", handler, s.server)
 	var err error
 	if w.client, err = ship.NewClient(s.client); err != nil {
 		t.Fatal(err)
 	}
 	logger := zerolog.New(zerolog.SyncWriter(w.log))
-	if w.shipper, err = ship.New(s.ship, w.queue, encode.Native{}, w.client, w.spool, w.ledger, logger); err != nil {
+	var spool ship.Spool
+	if s.ship.Mode != ship.SpoolOff {
+		spool = w.spool
+	}
+	if w.shipper, err = ship.New(s.ship, w.queue, encode.Native{}, w.client, spool, w.ledger, logger); err != nil {
 		t.Fatal(err)
 	}
 	w.producer = shiptest.NewProducer(w.queue, s.points)

@@ -35,9 +35,19 @@ func (l *sizeLimit) disprove(bytes int) {
 }
 
 // forbids reports whether a body would be refused for its size, as far as that
-// is known. When nothing at all is accepted it is not.
+// is known. When nothing at all is accepted it is not, but for a limit that the
+// sender knows by itself.
 func (s *Shipper) forbids(now time.Time, bytes int) bool {
-	return !s.inDoubt() && s.limit.forbids(now, bytes)
+	return s.known.forbids(now, bytes) || !s.inDoubt() && s.limit.forbids(now, bytes)
+}
+
+// tooLarge notes a body that was.
+func (s *Shipper) tooLarge(now time.Time, o Outcome) {
+	plain, _ := Decompress(s.sent.Body)
+	s.limit.learn(now, len(s.sent.Body), len(plain))
+	if o.Unsent {
+		s.known.learn(now, len(s.sent.Body), len(plain))
+	}
 }
 
 // minPlainBytes bounds how small fresh batches are made: no server that means

@@ -115,6 +115,7 @@ func (s *Shipper) acked(now time.Time, h *held, part uint16, o Outcome) {
 func (s *Shipper) vouch(h *held) {
 	s.refusals = 0
 	s.limit.disprove(len(s.sent.Body))
+	s.known.disprove(len(s.sent.Body))
 	if s.suspect.id != h.ID {
 		s.suspect.vouch()
 	}
@@ -139,8 +140,7 @@ func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
 func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 	h.late = true
 	if o.Verdict == TooLarge && itemsOf(part, h.Items) > 1 {
-		plain, _ := Decompress(s.sent.Body)
-		s.limit.learn(now, len(s.sent.Body), len(plain))
+		s.tooLarge(now, o)
 	}
 	if !o.Unsent && (o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt()) {
 		s.refusals++
@@ -159,7 +159,9 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 		s.failed(now, h, o)
 		return
 	}
-	if !o.Unsent {
+	if o.Unsent {
+		s.machine.until = now.Add(retryFloor)
+	} else {
 		s.machine.answered(now)
 	}
 	s.say.refused(s.log, now, h, o)

@@ -103,6 +103,7 @@ type Shipper struct {
 	pieces    *pieces // of the one batch that is delivered in parts
 	suspect   suspect
 	limit     sizeLimit
+	known     sizeLimit   // that the sender knows without asking
 	looseness float64     // of the builder's bound on the last batch
 	strongest Compression // that the backend takes; empty if any
 	say       say

@@ -3,6 +3,7 @@ package ship
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -10,9 +11,17 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship/backend"
 )
 
-// maxRounds is how many requests one attempt may take of a backend that takes a
-// batch bit by bit.
-const maxRounds = 16
+const (
+	// maxRounds is how many requests one attempt may take of a backend that takes
+	// a batch bit by bit.
+	maxRounds = 256
+	// busyFirst and busyMax are how long an attempt waits for a backend that took
+	// some points and was too busy for others, first and at most; busyRounds is
+	// how often. It is no outage, so delivery as a whole does not back off yet.
+	busyFirst  = 500 * time.Millisecond
+	busyMax    = 4 * time.Second
+	busyRounds = 8
+)
 
 // rest is what is left to send of a batch. A point that is not is a null in it,
 // so that the places of the others stay what they are.
@@ -38,32 +47,67 @@ func (c *Client) translate(ctx context.Context, p Payload) Outcome {
 	if r.points == 0 && p.Points > 0 {
 		return r.outcome(Outcome{Verdict: Acked, Unsent: true})
 	}
+	all := r.points
+	o := c.rounds(ctx, p, r)
+	switch {
+	case o.Verdict == Acked:
+		return r.outcome(o)
+	case o.Verdict == Retry && r.points < all:
+		c.rest = r
+	}
+	return o
+}
+
+// rounds sends what is left of a batch for as long as the backend takes some of it.
+func (c *Client) rounds(ctx context.Context, p Payload, r *rest) Outcome {
+	busy := 0
 	for range maxRounds {
-		body, tooLarge, err := c.encode(r.batch, p.Compression)
-		switch {
-		case err != nil:
-			return Outcome{Verdict: Decline, Cause: err.Error(), Unsent: true}
-		case tooLarge != "":
-			return Outcome{Verdict: TooLarge, Cause: tooLarge, Unsent: true}
-		}
 		before := r.points
-		o, again := c.attempt(ctx, body.of(p), backend.Sent{ID: p.ID, Points: r.points, Batch: r.batch})
-		took := len(again) > 0 && r.keep(again, o)
-		switch {
-		case o.Verdict == Acked && !took:
-			r.reject(o)
-			return r.outcome(Outcome{Verdict: Acked, Status: o.Status})
-		case o.Verdict != Acked:
-			if took {
-				c.rest = r
-			}
+		o, more := c.round(ctx, p, r)
+		if !more {
 			return o
-		case r.points >= before:
-			return Outcome{Verdict: Retry, Status: o.Status, Cause: "the endpoint takes nothing of the batch"}
+		}
+		if o.Verdict == Retry {
+			busy++
+		}
+		if r.points >= before || o.Verdict == Retry && (busy > busyRounds || !pause(ctx, busy)) {
+			o.Verdict = Retry
+			return o
 		}
 	}
-	c.rest = r
 	return Outcome{Verdict: Retry, Cause: fmt.Sprintf("the endpoint took %d requests and has not all of the batch", maxRounds)}
+}
+
+// round makes one request for what is left of a batch. more says that the
+// backend took it in part: what is left then is to be sent again.
+func (c *Client) round(ctx context.Context, p Payload, r *rest) (o Outcome, more bool) {
+	body, tooLarge, err := c.encode(r.batch, p.Compression)
+	switch {
+	case err != nil:
+		return Outcome{Verdict: Decline, Cause: err.Error(), Unsent: true}, false
+	case tooLarge != "":
+		return Outcome{Verdict: TooLarge, Cause: tooLarge, Unsent: true}, false
+	}
+	o, again := c.attempt(ctx, body.of(p), backend.Sent{ID: p.ID, Points: r.points, Batch: r.batch})
+	if o.Verdict == Acked || o.Verdict == Retry && len(again) > 0 {
+		r.reject(o)
+		more = len(again) > 0 && r.keep(again)
+	}
+	return o, more
+}
+
+// pause waits before the next round with a busy backend, longer each time. It
+// reports false when there is no time for it.
+func pause(ctx context.Context, round int) bool {
+	most := min(busyFirst<<(round-1), busyMax)
+	timer := time.NewTimer(most/2 + rand.N(most/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // read returns all of a payload's batch.
@@ -183,8 +227,7 @@ func (r *rest) reject(o Outcome) {
 
 // keep leaves those points that are to be sent again. It reports whether there
 // are any.
-func (r *rest) keep(again []metric.Place, o Outcome) bool {
-	r.reject(o)
+func (r *rest) keep(again []metric.Place) bool {
 	values := make([]metric.Value, len(again))
 	for i, at := range again {
 		if v := r.at(at); v != nil {
@@ -204,9 +247,11 @@ func (r *rest) keep(again []metric.Place, o Outcome) bool {
 	return r.points > 0
 }
 
-// outcome adds what was refused since the batch was read.
+// outcome is that of all requests for the batch: what was refused since it was
+// read.
 func (r *rest) outcome(o Outcome) Outcome {
-	o.Cause = r.rejected.Reason
-	o.RejectedPoints, o.RejectedPlaces = r.rejected.Points, r.rejected.Places
-	return o
+	return Outcome{
+		Verdict: o.Verdict, Status: o.Status, Unsent: o.Unsent,
+		Cause: r.rejected.Reason, RejectedPoints: r.rejected.Points, RejectedPlaces: r.rejected.Places,
+	}
 }

@@ -1,0 +1,226 @@
+package ship_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/ship"
+	to "github.com/heka-insights/heka-insights-agent/ship/backend"
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+)
+
+// linePoint is a point in the format of the tests' own backend: one JSON line.
+type linePoint struct {
+	Series string
+	TimeMS int64
+	Value  json.Number
+}
+
+// lines is that format.
+type lines struct{}
+
+// lineAnswer says of points, by their number in the body, what became of them;
+// of those that it does not name, all were stored.
+type lineAnswer struct {
+	Stored    bool
+	Bad, Busy []int
+	From      int   // those from here on were not looked at; 0: all were
+	Unnamed   int64 // points that were dropped
+}
+
+func lineBackend(limits to.Limits) to.Backend {
+	return to.Backend{
+		Name: "lines", Format: lines{}, ContentType: "application/jsonl", KeyHeader: "X-Api-Key",
+		TokenParameter: "token", Compressions: []string{"gzip"}, Limits: limits,
+	}
+}
+
+func eachPoint(b *metric.Batch, f func(at metric.Place, p linePoint)) {
+	for tick, ms := range b.Times {
+		for i, c := range b.Series {
+			if v := c.Values[tick]; !v.IsNull() {
+				f(metric.Place{Series: i, Time: tick}, linePoint{fmt.Sprint(c.Name, c.Series.Labels), ms, json.Number(v.Append(nil))})
+			}
+		}
+	}
+}
+
+func (lines) Append(dst []byte, b *metric.Batch) []byte {
+	eachPoint(b, func(_ metric.Place, p linePoint) {
+		line, _ := json.Marshal(p)
+		dst = append(append(dst, line...), '\n')
+	})
+	return dst
+}
+
+func (lines) Judge(sent to.Sent, a to.Answer) (j to.Judgement, known bool) {
+	var said lineAnswer
+	if a.Status != http.StatusOK || json.Unmarshal(a.Body, &said) != nil || !said.Stored {
+		return j, false
+	}
+	var places []metric.Place
+	eachPoint(sent.Batch, func(at metric.Place, _ linePoint) { places = append(places, at) })
+	j = to.Judgement{Verdict: to.Acked, Rejected: metric.Rejected{Points: int64(len(said.Bad)) + said.Unnamed, Reason: "bad point"}}
+	for _, n := range said.Bad {
+		j.Rejected.Places = append(j.Rejected.Places, places[n])
+	}
+	for _, n := range said.Busy {
+		j.Verdict, j.Cause, j.Overload = to.Retry, "busy", true
+		j.Again = append(j.Again, places[n])
+	}
+	if said.From > 0 {
+		j.Again = append(j.Again, places[said.From:]...)
+	}
+	return j, true
+}
+
+// lineServer stores points.
+type lineServer struct {
+	t  *testing.T
+	mu sync.Mutex
+	// down refuses every request. bad points are refused for good, busy ones for
+	// now; dropped ones are counted. atMost points are stored of a body, unless
+	// it is 0.
+	down            bool
+	bad, busy, drop func(linePoint) bool
+	atMost          int
+
+	stored    map[linePoint]int
+	requests  int
+	received  int // points, of all bodies
+	plainMost int
+	tokens    map[string]bool
+}
+
+func newLineServer(t *testing.T) *lineServer {
+	none := func(linePoint) bool { return false }
+	return &lineServer{t: t, bad: none, busy: none, drop: none, stored: make(map[linePoint]int), tokens: make(map[string]bool)}
+}
+
+func (s *lineServer) set(change func(s *lineServer)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests++
+	s.tokens[r.URL.Query().Get("token")] = true
+	if r.Header.Get("Content-Type") != "application/jsonl" || r.Header.Get("X-Api-Key") != apiKey {
+		s.t.Errorf("headers: %v", r.Header)
+	}
+	if s.down {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	var body io.Reader = r.Body
+	if r.Header.Get("Content-Encoding") != "" {
+		unzipped, err := gzip.NewReader(r.Body) // the one compression that it takes
+		if err != nil {
+			s.t.Error(err)
+			return
+		}
+		body = unzipped
+	}
+	counted := &countingReader{Reader: body}
+	answer := lineAnswer{Stored: true}
+	scanner := bufio.NewScanner(counted)
+	for n := 0; scanner.Scan(); n++ {
+		var p linePoint
+		if err := json.Unmarshal(scanner.Bytes(), &p); err != nil {
+			s.t.Error(err)
+		}
+		s.received++
+		switch {
+		case s.atMost > 0 && n >= s.atMost:
+			if answer.From == 0 {
+				answer.From = n
+			}
+		case s.bad(p):
+			answer.Bad = append(answer.Bad, n)
+		case s.busy(p):
+			answer.Busy = append(answer.Busy, n)
+		case s.drop(p):
+			answer.Unnamed++
+		default:
+			s.stored[p]++
+		}
+	}
+	s.plainMost = max(s.plainMost, counted.n)
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+type countingReader struct {
+	io.Reader
+	n int
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n += n
+	return n, err
+}
+
+// newLineWorld is an agent that ships to a lineServer.
+func newLineWorld(t *testing.T, limits to.Limits, change func(s *settings)) (*world, *lineServer) {
+	t.Helper()
+	server := newLineServer(t)
+	w := newWorld(t, plain, func(_ *world, s *settings) {
+		s.handler, s.client.Backend, s.client.Decode = server, lineBackend(limits), encode.Native{}.Decode
+		if change != nil {
+			change(s)
+		}
+	})
+	return w, server
+}
+
+// books ends the world and checks that each point made is stored once, or is a
+// dead letter, or is counted as lost, and returns how many are which.
+func (w *world) books(s *lineServer) (stored, dead, lost int64) {
+	w.t.Helper()
+	w.drain()
+	w.end()
+	letters := make(map[linePoint]bool)
+	for _, b := range w.letters() {
+		eachPoint(b, func(_ metric.Place, p linePoint) {
+			if letters[p] || s.stored[p] > 0 {
+				w.t.Errorf("%+v is a dead letter, and stored or a letter twice", p)
+			}
+			letters[p] = true
+		})
+	}
+	for p, times := range s.stored {
+		if times > 1 {
+			w.t.Errorf("%+v was stored %d times", p, times)
+		}
+	}
+	for _, l := range w.ledger.Losses() {
+		lost += l.Points
+	}
+	stored, dead = int64(len(s.stored)), int64(len(letters))
+	if made := w.producer.Ticks() * 10; stored+dead+lost != made {
+		w.t.Errorf("%d points made; %d stored, %d dead letters, %d lost", made, stored, dead, lost)
+	}
+	return stored, dead, lost
+}
+
+func withMode(mode ship.SpoolMode) func(s *settings) {
+	return func(s *settings) { s.ship.Mode = mode }
+}
+
+func (w *world) outage(s *lineServer, lasts time.Duration) {
+	s.set(func(s *lineServer) { s.down = true })
+	time.Sleep(lasts)
+	s.set(func(s *lineServer) { s.down = false })
+}

@@ -1,0 +1,252 @@
+package ship_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/heka-insights/heka-insights-agent/ship"
+	to "github.com/heka-insights/heka-insights-agent/ship/backend"
+	"github.com/heka-insights/heka-insights-agent/ship/encode"
+)
+
+// Points that a backend names as bad cost themselves alone, fresh and spooled.
+func TestNamedPointsAreSetAside(t *testing.T) {
+	for _, mode := range []ship.SpoolMode{ship.SpoolOff, ship.SpoolOnFailure, ship.SpoolAlways} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newLineWorld(t, to.Limits{}, withMode(mode))
+			s.set(func(s *lineServer) {
+				s.bad = func(p linePoint) bool { return strings.HasSuffix(string(p.Value), "77") }
+			})
+			time.Sleep(10 * time.Minute)
+			w.outage(s, 10*time.Minute)
+			time.Sleep(10 * time.Minute)
+			_, dead, lost := w.books(s)
+			if bad := dead + lost; bad < 10 || (mode == ship.SpoolOff) != (dead == 0) || (mode == ship.SpoolOff) != (lost > 0) {
+				t.Errorf("%s: %d dead letters, %d lost", mode, dead, lost)
+			}
+			for _, reason := range w.spool.reasons {
+				if reason != "bad point" {
+					t.Errorf("%s: a letter for the reason %q", mode, reason)
+				}
+			}
+			if requests := s.requests; requests > 600 {
+				t.Errorf("%s: %d requests", mode, requests)
+			}
+		})
+	}
+}
+
+// What a backend refuses without saying which is lost, and counted.
+func TestUnnamedPointsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		s.set(func(s *lineServer) {
+			s.drop = func(p linePoint) bool { return strings.HasSuffix(string(p.Value), "77") }
+		})
+		time.Sleep(10 * time.Minute)
+		w.outage(s, 10*time.Minute)
+		if stored, dead, lost := w.books(s); dead > 0 || lost < 10 || stored < 2000 {
+			t.Errorf("%d stored, %d dead letters, %d lost", stored, dead, lost)
+		}
+	})
+}
+
+// A backend that is busy for some points gets those again, and no others.
+func TestBusyPointsAreSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		asked := make(map[linePoint]bool)
+		s.set(func(s *lineServer) {
+			s.busy = func(p linePoint) bool { // the first time
+				first := !asked[p]
+				asked[p] = true
+				return first && strings.HasSuffix(string(p.Value), "3")
+			}
+		})
+		time.Sleep(time.Hour)
+		if stored, dead, lost := w.books(s); dead+lost > 0 || stored < 7000 {
+			t.Errorf("%d stored, %d dead letters, %d lost", stored, dead, lost)
+		}
+		if again := s.received - len(s.stored); again > len(s.stored)/8 {
+			t.Errorf("%d points were sent again, want a tenth of %d", again, len(s.stored))
+		}
+	})
+}
+
+// A backend that takes a batch bit by bit gets all of it at once.
+func TestABatchBitByBit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		s.set(func(s *lineServer) {
+			s.atMost = 7
+			s.bad = func(p linePoint) bool { return strings.HasSuffix(string(p.Value), "77") }
+		})
+		time.Sleep(10 * time.Minute)
+		if stats := w.shipper.Stats(); stats.Failures > 0 || stats.WaitingBatches > 1 {
+			t.Errorf("%+v", stats)
+		}
+		w.outage(s, 10*time.Minute)
+		time.Sleep(30 * time.Minute)
+		if stored, dead, lost := w.books(s); dead == 0 || lost > 0 || stored < 5000 {
+			t.Errorf("%d stored, %d dead letters, %d lost", stored, dead, lost)
+		}
+	})
+}
+
+// One that takes nothing of it is not asked again at once.
+func TestABatchOfWhichNothingIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		s.set(func(s *lineServer) { s.busy = func(linePoint) bool { return true } })
+		time.Sleep(time.Hour)
+		if stats := w.shipper.Stats(); stats.Phase != "down" || s.requests > 200 {
+			t.Errorf("%d requests, %+v", s.requests, stats)
+		}
+		s.set(func(s *lineServer) { s.busy = func(linePoint) bool { return false } })
+		time.Sleep(time.Hour)
+		if _, dead, lost := w.books(s); dead+lost > 0 {
+			t.Errorf("%d dead letters, %d lost", dead, lost)
+		}
+	})
+}
+
+// What a backend would drop without a word for its age is not sent: it is set
+// aside, or counted, and only that.
+func TestPointsOutsideOfTheWindow(t *testing.T) {
+	for _, fifo := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newLineWorld(t, to.Limits{MaxAge: time.Hour}, func(s *settings) { s.ship.FIFO = fifo })
+			s.set(func(s *lineServer) {
+				s.bad = func(p linePoint) bool {
+					if age := time.Since(time.UnixMilli(p.TimeMS)); age > time.Hour {
+						t.Errorf("a point was sent at the age of %v", age)
+					}
+					return false
+				}
+			})
+			time.Sleep(10 * time.Minute)
+			w.outage(s, 3*time.Hour)
+			time.Sleep(3 * time.Hour)
+			stored, dead, lost := w.books(s)
+			if dead < 120*12*10 || lost > 0 || stored < 3*60*12*10 {
+				t.Errorf("fifo %v: %d stored, %d dead letters, %d lost", fifo, stored, dead, lost)
+			}
+			for _, reason := range w.spool.reasons {
+				if !strings.Contains(reason, "older than 1h") {
+					t.Errorf("a letter for the reason %q", reason)
+				}
+			}
+		})
+	}
+}
+
+// A batch that needs no request says nothing of the backend.
+func TestWhatIsNotSentIsNoAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{MaxAge: time.Hour}, func(s *settings) { s.ship.FIFO = true })
+		time.Sleep(time.Minute)
+		s.set(func(s *lineServer) { s.down = true })
+		time.Sleep(5 * time.Hour) // in strict order, what is too old is probed first
+		stats := w.shipper.Stats()
+		if stats.Phase != "down" || stats.DeliveredPoints > 12*10 || time.Since(stats.LastDelivery) < 4*time.Hour {
+			t.Errorf("%+v", stats)
+		}
+		if said := strings.Count(w.log.String(), "delivered again"); said > 0 {
+			t.Errorf("%d times delivered again, in an outage:\n%s", said, w.log)
+		}
+		s.set(func(s *lineServer) { s.down = false })
+		w.books(s)
+	})
+}
+
+// A backend's known limits are kept without asking it.
+func TestKnownLimits(t *testing.T) {
+	for _, limits := range []to.Limits{{PlainBytes: 2000}, {Bytes: 400}} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newLineWorld(t, limits, nil)
+			time.Sleep(10 * time.Minute)
+			w.outage(s, 30*time.Minute)
+			time.Sleep(2 * time.Hour)
+			if _, dead, lost := w.books(s); dead+lost > 0 {
+				t.Errorf("%+v: %d dead letters, %d lost", limits, dead, lost)
+			}
+			if limits.PlainBytes > 0 && s.plainMost > limits.PlainBytes {
+				t.Errorf("%+v: a body of %d bytes was sent", limits, s.plainMost)
+			}
+		})
+	}
+}
+
+// What one exporter has spooled, another delivers, whatever the compression.
+func TestAnotherExporterOverASpool(t *testing.T) {
+	for _, compression := range []ship.Compression{ship.CompressionNone, ship.CompressionGzip, ship.CompressionZstd} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.Compression = compression
+			r := start(t, cfg, 4<<20)
+			r.backend.fail(unavailable)
+			r.runWide(30*time.Minute, 10)
+			r.stop()
+			waiting := r.spooled()
+			w, s := newLineWorld(t, to.Limits{}, func(s *settings) { s.ship.Compression = ship.CompressionZstd })
+			w.spool.entries = slices.Clone(r.spool.entries)
+			time.Sleep(time.Hour)
+			w.drain()
+			w.end()
+			if stored, made := int64(len(s.stored)), w.producer.Ticks()*10+waiting; stored != made || waiting < 3000 {
+				t.Errorf("%s: %d points stored of %d, of which %d were spooled", compression, stored, made, waiting)
+			}
+			if len(s.tokens) < 100 || s.tokens[""] {
+				t.Errorf("%s: %d batch ids as tokens", compression, len(s.tokens))
+			}
+		})
+	}
+}
+
+// A record that cannot be read is set aside, and holds up nothing.
+func TestARecordThatCannotBeTranslated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		e := ship.Entry{ID: ship.ID{Epoch: 7, Seq: 1}, Items: 3, TimeMS: 1, Payload: []byte(`{"schema":"heka.batch/9"}`)}
+		if err := w.spool.Append(e); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		w.drain()
+		w.end()
+		if len(w.spool.dead) != 1 || !strings.Contains(fmt.Sprint(w.spool.reasons), "heka.batch/9") || int64(len(s.stored)) != w.producer.Ticks()*10 {
+			t.Errorf("%d letters %q; %d points stored of %d ticks", len(w.spool.dead), w.spool.reasons, len(s.stored), w.producer.Ticks())
+		}
+	})
+}
+
+// A payload is the shipper's: the client changes nothing of it.
+func TestThePayloadStaysAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{MaxAge: time.Hour}, nil)
+		defer w.end()
+		b := &encode.Native{}
+		old := []byte(`{"schema":"heka.batch/1","batch_id":"00000000000000070000000000000001","agent":{"id":"a","version":"1","epoch":"0000000000000007","seq":1},"times":[1],"series":[{"name":"x","unit":"1","kind":"gauge","labels":{},"values":[5]}]}`)
+		if _, err := b.Decode(old); err != nil {
+			t.Fatal(err)
+		}
+		before := bytes.Clone(old)
+		client, err := ship.NewClient(ship.ClientConfig{
+			Endpoint: parse(t, plain.endpoint()), Timeout: time.Second, DialContext: w.network.DialContext,
+			Backend: lineBackend(to.Limits{MaxAge: time.Hour}), Decode: b.Decode,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		o := client.Send(t.Context(), ship.Payload{ID: "00000000000000070000000000000001", Points: 1, Body: old, Compression: ship.CompressionNone})
+		if o.Verdict != ship.Acked || !o.Unsent || o.RejectedPoints != 1 || len(o.RejectedPlaces) != 1 || !bytes.Equal(before, old) || s.requests > 0 {
+			t.Errorf("%+v, %d requests", o, s.requests)
+		}
+	})
+}
