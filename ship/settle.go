@@ -142,7 +142,7 @@ func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
 	if o.Verdict == TooLarge && itemsOf(part, h.Items) > 1 {
 		s.tooLarge(now, o)
 	}
-	if !o.Unsent && (o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt()) {
+	if o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt() {
 		s.refusals++
 	}
 	todo := s.piecesOf(h)

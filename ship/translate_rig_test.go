@@ -33,7 +33,7 @@ type lines struct{}
 type lineAnswer struct {
 	Stored    bool
 	Bad, Busy []int
-	From      int   // those from here on were not looked at; 0: all were
+	From      int   // those from here on were not looked at; 0: all were; -1: none was
 	Unnamed   int64 // points that were dropped
 }
 
@@ -77,8 +77,8 @@ func (lines) Judge(sent to.Sent, a to.Answer) (j to.Judgement, known bool) {
 		j.Verdict, j.Cause, j.Overload = to.Retry, "busy", true
 		j.Again = append(j.Again, places[n])
 	}
-	if said.From > 0 {
-		j.Again = append(j.Again, places[said.From:]...)
+	if said.From != 0 {
+		j.Again = append(j.Again, places[max(said.From, 0):]...)
 	}
 	return j, true
 }
@@ -87,10 +87,10 @@ func (lines) Judge(sent to.Sent, a to.Answer) (j to.Judgement, known bool) {
 type lineServer struct {
 	t  *testing.T
 	mu sync.Mutex
-	// down refuses every request. bad points are refused for good, busy ones for
+	// refuses is the status of every answer, unless it is 0. bad points are refused for good, busy ones for
 	// now; dropped ones are counted. atMost points are stored of a body, unless
-	// it is 0.
-	down            bool
+	// it is 0; none if it is negative.
+	refuses         int
 	bad, busy, drop func(linePoint) bool
 	atMost          int
 
@@ -98,6 +98,8 @@ type lineServer struct {
 	requests  int
 	received  int // points, of all bodies
 	plainMost int
+	bodyMost  int64
+	plain     int // bodies that were not compressed
 	tokens    map[string]bool
 }
 
@@ -120,8 +122,8 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Content-Type") != "application/jsonl" || r.Header.Get("X-Api-Key") != apiKey {
 		s.t.Errorf("headers: %v", r.Header)
 	}
-	if s.down {
-		w.WriteHeader(http.StatusBadGateway)
+	if s.refuses != 0 {
+		w.WriteHeader(s.refuses)
 		return
 	}
 	var body io.Reader = r.Body
@@ -132,6 +134,8 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		body = unzipped
+	} else {
+		s.plain++
 	}
 	counted := &countingReader{Reader: body}
 	answer := lineAnswer{Stored: true}
@@ -143,6 +147,8 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		s.received++
 		switch {
+		case s.atMost < 0:
+			answer.From = -1
 		case s.atMost > 0 && n >= s.atMost:
 			if answer.From == 0 {
 				answer.From = n
@@ -157,6 +163,7 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.stored[p]++
 		}
 	}
+	s.bodyMost = max(s.bodyMost, r.ContentLength)
 	s.plainMost = max(s.plainMost, counted.n)
 	_ = json.NewEncoder(w).Encode(answer)
 }
@@ -183,6 +190,20 @@ func newLineWorld(t *testing.T, limits to.Limits, change func(s *settings)) (*wo
 		}
 	})
 	return w, server
+}
+
+// lineClient is a client of its own.
+func (w *world) lineClient(limits to.Limits) *ship.Client {
+	w.t.Helper()
+	client, err := ship.NewClient(ship.ClientConfig{
+		Endpoint: parse(w.t, plain.endpoint()), Timeout: time.Minute, DialContext: w.network.DialContext,
+		Backend: lineBackend(limits), Decode: encode.Native{}.Decode,
+		Authorize: func(h http.Header, _ bool) error { h.Set("X-Api-Key", apiKey); return nil },
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return client
 }
 
 // books ends the world and checks that each point made is stored once, or is a
@@ -220,7 +241,7 @@ func withMode(mode ship.SpoolMode) func(s *settings) {
 }
 
 func (w *world) outage(s *lineServer, lasts time.Duration) {
-	s.set(func(s *lineServer) { s.down = true })
+	s.set(func(s *lineServer) { s.refuses = 502 })
 	time.Sleep(lasts)
-	s.set(func(s *lineServer) { s.down = false })
+	s.set(func(s *lineServer) { s.refuses = 0 })
 }

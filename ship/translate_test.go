@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 	to "github.com/heka-insights/heka-insights-agent/ship/backend"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
@@ -104,10 +105,12 @@ func TestABatchOfWhichNothingIsTaken(t *testing.T) {
 		w, s := newLineWorld(t, to.Limits{}, nil)
 		s.set(func(s *lineServer) { s.busy = func(linePoint) bool { return true } })
 		time.Sleep(time.Hour)
-		if stats := w.shipper.Stats(); stats.Phase != "down" || s.requests > 200 {
+		s.set(func(s *lineServer) { s.busy, s.atMost = func(linePoint) bool { return false }, -1 })
+		time.Sleep(time.Hour)
+		if stats := w.shipper.Stats(); stats.Phase != "down" || s.requests > 400 || stats.DeliveredPoints > 0 {
 			t.Errorf("%d requests, %+v", s.requests, stats)
 		}
-		s.set(func(s *lineServer) { s.busy = func(linePoint) bool { return false } })
+		s.set(func(s *lineServer) { s.atMost = 0 })
 		time.Sleep(time.Hour)
 		if _, dead, lost := w.books(s); dead+lost > 0 {
 			t.Errorf("%d dead letters, %d lost", dead, lost)
@@ -145,23 +148,48 @@ func TestPointsOutsideOfTheWindow(t *testing.T) {
 	}
 }
 
-// A batch that needs no request says nothing of the backend.
-func TestWhatIsNotSentIsNoAcknowledgement(t *testing.T) {
+// Nor is what it would drop for its future, after the clock was set back.
+func TestPointsAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, s := newLineWorld(t, to.Limits{MaxAge: time.Hour}, func(s *settings) { s.ship.FIFO = true })
-		time.Sleep(time.Minute)
-		s.set(func(s *lineServer) { s.down = true })
-		time.Sleep(5 * time.Hour) // in strict order, what is too old is probed first
-		stats := w.shipper.Stats()
-		if stats.Phase != "down" || stats.DeliveredPoints > 12*10 || time.Since(stats.LastDelivery) < 4*time.Hour {
-			t.Errorf("%+v", stats)
+		w, s := newLineWorld(t, to.Limits{MaxAhead: time.Minute}, nil)
+		defer w.end()
+		client := w.lineClient(to.Limits{MaxAhead: time.Minute})
+		defer client.Close()
+		now := time.Now()
+		body := fmt.Sprintf(`{"schema":"heka.batch/1","batch_id":%q,"agent":{"id":"a","version":"1","epoch":"0000000000000007","seq":1},"times":[%d,%d],"series":[`+
+			`{"name":"x","unit":"1","kind":"gauge","labels":{},"values":[1,2]}]}`, metric.BatchID(7, 1), now.Add(59*time.Second).UnixMilli(), now.Add(2*time.Minute).UnixMilli())
+		o := client.Send(t.Context(), ship.Payload{ID: metric.BatchID(7, 1), Points: 2, Body: []byte(body)})
+		if o.Verdict != ship.Acked || o.Unsent || o.RejectedPoints != 1 || !strings.Contains(o.Cause, "in the future") || !slices.Equal(o.RejectedPlaces, []metric.Place{{Series: 0, Time: 1}}) || len(s.stored) != 1 {
+			t.Errorf("%+v, stored %v", o, s.stored)
 		}
-		if said := strings.Count(w.log.String(), "delivered again"); said > 0 {
-			t.Errorf("%d times delivered again, in an outage:\n%s", said, w.log)
-		}
-		s.set(func(s *lineServer) { s.down = false })
-		w.books(s)
 	})
+}
+
+// A batch that needs no request says nothing of the backend: neither that it is
+// well, nor that what it refuses is bad.
+func TestWhatIsNotSentIsNoAcknowledgement(t *testing.T) {
+	for status, phase := range map[int]string{502: "down", 400: "paused"} {
+		synctest.Test(t, func(t *testing.T) {
+			w, s := newLineWorld(t, to.Limits{MaxAge: time.Hour}, func(s *settings) { s.ship.FIFO = true })
+			time.Sleep(time.Minute)
+			s.set(func(s *lineServer) { s.refuses = status })
+			time.Sleep(5 * time.Hour) // in strict order, what is too old is probed first
+			stats := w.shipper.Stats()
+			if stats.Phase != phase || stats.DeliveredPoints > 12*10 || stats.Attempts != int64(s.requests) || time.Since(stats.LastDelivery) < 4*time.Hour {
+				t.Errorf("%d: %+v", status, stats)
+			}
+			if said := strings.Count(w.log.String(), "delivered again"); said > 0 {
+				t.Errorf("%d: %d times delivered again, in an outage:\n%s", status, said, w.log)
+			}
+			s.set(func(s *lineServer) { s.refuses = 0 })
+			w.books(s)
+			for _, reason := range w.spool.reasons {
+				if !strings.Contains(reason, "older than 1h") {
+					t.Errorf("%d: a letter for the reason %q", status, reason)
+				}
+			}
+		})
+	}
 }
 
 // A backend's known limits are kept without asking it.
@@ -170,13 +198,19 @@ func TestKnownLimits(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, s := newLineWorld(t, limits, nil)
 			time.Sleep(10 * time.Minute)
-			w.outage(s, 30*time.Minute)
+			requests := s.requests
+			s.set(func(s *lineServer) { s.refuses = 502 })
+			time.Sleep(30 * time.Minute)
+			if stats := w.shipper.Stats(); stats.Phase != "down" || s.requests-requests > 120 {
+				t.Errorf("%+v: %d requests in half an hour's outage, %+v", limits, s.requests-requests, stats)
+			}
+			s.set(func(s *lineServer) { s.refuses = 0 })
 			time.Sleep(2 * time.Hour)
 			if _, dead, lost := w.books(s); dead+lost > 0 {
 				t.Errorf("%+v: %d dead letters, %d lost", limits, dead, lost)
 			}
-			if limits.PlainBytes > 0 && s.plainMost > limits.PlainBytes {
-				t.Errorf("%+v: a body of %d bytes was sent", limits, s.plainMost)
+			if limits.PlainBytes > 0 && s.plainMost > limits.PlainBytes || limits.Bytes > 0 && int(s.bodyMost) > limits.Bytes {
+				t.Errorf("%+v: a body of %d bytes was sent, %d before its compression", limits, s.bodyMost, s.plainMost)
 			}
 		})
 	}
@@ -200,6 +234,9 @@ func TestAnotherExporterOverASpool(t *testing.T) {
 			w.end()
 			if stored, made := int64(len(s.stored)), w.producer.Ticks()*10+waiting; stored != made || waiting < 3000 {
 				t.Errorf("%s: %d points stored of %d, of which %d were spooled", compression, stored, made, waiting)
+			}
+			if plainly := s.plain > 0; plainly != (compression == ship.CompressionNone) {
+				t.Errorf("%s: %d bodies were not compressed", compression, s.plain)
 			}
 			if len(s.tokens) < 100 || s.tokens[""] {
 				t.Errorf("%s: %d batch ids as tokens", compression, len(s.tokens))
@@ -225,6 +262,36 @@ func TestARecordThatCannotBeTranslated(t *testing.T) {
 	})
 }
 
+// What is left of one batch is not taken for another.
+func TestTheRestIsOfItsBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		defer w.end()
+		client := w.lineClient(to.Limits{})
+		defer client.Close()
+		s.set(func(s *lineServer) { s.busy = func(p linePoint) bool { return p.Value == "1" } })
+		for i, step := range []struct {
+			batch   int
+			verdict ship.Verdict
+		}{
+			{1, ship.Retry}, // but for one point
+			{1, ship.Retry}, // only that is sent
+			{2, ship.Acked},
+			{1, ship.Retry}, // the other one a second time
+		} {
+			id := metric.BatchID(7, uint64(step.batch))
+			body := fmt.Sprintf(`{"schema":"heka.batch/1","batch_id":%q,"agent":{"id":"a","version":"1","epoch":"0000000000000007","seq":%d},"times":[1],"series":[`+
+				`{"name":"x","unit":"1","kind":"gauge","labels":{},"values":[%d]},{"name":"y","unit":"1","kind":"gauge","labels":{},"values":[9]}]}`, id, step.batch, step.batch)
+			if o := client.Send(t.Context(), ship.Payload{ID: id, Points: 2, Body: []byte(body)}); o.Verdict != step.verdict {
+				t.Errorf("step %d: %+v, want verdict %d", i, o, step.verdict)
+			}
+		}
+		if s.stored[linePoint{"x[]", 1, "2"}] != 1 || s.stored[linePoint{"y[]", 1, "9"}] != 3 {
+			t.Errorf("stored %v", s.stored)
+		}
+	})
+}
+
 // A payload is the shipper's: the client changes nothing of it.
 func TestThePayloadStaysAsItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -236,13 +303,7 @@ func TestThePayloadStaysAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := bytes.Clone(old)
-		client, err := ship.NewClient(ship.ClientConfig{
-			Endpoint: parse(t, plain.endpoint()), Timeout: time.Second, DialContext: w.network.DialContext,
-			Backend: lineBackend(to.Limits{MaxAge: time.Hour}), Decode: b.Decode,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := w.lineClient(to.Limits{MaxAge: time.Hour})
 		defer client.Close()
 		o := client.Send(t.Context(), ship.Payload{ID: "00000000000000070000000000000001", Points: 1, Body: old, Compression: ship.CompressionNone})
 		if o.Verdict != ship.Acked || !o.Unsent || o.RejectedPoints != 1 || len(o.RejectedPlaces) != 1 || !bytes.Equal(before, old) || s.requests > 0 {
