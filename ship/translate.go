@@ -47,12 +47,11 @@ func (c *Client) translate(ctx context.Context, p Payload) Outcome {
 	if r.points == 0 && p.Points > 0 {
 		return r.outcome(Outcome{Verdict: Acked, Unsent: true})
 	}
-	all := r.points
 	o := c.rounds(ctx, p, r)
 	switch {
 	case o.Verdict == Acked:
 		return r.outcome(o)
-	case o.Verdict == Retry && r.points < all:
+	case o.Verdict == Retry && r.points < p.Points:
 		c.rest = r
 	}
 	return o

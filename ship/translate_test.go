@@ -192,6 +192,48 @@ func TestWhatIsNotSentIsNoAcknowledgement(t *testing.T) {
 	}
 }
 
+// Batches that need no request do not vouch for an endpoint that refuses all others.
+func TestWhatIsNotSentVouchesForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.backend.set(func(p ship.Payload) ship.Outcome {
+			if decode(p).Agent.Seq%2 == 0 {
+				return ship.Outcome{Verdict: ship.Acked, Unsent: true, RejectedPoints: p.Points, Cause: "too old"}
+			}
+			return refusal
+		})
+		r.run(6 * time.Hour)
+		if s := r.shipper.Stats(); s.Phase != "paused" || r.setAside() > 0 {
+			t.Errorf("%+v; %d points set aside", s, r.setAside())
+		}
+		r.stop()
+	})
+}
+
+// A batch that is cut without asking ends no outage.
+func TestALimitKnownBeforehandEndsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, config(), 4<<20)
+		r.backend.set(func(p ship.Payload) ship.Outcome {
+			if p.Points > 10 {
+				return ship.Outcome{Verdict: ship.TooLarge, Unsent: true, Cause: "too large"}
+			}
+			if s := r.shipper.Stats(); s.Failures > 0 && s.Phase != "down" {
+				t.Errorf("%+v", s)
+			}
+			return unavailable
+		})
+		r.runWide(time.Hour, 10)
+		if s := r.shipper.Stats(); s.Phase != "down" || s.Attempts > 200 {
+			t.Errorf("%+v", s)
+		}
+		r.backend.set(nil)
+		r.runWide(time.Hour, 10)
+		r.stop()
+		r.wantEveryTick()
+	})
+}
+
 // A backend's known limits are kept without asking it.
 func TestKnownLimits(t *testing.T) {
 	for _, limits := range []to.Limits{{PlainBytes: 2000}, {Bytes: 400}} {
