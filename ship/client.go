@@ -179,7 +179,8 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 	return request, nil
 }
 
-// address is the endpoint, with the batch id where the backend wants it.
+// address is the endpoint, with the batch id where the backend wants it, unless
+// the endpoint has that parameter itself, which is empty.
 func (c *Client) address(id string) string {
 	name := c.cfg.Backend.TokenParameter
 	if name == "" {
@@ -187,7 +188,11 @@ func (c *Client) address(id string) string {
 	}
 	u := *c.cfg.Endpoint
 	query := u.Query()
-	query.Set(name, id)
+	if query.Has(name) {
+		query.Del(name)
+	} else {
+		query.Set(name, id)
+	}
 	u.RawQuery = query.Encode()
 	return u.String()
 }

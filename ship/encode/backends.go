@@ -14,6 +14,8 @@ func Backends() []backend.Backend {
 		Heka(),
 		OTLP(),
 		NewRelic(),
+		Datadog(),
+		ClickHouse(),
 		VictoriaMetrics(),
 	}
 }

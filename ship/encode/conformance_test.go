@@ -44,6 +44,8 @@ func conformances() map[string]conformance {
 		"heka":            {"native.json", readNative, 0, []string{`{"batch_id":"` + sample().ID() + `","points":1}`}},
 		"otlp":            {"otlp.json", readOTLP, 0, otlpAccepted},
 		"newrelic":        {"newrelic.json", readOTLP, 0, otlpAccepted},
+		"datadog":         {"datadog.json", readDatadog, 1000, []string{`{"errors":[]}`}},
+		"clickhouse":      {"clickhouse.jsonl", readClickHouse, 0, []string{""}},
 		"victoriametrics": {"victoriametrics.jsonl", readVictoriaMetrics, 0, []string{""}},
 	}
 }
