@@ -21,6 +21,9 @@ const (
 	busyFirst  = 500 * time.Millisecond
 	busyMax    = 4 * time.Second
 	busyRounds = 8
+	// badRounds is how often an attempt leaves out what a backend calls bad; more
+	// of it is found by halving the batch.
+	badRounds = 16
 )
 
 // rest is what is left to send of a batch. A point that is not is a null in it,
@@ -59,19 +62,27 @@ func (c *Client) translate(ctx context.Context, p Payload) Outcome {
 
 // rounds sends what is left of a batch for as long as the backend takes some of it.
 func (c *Client) rounds(ctx context.Context, p Payload, r *rest) Outcome {
-	busy := 0
+	busy, bad := 0, 0
 	for range maxRounds {
 		before := r.points
 		o, more := c.round(ctx, p, r)
 		if !more {
 			return o
 		}
-		if o.Verdict == Retry {
-			busy++
-		}
-		if r.points >= before || o.Verdict == Retry && (busy > busyRounds || !pause(ctx, busy)) {
-			o.Verdict = Retry
-			return o
+		switch o.Verdict {
+		case Retry:
+			if busy++; busy > busyRounds || r.points >= before || !pause(ctx, busy) {
+				return o
+			}
+		case Reject:
+			if bad++; bad > badRounds || r.points >= before {
+				return o
+			}
+		default:
+			if r.points >= before {
+				o.Verdict = Retry
+				return o
+			}
 		}
 	}
 	return Outcome{Verdict: Retry, Cause: fmt.Sprintf("the endpoint took %d requests and has not all of the batch", maxRounds)}
@@ -88,7 +99,7 @@ func (c *Client) round(ctx context.Context, p Payload, r *rest) (o Outcome, more
 		return Outcome{Verdict: TooLarge, Cause: tooLarge, Unsent: true}, false
 	}
 	o, again := c.attempt(ctx, body.of(p), backend.Sent{ID: p.ID, Points: r.points, Batch: r.batch})
-	if o.Verdict == Acked || o.Verdict == Retry && len(again) > 0 {
+	if o.Verdict == Acked || (o.Verdict == Retry || o.Verdict == Reject) && len(again) > 0 {
 		r.reject(o)
 		more = len(again) > 0 && r.keep(again)
 	}

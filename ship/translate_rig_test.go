@@ -35,6 +35,7 @@ type lineAnswer struct {
 	Bad, Busy []int
 	From      int   // those from here on were not looked at; 0: all were; -1: none was
 	Unnamed   int64 // points that were dropped
+	Invalid   *int  // the first bad point, for which nothing was stored
 }
 
 func lineBackend(limits to.Limits) to.Backend {
@@ -64,6 +65,18 @@ func (lines) Append(dst []byte, b *metric.Batch) []byte {
 
 func (lines) Judge(sent to.Sent, a to.Answer) (j to.Judgement, known bool) {
 	var said lineAnswer
+	if a.Status == http.StatusBadRequest && json.Unmarshal(a.Body, &said) == nil && said.Invalid != nil && sent.Points > 1 {
+		j.Verdict, j.Cause = to.Reject, "bad point"
+		n := 0
+		eachPoint(sent.Batch, func(at metric.Place, _ linePoint) {
+			if n++; n-1 == *said.Invalid {
+				j.Rejected = metric.Rejected{Points: 1, Places: []metric.Place{at}, Reason: "bad point"}
+			} else {
+				j.Again = append(j.Again, at)
+			}
+		})
+		return j, true
+	}
 	if a.Status != http.StatusOK || json.Unmarshal(a.Body, &said) != nil || !said.Stored {
 		return j, false
 	}
@@ -93,6 +106,7 @@ type lineServer struct {
 	refuses         int
 	bad, busy, drop func(linePoint) bool
 	atMost          int
+	strict          bool // refuses all of a body for its first bad point
 
 	stored    map[linePoint]int
 	requests  int
@@ -139,6 +153,7 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	counted := &countingReader{Reader: body}
 	answer := lineAnswer{Stored: true}
+	var taken []linePoint
 	scanner := bufio.NewScanner(counted)
 	for n := 0; scanner.Scan(); n++ {
 		var p linePoint
@@ -160,11 +175,19 @@ func (s *lineServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case s.drop(p):
 			answer.Unnamed++
 		default:
-			s.stored[p]++
+			taken = append(taken, p)
 		}
 	}
 	s.bodyMost = max(s.bodyMost, r.ContentLength)
 	s.plainMost = max(s.plainMost, counted.n)
+	if s.strict && len(answer.Bad) > 0 {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(lineAnswer{Invalid: &answer.Bad[0]})
+		return
+	}
+	for _, p := range taken {
+		s.stored[p]++
+	}
 	_ = json.NewEncoder(w).Encode(answer)
 }
 

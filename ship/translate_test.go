@@ -42,6 +42,42 @@ func TestNamedPointsAreSetAside(t *testing.T) {
 	}
 }
 
+// A backend that takes nothing of a batch for the sake of one point, and says
+// which, costs that point, and a request.
+func TestTheOnePointThatIsInvalid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		s.set(func(s *lineServer) {
+			s.strict = true
+			s.bad = func(p linePoint) bool { return strings.HasSuffix(string(p.Value), "77") }
+		})
+		time.Sleep(10 * time.Minute)
+		requests := s.requests
+		w.outage(s, 10*time.Minute)
+		time.Sleep(10 * time.Minute)
+		_, dead, lost := w.books(s)
+		if dead < 10 || lost > 0 || requests > 60 {
+			t.Errorf("%d dead letters, %d lost, %d requests in ten minutes", dead, lost, requests)
+		}
+	})
+}
+
+// If it says so of every point, it may be the endpoint that is wrong.
+func TestEveryPointIsInvalid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newLineWorld(t, to.Limits{}, nil)
+		s.set(func(s *lineServer) { s.strict, s.bad = true, func(linePoint) bool { return true } })
+		time.Sleep(3 * time.Hour)
+		if stats := w.shipper.Stats(); stats.Phase != "paused" || w.deadLetters() > 0 {
+			t.Errorf("%d dead letters, %+v", w.deadLetters(), stats)
+		}
+		s.set(func(s *lineServer) { s.bad = func(linePoint) bool { return false } })
+		if _, dead, lost := w.books(s); dead+lost > 0 {
+			t.Errorf("%d dead letters, %d lost", dead, lost)
+		}
+	})
+}
+
 // What a backend refuses without saying which is lost, and counted.
 func TestUnnamedPointsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

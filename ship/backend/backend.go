@@ -91,8 +91,9 @@ type Judgement struct {
 	// Rejected is refused for good.
 	Rejected metric.Rejected
 	// Again are the points that the backend did not take this time. If there are
-	// any, all others that are not rejected are delivered: with Acked these are
-	// sent at once, with Retry after the backoff.
+	// any, all others that are not rejected are delivered. These are sent again:
+	// with Acked at once; with Retry after a while; with Reject at once, and what
+	// is rejected counts as such only if the backend then accepts something.
 	Again []metric.Place
 }
 

@@ -15,6 +15,8 @@ func Backends() []backend.Backend {
 		OTLP(),
 		NewRelic(),
 		Datadog(),
+		Splunk(),
+		Elasticsearch(),
 		ClickHouse(),
 		VictoriaMetrics(),
 	}

@@ -45,6 +45,8 @@ func conformances() map[string]conformance {
 		"otlp":            {"otlp.json", readOTLP, 0, otlpAccepted},
 		"newrelic":        {"newrelic.json", readOTLP, 0, otlpAccepted},
 		"datadog":         {"datadog.json", readDatadog, 1000, []string{`{"errors":[]}`}},
+		"splunk":          {"splunk.jsonl", readSplunk, 0, []string{`{"text":"Success","code":0}`}},
+		"elasticsearch":   {"elasticsearch.ndjson", readElasticsearch, 0, []string{`{"errors":false,"took":3,"items":[]}`}},
 		"clickhouse":      {"clickhouse.jsonl", readClickHouse, 0, []string{""}},
 		"victoriametrics": {"victoriametrics.jsonl", readVictoriaMetrics, 0, []string{""}},
 	}

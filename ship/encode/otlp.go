@@ -169,7 +169,8 @@ func appendOTLPAttributes(dst []byte, labels []metric.Label) []byte {
 
 // Judge takes a 2xx for an acknowledgement if its body is empty or an
 // ExportMetricsServiceResponse in JSON. What partialSuccess counts is refused for
-// good; the protocol does not say which points that are.
+// good; the protocol does not say which points that are, so a batch of which all
+// are is refused as a whole, and the bad ones are found by halving it.
 func (otlp) Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool) {
 	if !ok(a) {
 		return j, false
@@ -182,8 +183,11 @@ func (otlp) Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, kno
 		return backend.Judgement{Cause: err.Error()}, true
 	}
 	rejected.Points = min(max(rejected.Points, 0), sent.Points)
-	if rejected.Points == 0 {
+	switch rejected.Points {
+	case 0:
 		rejected = metric.Rejected{} // a warning at most
+	case sent.Points: // so it may be the endpoint that is wrong
+		return backend.Judgement{Verdict: backend.Reject, Cause: "all points were rejected: " + rejected.Reason}, true
 	}
 	return backend.Judgement{Verdict: backend.Acked, Rejected: rejected}, true
 }

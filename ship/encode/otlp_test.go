@@ -119,7 +119,7 @@ func TestOTLPAnswers(t *testing.T) {
 		`{"partialSuccess":{}}`: {backend.Acked, 0},
 		`{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}`: {backend.Acked, 3},
 		`{"partialSuccess":{"rejectedDataPoints":3,"errorMessage":"too old"}}`:   {backend.Acked, 3},
-		`{"partialSuccess":{"rejectedDataPoints":"99"}}`:                         {backend.Acked, 9},
+		`{"partialSuccess":{"rejectedDataPoints":"99"}}`:                         {backend.Reject, 0},
 		`{"partialSuccess":{"rejectedDataPoints":"-1"}}`:                         {backend.Acked, 0},
 		`{"partialSuccess":{"errorMessage":"deprecated"}}`:                       {backend.Acked, 0},
 		`{"partialSuccess":{"rejectedDataPoints":"many"}}`:                       {backend.Retry, 0},
