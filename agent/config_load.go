@@ -18,6 +18,8 @@ type loader struct {
 	warnings []string
 	problems []Problem
 	auth     AuthConfig
+	// python says that the variables of the Python agent configure this one.
+	python bool
 }
 
 // LoadConfig reads the process environment and, unless envFile is "", that
@@ -29,13 +31,14 @@ type loader struct {
 // *ConfigError that lists every problem; the Config is then the zero Config.
 func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
 	l := &loader{stateDir: defaultStateDir()}
-	fromFile, f := loadEnvFile(envFile)
+	from, f := loadEnvFile(envFile)
 	l.fault("--env-file", f)
+	l.translatePython(from)
 	if err := envconfig.Process("", &l.env); err != nil {
 		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
 	}
 	list := variables(&l.env)
-	l.resolve(list, fromFile)
+	l.resolve(list, from)
 	l.derive()
 	l.check()
 
@@ -65,11 +68,12 @@ func (l *loader) warn(format string, args ...any) {
 }
 
 // resolve parses every variable and notes where it came from.
-func (l *loader) resolve(list []variable, fromFile map[string]bool) {
+func (l *loader) resolve(list []variable, from map[string]Source) {
 	for _, v := range list {
+		source, known := from[v.name]
 		switch {
-		case fromFile[v.name]:
-			*v.setting.origin() = SourceEnvFile
+		case known:
+			*v.setting.origin() = source
 		case !isBlank(os.Getenv(v.name)):
 			*v.setting.origin() = SourceEnvironment
 		}
@@ -95,12 +99,7 @@ func orNothing(text string) string {
 // derive fills in the defaults that depend on the host or on each other.
 func (l *loader) derive() {
 	h := &l.env.Heka
-	if h.Exporter.Value == "" {
-		h.Exporter.Value = "console"
-		if h.Endpoint.isSet() {
-			h.Exporter.Value = "heka"
-		}
-	}
+	l.deriveExporter()
 	if !h.Batch.Interval.isSet() {
 		h.Batch.Interval.Value = max(h.Batch.Interval.Value, h.Interval.Value)
 	}
@@ -161,6 +160,7 @@ func (l *loader) config(list []variable) Config {
 			Auth:        l.auth,
 			Compression: h.Compression.Value,
 			Timeout:     h.Timeout.Value,
+			MaxAge:      l.maxAge(),
 			TLS: TLSConfig{
 				CAFile:             h.TLS.CAFile.Value,
 				CertFile:           h.TLS.CertFile.Value,
@@ -197,6 +197,8 @@ func (l *loader) collectConfig() CollectConfig {
 		Detailed:               h.Detail.Value == "detailed",
 		PerCore:                h.CPU.PerCore.Value,
 		MaxSeries:              h.MaxSeries.Value,
+		MetricNames:            h.Metric.Names.Value,
+		MetricPrefix:           h.Metric.Prefix.Value,
 		Disk:                   Filter{h.Disk.Include.Value, h.Disk.Exclude.Value},
 		Filesystem:             Filter{h.Filesystem.Include.Value, h.Filesystem.Exclude.Value},
 		FilesystemTypesExclude: h.Filesystem.TypesExclude.Value,
