@@ -188,7 +188,7 @@ func (c *Client) address(id string) string {
 	}
 	u := *c.cfg.Endpoint
 	query := u.Query()
-	if query.Has(name) {
+	if query.Has(name) && query.Get(name) == "" {
 		query.Del(name)
 	} else {
 		query.Set(name, id)

@@ -2,6 +2,7 @@ package encode_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,73 +13,87 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
 
-// clickHouseRow is a row of the table in docs/backends.md.
-type clickHouseRow struct {
-	TimeMS         int64       `json:"time_ms"`
-	StartMS        int64       `json:"start_ms"`
-	Name           string      `json:"name"`
-	Unit           string      `json:"unit"`
-	Kind           string      `json:"kind"`
-	Value          json.Number `json:"value"`
-	LabelKeys      []string    `json:"label_keys"`
-	LabelValues    []string    `json:"label_values"`
-	ResourceKeys   []string    `json:"resource_keys"`
-	ResourceValues []string    `json:"resource_values"`
-	AgentID        string      `json:"agent_id"`
-	Host           string      `json:"host"`
-}
-
+// readClickHouse reads rows by the columns of the table in docs/backends.md. A
+// Float64 takes an integer beyond 2^53 only with its exact value beside it.
 func readClickHouse(t *testing.T, body []byte) (points []readPoint) {
 	t.Helper()
 	for line := range bytes.Lines(body) {
-		var row clickHouseRow
-		strictJSON(t, line, &row)
-		if row.AgentID != "a1" || row.Host != "web-1" || len(row.ResourceKeys) != 2 || len(row.LabelKeys) != len(row.LabelValues) ||
-			(row.StartMS == 0) != (row.Kind == "gauge") || row.StartMS > row.TimeMS {
-			t.Fatalf("not a row of the table: %+v", row)
+		var row struct {
+			TimeMS         int64       `json:"time_ms"`
+			Name           string      `json:"name"`
+			Kind           string      `json:"kind"`
+			Unit           *string     `json:"unit"`
+			Value          json.Number `json:"value"`
+			ValueInt       json.Number `json:"value_int"`
+			LabelKeys      []string    `json:"label_keys"`
+			LabelValues    []string    `json:"label_values"`
+			ResourceKeys   []string    `json:"resource_keys"`
+			ResourceValues []string    `json:"resource_values"`
+			Host           string      `json:"host"`
+			AgentID        string      `json:"agent_id"`
+			StartMS        int64       `json:"start_ms"`
 		}
-		points = append(points, readPoint{fmt.Sprintf("%s %q %q", row.Name, row.LabelKeys, row.LabelValues), row.TimeMS, row.Value.String()})
+		strictJSON(t, line, &row)
+		if row.Name == "" || row.Unit == nil || row.Host != "web-1" || row.AgentID != "a1" || len(row.ResourceKeys) != 2 {
+			t.Fatalf("columns are missing: %s", line)
+		}
+		if row.LabelKeys == nil || len(row.LabelKeys) != len(row.LabelValues) || len(row.ResourceKeys) != len(row.ResourceValues) {
+			t.Fatalf("keys without values: %s", line)
+		}
+		if (row.Kind == "counter") != (row.StartMS != 0) {
+			t.Fatalf("a start that is not of a counter, or a counter without: %s", line)
+		}
+		if n, err := row.Value.Int64(); err == nil && row.ValueInt == "" && int64(float64(n)) != n {
+			t.Fatalf("%d would be rounded: %s", n, line)
+		}
+		series := fmt.Sprintf("%s %q %q", row.Name, row.LabelKeys, row.LabelValues)
+		points = append(points, readPoint{series, row.TimeMS, cmp.Or(row.ValueInt, row.Value).String()})
 	}
 	return points
 }
 
-func TestClickHouseExceptions(t *testing.T) {
-	answer := func(status int, code, body string) (backend.Judgement, bool) {
-		header := http.Header{}
-		if code != "" {
-			header.Set("X-ClickHouse-Exception-Code", code)
-		}
-		return encode.ClickHouse().Format.Judge(backend.Sent{Points: 9}, backend.Answer{Status: status, Header: header, Body: []byte(body)})
-	}
+func TestClickHouseAnswers(t *testing.T) {
+	const exception = ". DB::Exception: what happened"
 	for _, c := range []struct {
-		status  int
-		code    string
-		body    string
-		verdict backend.Verdict
-		says    string
+		status   int
+		code     string // in the header
+		body     string
+		known    bool
+		verdict  backend.Verdict
+		overload bool
+		hint     string
 	}{
-		{404, "60", "Code: 60. DB::Exception: Table default.heka_metrics does not exist.", backend.Pause, "does not exist"},
-		{500, "", "Code: 60, e.displayText() = DB::Exception: Table default.heka_metrics doesn't exist.", backend.Pause, "doesn't exist"},
-		{500, "", "Code: 115, e.displayText() = DB::Exception: Unknown setting insert_deduplication_token", backend.Pause, "Unknown setting"},
-		{400, "27", "Code: 27. DB::Exception: Cannot parse input", backend.Reject, "Cannot parse"},
-		{500, "27", "Code: 27. DB::Exception: Cannot parse input", backend.Reject, "Cannot parse"},
-		{500, "252", "Code: 252. DB::Exception: Too many parts", backend.Retry, "Too many parts"},
-		{200, "", "Code: 395. DB::Exception: thrown", backend.Retry, "395"},
-		{200, "", "Code: 117. DB::Exception: Incorrect data", backend.Reject, "Incorrect"},
-		{403, "516", "Code: 516. DB::Exception: default: Authentication failed: secret", backend.Pause, "516"},
+		{200, "", "", true, backend.Acked, false, ""},
+		{200, "", "1\n", false, 0, false, ""},
+		{200, "", "Code: 395" + exception, true, backend.Retry, false, "log"},
+		{200, "", "{}\r\n__exception__\r\nCode: 241" + exception, true, backend.Retry, true, "log"},
+		{200, "252", "", true, backend.Retry, true, "log"},
+		{500, "", "Code: 27, e.displayText() = DB::Exception: Cannot parse input, e.what() = DB::Exception", true, backend.Reject, false, ""},
+		{400, "117", "Code: 117" + exception, true, backend.Reject, false, ""},
+		{400, "117", "Code: 117. DB::Exception: Unknown field found while parsing JSONEachRow format: host", true, backend.Pause, false, "table"},
+		{404, "60", "Code: 60" + exception, true, backend.Pause, false, "table"},
+		{404, "", "Code: 115, e.displayText() = DB::Exception: Unknown setting insert_deduplication_token, e.what() = DB::Exception", true, backend.Pause, false, "?insert_deduplication_token="},
+		{400, "115", "Code: 115. DB::Exception: Setting async_insert is unknown", true, backend.Pause, false, "remove"},
+		{403, "516", "Code: 516. DB::Exception: s3cret", true, backend.Pause, false, "HEKA_USERNAME"},
+		{500, "164", "Code: 164" + exception, true, backend.Pause, false, "INSERT"},
+		{500, "252", "Code: 252" + exception, true, backend.Retry, true, "log"},
+		{500, "999", "Code: 999. Coordination::Exception: lost", true, backend.Retry, true, "log"},
+		{500, "1002", "Code: 1002" + exception, false, 0, false, ""},
+		{500, "", "Code: red", false, 0, false, ""},
+		{502, "", "<html>", false, 0, false, ""},
 	} {
-		j, known := answer(c.status, c.code, c.body)
-		if !known || j.Verdict != c.verdict || !strings.Contains(j.Cause, c.says) || (j.Hint == "") != (c.verdict != backend.Pause) {
-			t.Errorf("%d %s: %+v, %v; want verdict %d with %q", c.status, c.body, j, known, c.verdict, c.says)
+		header := http.Header{}
+		if c.code != "" {
+			header.Set("X-ClickHouse-Exception-Code", c.code)
 		}
-		if strings.Contains(j.Cause, "secret") {
-			t.Errorf("%s: the cause repeats what is said of a credential", j.Cause)
+		b := sample()
+		sent := backend.Sent{ID: b.ID(), Points: b.Points(), Batch: b}
+		j, known := encode.ClickHouse().Format.Judge(sent, backend.Answer{Status: c.status, Header: header, Body: []byte(c.body)})
+		if known != c.known || j.Verdict != c.verdict || j.Overload != c.overload || !strings.Contains(j.Hint, c.hint) {
+			t.Errorf("%d %s %s: %+v, %v; want verdict %d, %v", c.status, c.code, c.body, j, known, c.verdict, c.known)
 		}
-	}
-	if j, _ := answer(500, "252", "Code: 252"); !j.Overload {
-		t.Error("too many parts is no overload")
-	}
-	if j, known := answer(500, "12345", "Code: 12345. DB::Exception"); known {
-		t.Errorf("a code that nobody knows: %+v; want the status to count", j)
+		if strings.Contains(j.Cause, "s3cret") {
+			t.Errorf("the cause %q has a secret", j.Cause)
+		}
 	}
 }
