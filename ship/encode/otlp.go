@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ import (
 // Prometheus, and most vendors.
 func OTLP() backend.Backend {
 	return backend.Backend{
-		Name: "otlp", Format: otlp{}, ContentType: "application/json",
+		Name: "otlp", Format: otlp{instance: true}, ContentType: "application/json",
 		Path: "/v1/metrics", KeyHeader: "X-Api-Key", Compressions: []string{"gzip", "zstd"},
 	}
 }
@@ -28,19 +29,29 @@ func OTLP() backend.Backend {
 // point older than 48 hours or more than 24 in the future is dropped).
 func NewRelic() backend.Backend {
 	b := OTLP()
-	b.Name, b.KeyHeader = "newrelic", "Api-Key"
+	b.Name, b.KeyHeader, b.Format = "newrelic", "Api-Key", otlp{}
 	b.Endpoint = "https://otlp.nr-data.net/v1/metrics"
 	b.Limits = backend.Limits{Bytes: 1_000_000, MaxAge: 48 * time.Hour, MaxAhead: 24 * time.Hour}
 	return b
 }
 
-type otlp struct{}
+type otlp struct {
+	// instance adds service.instance.id, the agent's id, where the resource has
+	// none: Prometheus makes its label instance of that, and without it the series
+	// of two hosts would be one. New Relic would take the host for a service.
+	instance bool
+}
 
 // Append writes an ExportMetricsServiceRequest: counters and updowns are
 // cumulative sums with a start time, gauges are gauges.
-func (otlp) Append(dst []byte, b *metric.Batch) []byte {
+func (o otlp) Append(dst []byte, b *metric.Batch) []byte {
+	const instance = "service.instance.id"
+	resource := b.Resource
+	if o.instance && !slices.ContainsFunc(resource, func(l metric.Label) bool { return l.Key == instance }) {
+		resource = append(slices.Clone(resource), metric.L(instance, b.Agent.ID))
+	}
 	dst = append(dst, `{"resourceMetrics":[{"resource":{"attributes":`...)
-	dst = appendOTLPAttributes(dst, b.Resource)
+	dst = appendOTLPAttributes(dst, resource)
 	dst = append(dst, `},"scopeMetrics":[{"scope":{"name":"heka-insights-agent","version":`...)
 	dst = appendString(dst, b.Agent.Version)
 	dst = append(dst, `},"metrics":[`...)

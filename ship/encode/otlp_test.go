@@ -89,7 +89,7 @@ func TestOTLPKindsAndStarts(t *testing.T) {
 	var request otlpRequest
 	strictJSON(t, encode.OTLP().Format.Append(nil, sample()), &request)
 	scope := request.ResourceMetrics[0].ScopeMetrics[0]
-	if scope.Scope["version"] != "1.2.3" || len(request.ResourceMetrics[0].Resource.Attributes) != 2 {
+	if scope.Scope["version"] != "1.2.3" || len(request.ResourceMetrics[0].Resource.Attributes) != 3 {
 		t.Errorf("scope %v, resource %v", scope.Scope, request.ResourceMetrics[0].Resource)
 	}
 	cpu, memory, load := scope.Metrics[0], scope.Metrics[1], scope.Metrics[2]
@@ -145,5 +145,28 @@ func TestOTLPGroupsByDescription(t *testing.T) {
 	b.Series[1].Series = &metric.Series{Desc: &metric.Desc{Name: "system.cpu.time", Unit: "ms", Kind: metric.Counter}}
 	if points := readOTLP(t, encode.OTLP().Format.Append(nil, b)); int64(len(points)) != b.Points() {
 		t.Errorf("%d points, want %d", len(points), b.Points())
+	}
+}
+
+// Prometheus tells hosts apart by service.instance.id; New Relic does without.
+func TestOTLPNamesTheInstance(t *testing.T) {
+	own := sample()
+	own.Resource = append(own.Resource, metric.L("service.instance.id", "mine"))
+	for _, c := range []struct {
+		to   backend.Backend
+		b    *metric.Batch
+		want string
+	}{{encode.OTLP(), sample(), "a1"}, {encode.OTLP(), own, "mine"}, {encode.NewRelic(), sample(), ""}} {
+		var request otlpRequest
+		strictJSON(t, c.to.Format.Append(nil, c.b), &request)
+		got := ""
+		for _, a := range request.ResourceMetrics[0].Resource.Attributes {
+			if a.Key == "service.instance.id" {
+				got += a.Value.StringValue
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: the instance is %q, want %q", c.to.Name, got, c.want)
+		}
 	}
 }
