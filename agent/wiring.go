@@ -11,6 +11,7 @@ import (
 
 	"github.com/heka-insights/heka-insights-agent/collect"
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/collect/naming"
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 	"github.com/heka-insights/heka-insights-agent/spool"
@@ -57,8 +58,16 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 		return nil, err
 	}
 	self := newSelf(p.shipper, p.spool, ledger)
-	p.scheduler = collect.NewScheduler(collectConfig(cfg.Collect, id), collectors(cfg.Collect, id, self), p.queue, log)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg.Collect, id), collectors(cfg.Collect, id, self), named(cfg.Collect, p.queue), log)
 	return p, nil
+}
+
+// named puts the chosen names between the collectors and the queue.
+func named(cfg CollectConfig, queue *ship.Queue) collect.Sink {
+	return naming.NewSink(naming.Config{
+		Scheme: naming.Scheme(cfg.MetricNames), Prefix: cfg.MetricPrefix,
+		Detailed: cfg.Detailed, PerCore: cfg.PerCore,
+	}, queue)
 }
 
 // collectors picks the configured ones, in the order of the table.
@@ -82,8 +91,8 @@ func collectConfig(cfg CollectConfig, id Identity) collect.Config {
 		PhaseKey:               id.AgentID,
 		MaxSeries:              cfg.MaxSeries,
 		OmitSelf:               !slices.Contains(cfg.Collectors, selfName),
-		Detailed:               cfg.Detailed,
-		PerCore:                cfg.PerCore,
+		Detailed:               cfg.Detailed || naming.Scheme(cfg.MetricNames).NeedsDetailed(),
+		PerCore:                cfg.PerCore || naming.Scheme(cfg.MetricNames).NeedsPerCore(),
 		Disk:                   collect.Filter(cfg.Disk),
 		Filesystem:             collect.Filter(cfg.Filesystem),
 		FilesystemTypesExclude: cfg.FilesystemTypesExclude,

@@ -1,0 +1,345 @@
+// Package naming gives metrics other names than OpenTelemetry's: those of the
+// Python agent that came before, or node_exporter's, so that dashboards made for
+// them go on working. It stands between the collectors and the queue.
+//
+//	scheduler ─Put─> Mapper ─Put─> queue
+//
+// A table (heka.go, node.go) says what becomes of which metric. Most are renamed
+// one to one; some are sums, such as a total over all disks. What no rule speaks
+// of keeps its name.
+package naming
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+)
+
+// Sink takes the ticks. It must not block, nor keep s.
+type Sink interface {
+	Put(s *metric.Snapshot)
+}
+
+// Scheme is a set of names.
+type Scheme string
+
+// The schemes of HEKA_METRIC_NAMES.
+const (
+	OTel Scheme = "otel"
+	Heka Scheme = "heka"
+	Node Scheme = "node"
+)
+
+// Config says how metrics are named.
+type Config struct {
+	Scheme Scheme
+	// Prefix goes before every name, with a dot between; "" for none.
+	Prefix string
+	// Detailed and PerCore say what was asked for. A scheme needs metrics that are
+	// collected in detail alone, and those that it has no name for are left out
+	// unless they were asked for.
+	Detailed, PerCore bool
+}
+
+// NeedsDetailed and NeedsPerCore report what the collectors have to collect for a
+// scheme.
+func (s Scheme) NeedsDetailed() bool { return s == Heka || s == Node }
+
+// NeedsPerCore reports whether the scheme needs a series for each CPU.
+func (s Scheme) NeedsPerCore() bool { return s == Node }
+
+// rule says what becomes of one metric, or of one state of it.
+type rule struct {
+	// from is the OpenTelemetry name, of a series with these labels, which go.
+	from  string
+	where []metric.Label
+	// absent are labels that the series must not have.
+	absent []string
+	// to is the new metric; nil drops the series.
+	to *metric.Desc
+	// keep says which labels stay, each under its new key; values translates theirs.
+	keep   []rename
+	values map[string]string
+	// scale multiplies a value; 0 is 1.
+	scale float64
+	// weight makes the series part of a sum over all series with the same new
+	// name and labels: 1 adds, -1 subtracts. 0 renames.
+	weight int64
+	// also leaves the series its own name, too.
+	also bool
+	// terms is how many series a sum must have in a tick to be one; 0 is any.
+	terms int
+}
+
+type rename struct{ from, to string }
+
+func same(keys ...string) []rename {
+	pairs := make([]rename, len(keys))
+	for i, key := range keys {
+		pairs[i] = rename{key, key}
+	}
+	return pairs
+}
+
+// idleTicks is after how many ticks without a value a series is forgotten, and
+// sweepTicks how often that is looked for.
+const (
+	idleTicks  = 720
+	sweepTicks = 120
+)
+
+// Mapper is a Sink that renames. It is used by one goroutine, like its own sink.
+type Mapper struct {
+	cfg    Config
+	rules  []rule
+	sink   Sink
+	out    *metric.Snapshot
+	tick   uint64
+	routes map[*metric.Series]*route
+	sums   map[string]*sum
+	order  []*sum // of this tick
+	prefix map[*metric.Desc]*metric.Desc
+}
+
+// route is what becomes of a series.
+type route struct {
+	targets []target
+	last    metric.Value
+	tick    uint64
+}
+
+type target struct {
+	rule   *rule
+	labels []metric.Label
+	sum    *sum // nil if it is renamed
+}
+
+// sum is a metric over several series.
+type sum struct {
+	rule   *rule
+	labels []metric.Label
+	tick   uint64
+	terms  int
+	whole  int64
+	part   float64
+	// integral says that all terms are integers so far.
+	integral bool
+	startMS  int64
+}
+
+// NewSink returns a Mapper before sink, or sink itself if there is nothing to do.
+func NewSink(cfg Config, sink Sink) Sink {
+	m := &Mapper{
+		cfg: cfg, sink: sink, out: metric.NewSnapshot(0),
+		routes: make(map[*metric.Series]*route), sums: make(map[string]*sum), prefix: make(map[*metric.Desc]*metric.Desc),
+	}
+	switch cfg.Scheme {
+	case Heka:
+		m.rules = hekaRules()
+	case Node:
+		m.rules = nodeRules()
+	default:
+		if cfg.Prefix == "" {
+			return sink
+		}
+	}
+	return m
+}
+
+// Put renames a tick and hands it on. In steady state it allocates nothing.
+func (m *Mapper) Put(in *metric.Snapshot) {
+	m.tick++
+	m.out.Reset(in.TimeMS)
+	m.order = m.order[:0]
+	for _, p := range in.Points {
+		r := m.routes[p.Series]
+		if r == nil {
+			r = m.route(p.Series)
+			m.routes[p.Series] = r
+		}
+		for i := range r.targets {
+			t := &r.targets[i]
+			if t.sum == nil {
+				m.emit(t.rule.to, t.rule.scaled(p.Value), p.Series.StartMS, t.labels)
+			} else {
+				m.add(t, r, p)
+			}
+		}
+		r.last, r.tick = p.Value, m.tick
+	}
+	for _, s := range m.order {
+		if s.terms >= s.rule.terms {
+			m.emit(s.rule.to, s.value(), s.startMS, s.labels)
+		}
+	}
+	if m.tick%sweepTicks == 0 {
+		m.sweep()
+	}
+	m.sink.Put(m.out)
+}
+
+func (m *Mapper) emit(d *metric.Desc, v metric.Value, startMS int64, labels []metric.Label) {
+	m.out.Since(startMS)
+	if v.IsInt() {
+		m.out.Int(m.prefixed(d), v.Int64(), labels...)
+	} else {
+		m.out.Float(m.prefixed(d), v.Float64(), labels...)
+	}
+}
+
+// prefixed is a description under the prefix, unless its name has that already.
+func (m *Mapper) prefixed(d *metric.Desc) *metric.Desc {
+	if m.cfg.Prefix == "" || strings.HasPrefix(d.Name, m.cfg.Prefix+".") {
+		return d
+	}
+	named := m.prefix[d]
+	if named == nil {
+		clone := *d
+		clone.Name = m.cfg.Prefix + "." + d.Name
+		named = &clone
+		m.prefix[d] = named
+	}
+	return named
+}
+
+// route finds the rules for a series.
+func (m *Mapper) route(s *metric.Series) *route {
+	r := &route{}
+	spoken := false
+	for i := range m.rules {
+		rule := &m.rules[i]
+		if !rule.matches(s) {
+			continue
+		}
+		spoken = spoken || !rule.also
+		if rule.to == nil {
+			continue
+		}
+		t := target{rule: rule, labels: rule.labels(s.Labels)}
+		if rule.weight != 0 {
+			t.sum = m.sum(rule, t.labels)
+		}
+		r.targets = append(r.targets, t)
+	}
+	if !spoken && (m.rules == nil || m.asked(s)) {
+		r.targets = append(r.targets, target{rule: &rule{to: s.Desc}, labels: s.Labels})
+	}
+	return r
+}
+
+// asked reports whether a series would be there if it were not for the scheme.
+func (m *Mapper) asked(s *metric.Series) bool {
+	detailed := s.Desc.Detailed || s.Desc.Name == "system.cpu.utilization" && hasLabel(s, "state")
+	return (!detailed || m.cfg.Detailed) && (!hasLabel(s, "cpu") || m.cfg.PerCore)
+}
+
+func hasLabel(s *metric.Series, key string) bool {
+	return slices.ContainsFunc(s.Labels, func(l metric.Label) bool { return l.Key == key })
+}
+
+func (r *rule) matches(s *metric.Series) bool {
+	if r.from != s.Desc.Name || slices.ContainsFunc(r.absent, func(key string) bool { return hasLabel(s, key) }) {
+		return false
+	}
+	for _, l := range r.where {
+		if !slices.Contains(s.Labels, l) {
+			return false
+		}
+	}
+	// A rule that keeps a label needs it.
+	return !slices.ContainsFunc(r.keep, func(k rename) bool { return !hasLabel(s, k.from) })
+}
+
+func (r *rule) labels(labels []metric.Label) (kept []metric.Label) {
+	for _, k := range r.keep {
+		for _, l := range labels {
+			if l.Key != k.from {
+				continue
+			}
+			value := l.Value
+			if k.from == "cpu" {
+				value = strings.TrimPrefix(value, "cpu")
+			} else if other, known := r.values[value]; known {
+				value = other
+			}
+			kept = append(kept, metric.L(k.to, value))
+		}
+	}
+	return kept
+}
+
+func (r *rule) scaled(v metric.Value) metric.Value {
+	if r.scale == 0 {
+		return v
+	}
+	return metric.Float(v.Float64() * r.scale)
+}
+
+// sum returns the sum that a rule and labels belong to.
+func (m *Mapper) sum(r *rule, labels []metric.Label) *sum {
+	key := r.to.Name
+	for _, l := range labels {
+		key += "\x00" + l.Key + "\x00" + l.Value
+	}
+	s := m.sums[key]
+	if s == nil {
+		s = &sum{rule: r, labels: labels, integral: true}
+		m.sums[key] = s
+	}
+	return s
+}
+
+// add adds a series to its sum. A counter adds what it grew by, so that the sum
+// never falls: not when a device goes, nor when its counter starts anew.
+func (m *Mapper) add(t *target, r *route, p metric.Point) {
+	s := t.sum
+	if s.tick != m.tick {
+		s.tick, s.terms = m.tick, 0
+		if t.rule.to.Kind != metric.Counter {
+			s.whole, s.part, s.integral = 0, 0, true
+		}
+		m.order = append(m.order, s)
+	}
+	s.terms++
+	v := p.Value
+	if t.rule.to.Kind == metric.Counter {
+		v = grown(r.last, v)
+	}
+	if v.IsInt() {
+		s.whole += t.rule.weight * v.Int64()
+	} else {
+		s.integral = false
+		s.part += float64(t.rule.weight) * v.Float64()
+	}
+}
+
+// grown is what a counter added since its last value: all of it, if it is new or
+// began anew.
+func grown(last, now metric.Value) metric.Value {
+	switch {
+	case last.IsNull() || now.Float64() < last.Float64():
+		return now
+	case last.IsInt() && now.IsInt():
+		return metric.Int(now.Int64() - last.Int64())
+	default:
+		return metric.Float(now.Float64() - last.Float64())
+	}
+}
+
+func (s *sum) value() metric.Value {
+	if s.integral {
+		return metric.Int(s.whole)
+	}
+	return metric.Float(float64(s.whole) + s.part)
+}
+
+// sweep forgets series that have had no value for long. What they added to a
+// counter stays.
+func (m *Mapper) sweep() {
+	for series, r := range m.routes {
+		if r.tick+idleTicks < m.tick {
+			delete(m.routes, series)
+		}
+	}
+}
