@@ -26,6 +26,7 @@ func nodeRules() []rule {
 		{from: "system.paging.operations", where: paging("page_in"), to: counter("node_vmstat_pswpin", "{operations}")},
 		{from: "system.paging.operations", where: paging("page_out"), to: counter("node_vmstat_pswpout", "{operations}")},
 		{from: "system.paging.faults", where: kind("major"), to: counter("node_vmstat_pgmajfault", "{faults}")},
+		{from: "system.paging.faults", to: counter("node_vmstat_pgfault", "{faults}"), weight: 1, terms: 2},
 	}
 	for _, list := range [][]rule{nodeMemory(), nodeDisk(), nodeFilesystem(), nodeNetwork(), nodePressure()} {
 		rules = append(rules, list...)

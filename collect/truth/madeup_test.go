@@ -16,17 +16,7 @@ import (
 // numbers are the same: a live host has many zeros, behind which one column may
 // be taken for another.
 func TestNodeExporterOnAMadeUpHost(t *testing.T) {
-	proc := filepath.Join(t.TempDir(), "proc")
-	for name, text := range madeUpHost(rand.New(rand.NewPCG(1, 2))) {
-		file := filepath.Join(proc, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx := context.WithValue(t.Context(), common.EnvKey, common.EnvMap{common.HostProcEnvKey: proc})
+	ctx, proc := writeMadeUpHost(t)
 	ask := startNodeExporter(t, "--path.procfs="+proc, "--no-collector.netdev.netlink")
 	confirmed := compare(ctx, t, ask)
 	for _, name := range []string{
@@ -87,4 +77,20 @@ func madeUpMeminfo(n func() int64) string {
 	fmt.Fprintf(&b, "SReclaimable: %d kB\nSwapTotal: 3000000 kB\nSwapFree: 2000000 kB\n", n()/10)
 	b.WriteString("HugePages_Total: 60\nHugePages_Free: 13\nHugePages_Rsvd: 14\nHugePages_Surp: 15\nHugepagesize: 2048 kB\n")
 	return b.String()
+}
+
+// writeMadeUpHost makes such a host, and a context in which the collectors read it.
+func writeMadeUpHost(t *testing.T) (ctx context.Context, proc string) {
+	t.Helper()
+	proc = filepath.Join(t.TempDir(), "proc")
+	for name, text := range madeUpHost(rand.New(rand.NewPCG(1, 2))) {
+		file := filepath.Join(proc, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return context.WithValue(t.Context(), common.EnvKey, common.EnvMap{common.HostProcEnvKey: proc}), proc
 }

@@ -170,6 +170,12 @@ func compareNodeExporter(t *testing.T) map[string]bool {
 
 // startNodeExporter starts Debian's, with the collectors that read what we do.
 func startNodeExporter(t *testing.T, more ...string) func(context.Context) []claim {
+	scrape := scrapeNodeExporter(t, more...)
+	return func(ctx context.Context) []claim { return nodeClaims(t, scrape(ctx)) }
+}
+
+// scrapeNodeExporter starts it, and returns what reads it.
+func scrapeNodeExporter(t *testing.T, more ...string) func(context.Context) []promtext.Sample {
 	if _, err := exec.LookPath(nodeExporter); err != nil {
 		t.Skip("prometheus-node-exporter is not installed: make peers")
 	}
@@ -187,7 +193,7 @@ func startNodeExporter(t *testing.T, more ...string) func(context.Context) []cla
 		_ = run.Wait()
 	})
 	awaitPeer(t, addr)
-	return func(ctx context.Context) []claim {
+	return func(ctx context.Context) []promtext.Sample {
 		text, err := get(ctx, "http://"+addr+"/metrics")
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +202,7 @@ func startNodeExporter(t *testing.T, more ...string) func(context.Context) []cla
 		if err != nil {
 			t.Fatal(err)
 		}
-		return nodeClaims(t, samples)
+		return samples
 	}
 }
 

@@ -1,0 +1,107 @@
+package truth_test
+
+import (
+	"context"
+	"math"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/heka-insights/heka-insights-agent/collect"
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
+	"github.com/heka-insights/heka-insights-agent/collect/naming"
+)
+
+// captured is a sink that keeps a tick.
+type captured map[string]float64
+
+func (c captured) Put(s *metric.Snapshot) {
+	for _, p := range s.Points {
+		labels := map[string]string{}
+		for _, l := range p.Series.Labels {
+			labels[l.Key] = l.Value
+		}
+		c[seriesName(p.Series.Name, labels)] = p.Value.Float64()
+	}
+}
+
+// underNodeNames reads the host as HEKA_METRIC_NAMES=node has it.
+func underNodeNames(ctx context.Context, t *testing.T) captured {
+	t.Helper()
+	cfg := collect.Config{
+		Detailed: true, PerCore: true,
+		Disk:                   collect.Filter{Include: regexp.MustCompile(".")},
+		Filesystem:             collect.Filter{Include: regexp.MustCompile(".")},
+		FilesystemTypesExclude: regexp.MustCompile("^$"),
+		Network:                collect.Filter{Include: regexp.MustCompile(".")},
+	}
+	s := metric.NewSnapshot(0)
+	s.Reset(1)
+	for _, b := range collect.Builtins() {
+		if ofTheHost(b.Name) {
+			if err := b.New(cfg).Collect(ctx, s); err != nil {
+				t.Logf("%s: %v", b.Name, err)
+			}
+		}
+	}
+	c := captured{}
+	naming.NewSink(naming.Config{Scheme: naming.Node}, c).Put(s)
+	return c
+}
+
+func theirs(ctx context.Context, t *testing.T, more ...string) captured {
+	t.Helper()
+	c := captured{}
+	for _, sample := range scrapeNodeExporter(t, more...)(ctx) {
+		labels := map[string]string{}
+		for _, l := range sample.Labels {
+			labels[l.Name] = l.Value
+		}
+		c[seriesName(sample.Name, labels)] = sample.Value
+	}
+	return c
+}
+
+// Under node_exporter's names we send what node_exporter does: the same series,
+// with the same values where the host stands still.
+func TestNodeNamesAreNodeExporters(t *testing.T) {
+	ctx, proc := writeMadeUpHost(t)
+	want := theirs(ctx, t, "--path.procfs="+proc, "--no-collector.netdev.netlink")
+	compared := 0
+	for series, got := range underNodeNames(ctx, t) {
+		if !strings.HasPrefix(series, "node_") || strings.HasPrefix(series, "node_filesystem_") {
+			continue
+		}
+		value, there := want[series]
+		if !there || math.Abs(got-value) > 1e-9*math.Abs(value) {
+			t.Errorf("%s is %v, node_exporter has %v (%v)", series, got, value, there)
+		}
+		compared++
+	}
+	if compared < 90 {
+		t.Errorf("%d series were compared", compared)
+	}
+}
+
+func TestNodeNamesOfFileSystems(t *testing.T) {
+	want := theirs(t.Context(), t, "--collector.filesystem")
+	compared := 0
+	for series, got := range underNodeNames(t.Context(), t) {
+		if !strings.HasPrefix(series, "node_filesystem_") {
+			continue
+		}
+		value, there := want[series]
+		if !there && strings.Contains(series, "fstype=ext4") {
+			t.Errorf("%s: node_exporter has no such series", series)
+		}
+		if strings.HasPrefix(series, "node_filesystem_size_bytes") || strings.HasPrefix(series, "node_filesystem_files{") {
+			if there && value != got {
+				t.Errorf("%s is %v, node_exporter has %v", series, got, value)
+			}
+			compared++
+		}
+	}
+	if compared == 0 {
+		t.Error("no file system was compared")
+	}
+}
