@@ -17,7 +17,7 @@ export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 16
 
 .PHONY: build
 build: ## build both programs into bin/
@@ -28,9 +28,13 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 	@bin/heka-ingest demo --agent bin/heka-insights-agent --data .run
 
 .PHONY: test
-test: compiler faults proxies peers $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
+test: compiler faults proxies peers backends $(TOOLS)/gotestsum-$(GOTESTSUM) ## everything that proves the promises, race detector on
 	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m ./...
 	$(MAKE) --no-print-directory simulate fleet fuzz
+
+.PHONY: e2e
+e2e: backends ## read with the backends themselves what was written for them
+	go test -v ./ship/encode/truth/...
 
 .PHONY: check
 check: lint fresh tidy cross ## format, vet, lint, generated docs, go.mod, cross-compilation
@@ -132,6 +136,13 @@ proxies:
 peers:
 	@[[ -x /usr/bin/prometheus-node-exporter ]] || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
 	{ apt-get update -q && apt-get install -qy --no-install-recommends prometheus-node-exporter; } || true
+
+# The backends that encoders are tested against, likewise. The tests start their
+# own, but the packages may start them as services.
+.PHONY: backends
+backends:
+	@[[ -x /usr/bin/victoria-metrics && -x /usr/sbin/clickhouse-server ]] || ! command -v apt-get >/dev/null || [[ $$(id -u) != 0 ]] || \
+	{ apt-get update -q && apt-get install -qy --no-install-recommends victoria-metrics clickhouse-server; } || true
 
 $(TOOLS)/gotestsum-$(GOTESTSUM):
 	GOBIN=$(TOOLS) go install gotest.tools/gotestsum@$(GOTESTSUM)
