@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,6 +184,9 @@ func appendOTLPAttributes(dst []byte, labels []metric.Label) []byte {
 // good; the protocol does not say which points that are, so a batch of which all
 // are is refused as a whole, and the bad ones are found by halving it.
 func (otlp) Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool) {
+	if a.Status == http.StatusBadRequest && bytes.Contains(a.Body, []byte("request body too large")) {
+		return backend.Judgement{Verdict: backend.TooLarge, Cause: "request body too large"}, true // a Collector
+	}
 	if !ok(a) {
 		return j, false
 	}

@@ -55,16 +55,12 @@ func appendSeconds(dst []byte, ms int64) []byte {
 }
 
 // appendDimensions appends ,"key":"value" for each label, and for each attribute
-// that no label hides. A dimension has a value, and a name that neither begins
-// with an underscore, as Splunk's own fields do, nor looks like a measurement.
+// that no label hides. A dimension has a value.
 func appendDimensions(dst []byte, labels, resource []metric.Label) []byte {
 	seen := make(map[string]bool, len(labels)+len(resource))
 	for _, list := range [][]metric.Label{labels, resource} {
 		for _, l := range list {
-			key := l.Key
-			if strings.HasPrefix(key, "_") || strings.HasPrefix(key, "metric_name:") {
-				key = "label." + key
-			}
+			key := dimensionName(l.Key)
 			if seen[key] || l.Value == "" {
 				continue
 			}
@@ -74,6 +70,19 @@ func appendDimensions(dst []byte, labels, resource []metric.Label) []byte {
 		}
 	}
 	return dst
+}
+
+// dimensionName keeps a name from being one of Splunk's own fields, which an
+// underscore begins as well, or from looking like a measurement.
+func dimensionName(key string) string {
+	switch key {
+	case "host", "source", "sourcetype", "index", "time", "timestamp", "linecount", "punct", "splunk_server":
+		return "label." + key
+	}
+	if strings.HasPrefix(key, "_") || strings.HasPrefix(key, "metric_name:") {
+		return "label." + key
+	}
+	return key
 }
 
 // splunkAnswer is HEC's answer to any request.

@@ -55,7 +55,7 @@ func readSplunk(t *testing.T, body []byte) (points []readPoint) {
 // Readings with the same labels share an event, and no other do.
 func TestSplunkEvents(t *testing.T) {
 	b := sample()
-	labels := []metric.Label{metric.L("state", "user"), metric.L("_raw", "x"), metric.L("os.type", "mine"), metric.L("empty", "")}
+	labels := []metric.Label{metric.L("state", "user"), metric.L("_raw", "x"), metric.L("host", "h"), metric.L("os.type", "mine"), metric.L("empty", "")}
 	b.Series[0].Series = &metric.Series{Desc: b.Series[0].Desc, Labels: labels}
 	b.Series[1].Series = &metric.Series{Desc: b.Series[1].Desc, Labels: labels}
 	b.Series[2].Series = &metric.Series{Desc: b.Series[0].Desc, Labels: labels} // the same name again
@@ -64,7 +64,7 @@ func TestSplunkEvents(t *testing.T) {
 	if len(lines) != 7 {
 		t.Fatalf("%d events, want 2, 2 and 3:\n%s", len(lines), body)
 	}
-	const want = `"fields":{"metric_name:system.cpu.time":12.5,"metric_name:system.memory.usage":123,"state":"user","label._raw":"x","os.type":"mine","host.name":"web-1"}}`
+	const want = `"fields":{"metric_name:system.cpu.time":12.5,"metric_name:system.memory.usage":123,"state":"user","label._raw":"x","label.host":"h","os.type":"mine","host.name":"web-1"}}`
 	if first := string(lines[0]); !strings.Contains(first, want) || !strings.HasPrefix(first, `{"time":1763801234.567,`) {
 		t.Errorf("the first event is %s", first)
 	}

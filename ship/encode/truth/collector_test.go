@@ -121,7 +121,8 @@ func TestCollectorRefusesOTLP(t *testing.T) {
 		{"unknown type", "text/plain", "", []byte(otlpBody), 415, `415 unsupported media type`},
 	} {
 		status, header, answer := post(t, c.OTLP, http.Header{"Content-Type": {test.kind}, "Content-Encoding": {test.encoding}}, test.body)
-		if status != test.status || !strings.HasPrefix(answer, test.says) {
+		// protobuf's JSON has a space there or has none, as the build's hash falls.
+		if status != test.status || !strings.HasPrefix(strings.Replace(answer, `, "message"`, `,"message"`, 1), test.says) {
 			t.Errorf("%s: %d %s", test.name, status, answer)
 		}
 		if got := header.Get("Retry-After"); got != "" {
