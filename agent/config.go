@@ -14,7 +14,7 @@ import (
 // Config is the resolved, checked configuration. LoadConfig makes it; nobody
 // changes it afterwards. Copies share what their pointers and slices hold.
 type Config struct {
-	// Exporter is "console", or the name of a backend (ship/encode).
+	// Exporter is "heka" or "console".
 	Exporter string
 	// ShutdownTimeout bounds the last flush to the backend; spooling what is
 	// left comes after it.
@@ -69,9 +69,6 @@ type CollectConfig struct {
 	PerCore bool
 	// MaxSeries bounds the series of a tick.
 	MaxSeries int
-	// MetricNames is "otel", "heka" or "node"; MetricPrefix goes before each name,
-	// with a dot, unless it is "".
-	MetricNames, MetricPrefix string
 
 	Disk, Filesystem, Network, Process Filter
 	// FilesystemTypesExclude matches file system types to leave out; never nil.
@@ -101,14 +98,8 @@ type HTTPConfig struct {
 	Compression string
 	// Timeout bounds a whole request.
 	Timeout time.Duration
-	// MaxAge is how old a point may be to be sent: 0 for no limit, BackendMaxAge
-	// for the backend's own.
-	MaxAge time.Duration
-	TLS    TLSConfig
+	TLS     TLSConfig
 }
-
-// BackendMaxAge stands for the age that the backend itself takes.
-const BackendMaxAge = time.Duration(-1)
 
 // Format implements fmt.Formatter: it prints the redacted endpoint alone, so
 // that a Config printed by mistake shows no query.

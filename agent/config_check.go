@@ -12,7 +12,6 @@ import (
 // check looks at what no variable can know by itself.
 func (l *loader) check() {
 	l.checkCredentials()
-	l.checkBackend()
 	l.checkEndpoint()
 	l.checkTLS()
 	l.checkOrder()
@@ -50,13 +49,12 @@ func (l *loader) checkCredentials() {
 		{"HEKA_USERNAME", a.Username.IsSet() || a.Password.IsSet()},
 		{"an Authorization header in HEKA_HEADERS", l.hasHeader("Authorization")},
 		{"an X-Api-Key header in HEKA_HEADERS", l.hasHeader("X-Api-Key")},
-		{"the header of the API key in HEKA_HEADERS", l.hasKeyHeader()},
 	} {
 		if kind.set {
 			kinds = append(kinds, kind.name)
 		}
 	}
-	if len(kinds) > 1 && !l.python && strings.HasPrefix(kinds[0], envPrefix) {
+	if len(kinds) > 1 && strings.HasPrefix(kinds[0], envPrefix) {
 		l.problem(kinds[0], "is set together with "+strings.Join(kinds[1:], " and "), "use one kind of credential")
 	}
 }
@@ -90,7 +88,10 @@ func (l *loader) checkEndpoint() {
 	h := &l.env.Heka
 	u := h.Endpoint.Value
 	if u == nil {
-		return // checkBackend has said so
+		if h.Exporter.Value == "heka" && !h.Endpoint.isSet() {
+			l.problem("HEKA_ENDPOINT", "is not set, and HEKA_EXPORTER is heka", "set the absolute URL that batches are POSTed to, or HEKA_EXPORTER=console")
+		}
+		return
 	}
 	if h.TLS.InsecureSkipVerify.Value {
 		l.warn("HEKA_TLS_INSECURE_SKIP_VERIFY: the server's certificate is NOT verified; anyone on the way can read and forge what is sent")

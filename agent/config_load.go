@@ -18,8 +18,6 @@ type loader struct {
 	warnings []string
 	problems []Problem
 	auth     AuthConfig
-	// python says that the variables of the Python agent configure this one.
-	python bool
 }
 
 // LoadConfig reads the process environment and, unless envFile is "", that
@@ -31,14 +29,13 @@ type loader struct {
 // *ConfigError that lists every problem; the Config is then the zero Config.
 func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
 	l := &loader{stateDir: defaultStateDir()}
-	from, f := loadEnvFile(envFile)
+	fromFile, f := loadEnvFile(envFile)
 	l.fault("--env-file", f)
-	l.translatePython(from)
 	if err := envconfig.Process("", &l.env); err != nil {
 		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
 	}
 	list := variables(&l.env)
-	l.resolve(list, from)
+	l.resolve(list, fromFile)
 	l.derive()
 	l.check()
 
@@ -68,12 +65,11 @@ func (l *loader) warn(format string, args ...any) {
 }
 
 // resolve parses every variable and notes where it came from.
-func (l *loader) resolve(list []variable, from map[string]Source) {
+func (l *loader) resolve(list []variable, fromFile map[string]bool) {
 	for _, v := range list {
-		source, known := from[v.name]
 		switch {
-		case known:
-			*v.setting.origin() = source
+		case fromFile[v.name]:
+			*v.setting.origin() = SourceEnvFile
 		case !isBlank(os.Getenv(v.name)):
 			*v.setting.origin() = SourceEnvironment
 		}
@@ -99,7 +95,12 @@ func orNothing(text string) string {
 // derive fills in the defaults that depend on the host or on each other.
 func (l *loader) derive() {
 	h := &l.env.Heka
-	l.deriveExporter()
+	if h.Exporter.Value == "" {
+		h.Exporter.Value = "console"
+		if h.Endpoint.isSet() {
+			h.Exporter.Value = "heka"
+		}
+	}
 	if !h.Batch.Interval.isSet() {
 		h.Batch.Interval.Value = max(h.Batch.Interval.Value, h.Interval.Value)
 	}
@@ -160,7 +161,6 @@ func (l *loader) config(list []variable) Config {
 			Auth:        l.auth,
 			Compression: h.Compression.Value,
 			Timeout:     h.Timeout.Value,
-			MaxAge:      l.maxAge(),
 			TLS: TLSConfig{
 				CAFile:             h.TLS.CAFile.Value,
 				CertFile:           h.TLS.CertFile.Value,
@@ -197,8 +197,6 @@ func (l *loader) collectConfig() CollectConfig {
 		Detailed:               h.Detail.Value == "detailed",
 		PerCore:                h.CPU.PerCore.Value,
 		MaxSeries:              h.MaxSeries.Value,
-		MetricNames:            h.Metric.Names.Value,
-		MetricPrefix:           h.Metric.Prefix.Value,
 		Disk:                   Filter{h.Disk.Include.Value, h.Disk.Exclude.Value},
 		Filesystem:             Filter{h.Filesystem.Include.Value, h.Filesystem.Exclude.Value},
 		FilesystemTypesExclude: h.Filesystem.TypesExclude.Value,

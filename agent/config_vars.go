@@ -25,16 +25,6 @@ type environment struct {
 	Otel struct {
 		ResourceAttributes attributesVar `split_words:"true" invalid:"warn" desc:"resource attributes, as OpenTelemetry defines it; HEKA_RESOURCE_ATTRIBUTES wins"`
 		ServiceName        lineVar       `split_words:"true" invalid:"warn" desc:"the resource attribute service.name; HEKA_RESOURCE_ATTRIBUTES wins"`
-		Exporter           struct {
-			OTLP struct {
-				Endpoint endpointVar    `split_words:"true" invalid:"warn" desc:"for the exporter otlp without HEKA_ENDPOINT: the base URL, to which /v1/metrics is added"`
-				Headers  otelHeadersVar `split_words:"true" invalid:"warn" desc:"for the exporter otlp without HEKA_HEADERS: request headers, values percent-encoded"`
-				Metrics  struct {
-					Endpoint endpointVar    `split_words:"true" invalid:"warn" desc:"the URL itself; before OTEL_EXPORTER_OTLP_ENDPOINT"`
-					Headers  otelHeadersVar `split_words:"true" invalid:"warn" desc:"before OTEL_EXPORTER_OTLP_HEADERS"`
-				}
-			}
-		}
 	}
 	K8s struct {
 		NodeName      lineVar `split_words:"true" invalid:"warn" group:"Kubernetes" desc:"the resource attribute k8s.node.name, from the downward API (spec.nodeName); also host.name, unless HEKA_HOSTNAME or the hostname in HOST_ETC is there"`
@@ -55,11 +45,11 @@ type environment struct {
 
 // hekaVariables are those with the prefix HEKA_.
 type hekaVariables struct {
-	Exporter choiceVar   `split_words:"true" group:"Where to" choices:"heka,console,otlp,datadog,newrelic,splunk,elasticsearch,clickhouse,victoriametrics" unset:"heka if HEKA_ENDPOINT is set, otlp if OTEL_EXPORTER_OTLP_ENDPOINT is, else console" desc:"wire format: heka is the agent's own, console prints batches; the others are in docs/backends.md"`
-	Endpoint endpointVar `split_words:"true" unset:"datadog and newrelic: the backend's own" desc:"absolute URL that batches are POSTed to; for all but heka without a path: the backend's own path"`
+	Exporter choiceVar   `split_words:"true" group:"Where to" choices:"heka,console" unset:"heka if an endpoint is set, else console" desc:"wire format: heka ships batches, console prints them"`
+	Endpoint endpointVar `split_words:"true" desc:"absolute URL that batches are POSTed to"`
 	Headers  headersVar  `split_words:"true" desc:"extra request headers; values are never printed, and cannot hold a comma"`
 
-	APIKey          secretVar   `split_words:"true" group:"Credentials" desc:"API key, in the header that the backend expects: x-api-key for heka"`
+	APIKey          secretVar   `split_words:"true" group:"Credentials" desc:"API key, sent as x-api-key by the exporter heka"`
 	APIKeyFile      pathVar     `split_words:"true" desc:"file that holds it; read again when it changes and after a 401 or 403"`
 	BearerToken     secretVar   `split_words:"true" desc:"token, sent as Authorization: Bearer"`
 	BearerTokenFile pathVar     `split_words:"true" desc:"file that holds it, likewise"`
@@ -76,18 +66,13 @@ type hekaVariables struct {
 		ServerName         lineVar    `split_words:"true" unset:"the endpoint's host" desc:"name to expect in the server's certificate"`
 		InsecureSkipVerify booleanVar `split_words:"true" default:"false" desc:"accept any server certificate; for tests only"`
 	}
-	BackendMaxAge  durationVar `split_words:"true" min:"0" max:"87600h" unset:"what the backend takes: 1h for datadog, 48h for newrelic" desc:"older points are not sent but set aside as dead letters, since the backend would drop them without a word; 0 for no limit"`
-	AllowPlaintext booleanVar  `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
+	AllowPlaintext booleanVar `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
 
 	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
 	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; container is on by itself when this is not set and the agent's own cgroup has a CPU or memory limit"`
 	Detail     choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
 	CPU        struct {
 		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`
-	}
-	Metric struct {
-		Names  choiceVar `split_words:"true" default:"otel" choices:"otel,heka,node" desc:"names of metrics: OpenTelemetry's; those of the Python agent, or of node_exporter, for what they had too (docs/metrics.md)"`
-		Prefix lineVar   `split_words:"true" desc:"put before every metric's name, with a dot between"`
 	}
 	Disk struct {
 		Include patternVar `split_words:"true" unset:"whole physical disks" desc:"block devices to report, by kernel name; replaces the default"`

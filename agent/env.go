@@ -34,25 +34,25 @@ func TuneRuntime() {
 // loadEnvFile adds the variables of a dotenv file to the process environment,
 // where envconfig, net/http and gopsutil look for them. What is set there
 // already, and not blank, wins. It returns the names that came from the file.
-func loadEnvFile(name string) (map[string]Source, *fault) {
-	added := make(map[string]Source)
+func loadEnvFile(name string) (map[string]bool, *fault) {
 	if name == "" {
-		return added, nil
+		return nil, nil
 	}
 	content, err := readSmall(name)
 	if err != nil {
-		return added, &fault{"cannot be read (" + err.Error() + ")", "name a readable file of NAME=value lines"}
+		return nil, &fault{"cannot be read (" + err.Error() + ")", "name a readable file of NAME=value lines"}
 	}
 	parsed, ok := parseEnvFile(string(content))
 	if !ok {
-		return added, &fault{
+		return nil, &fault{
 			fmt.Sprintf("line %d is not NAME=value, or its quote does not end", faultyLine(string(content))),
 			"use one NAME=value a line, in single quotes where a value holds spaces, # or $",
 		}
 	}
+	added := make(map[string]bool, len(parsed))
 	for key, text := range parsed {
 		if !isBlank(text) && isBlank(os.Getenv(key)) && os.Setenv(key, text) == nil {
-			added[key] = SourceEnvFile
+			added[key] = true
 		}
 	}
 	return added, nil
@@ -117,7 +117,6 @@ func unknownVariables(known []string) []Problem {
 			set[name] = text
 		}
 	}
-	delete(set, pythonIntelligence)
 	for _, name := range known {
 		delete(set, name)
 	}

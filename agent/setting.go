@@ -40,19 +40,15 @@ const (
 	SourceEnvironment
 	// SourceEnvFile is the file given with --env-file.
 	SourceEnvFile
-	// SourcePython is a variable of the Python agent, or follows from one.
-	SourcePython
 )
 
-// String returns "default", "environment", "env file" or "Python agent's variables".
+// String returns "default", "environment" or "env file".
 func (s Source) String() string {
 	switch s {
 	case SourceEnvironment:
 		return "environment"
 	case SourceEnvFile:
 		return "env file"
-	case SourcePython:
-		return "Python agent's variables"
 	default:
 		return "default"
 	}

@@ -18,9 +18,6 @@ type (
 	proxyVar struct{ textVar[*url.URL] }
 	// headersVar takes k=v,k2=v2. Values are kept as secrets.
 	headersVar struct{ textVar[[]Header] }
-	// otelHeadersVar takes k=v,k2=v2 with values percent-encoded, as OpenTelemetry
-	// does. Values are kept as secrets.
-	otelHeadersVar struct{ headersVar }
 	// attributesVar takes k=v,k2=v2 with values percent-encoded where they hold
 	// a comma, as OpenTelemetry does.
 	attributesVar struct{ textVar[[]metric.Label] }
@@ -60,8 +57,6 @@ func (s *headersVar) show() string {
 	}
 	return strings.Join(pairs, ",")
 }
-
-func (s *otelHeadersVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseOTelHeaders) }
 
 func (s *attributesVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseAttributes) }
 func (s *attributesVar) kind(reflect.StructTag) string        { return "k=v,…" }
@@ -133,19 +128,6 @@ func parseProxy(text string) (*url.URL, *fault) {
 		return nil, &fault{"is not a proxy's URL", "use one such as http://proxy.example.com:3128"}
 	}
 	return u, nil
-}
-
-// parseOTelHeaders never repeats a value.
-func parseOTelHeaders(text string) ([]Header, *fault) {
-	list, f := parseHeaders(text)
-	for i := range list {
-		plain, err := url.PathUnescape(list[i].Value.Reveal())
-		if err != nil || checkSecret(plain) != nil {
-			return nil, &fault{"has no usable value for " + list[i].Name, "percent-encode what is not a plain character"}
-		}
-		list[i].Value = NewSecret(plain)
-	}
-	return list, f
 }
 
 // parseHeaders never repeats a value.

@@ -13,12 +13,12 @@ import (
 // not take a sound one.
 func SpoolDir(envFile string) (string, error) {
 	l := &loader{stateDir: defaultStateDir()}
-	from, f := loadEnvFile(envFile)
+	fromFile, f := loadEnvFile(envFile)
 	l.fault("--env-file", f)
 	if err := envconfig.Process("", &l.env); err != nil {
 		return "", fmt.Errorf("read the environment: %w", err)
 	}
-	l.resolve(variables(&l.env), from)
+	l.resolve(variables(&l.env), fromFile)
 	l.derive()
 	for _, p := range l.problems {
 		if p.Variable == "HEKA_SPOOL_DIR" || p.Variable == "--env-file" {
