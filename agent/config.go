@@ -14,8 +14,13 @@ import (
 // Config is the resolved, checked configuration. LoadConfig makes it; nobody
 // changes it afterwards. Copies share what their pointers and slices hold.
 type Config struct {
-	// Exporter is "heka" or "console".
+	// Exporter is "console" or the name of a backend (encode.Backends).
 	Exporter string
+	// MetricNames is "otel", "heka" or "node": whose names the metrics have.
+	MetricNames string
+	// MetricPrefix is put before every metric's name, with a dot between, unless
+	// the name begins with both; "" for none.
+	MetricPrefix string
 	// ShutdownTimeout bounds the last flush to the backend; spooling what is
 	// left comes after it.
 	ShutdownTimeout time.Duration
@@ -98,7 +103,9 @@ type HTTPConfig struct {
 	Compression string
 	// Timeout bounds a whole request.
 	Timeout time.Duration
-	TLS     TLSConfig
+	// MaxAge is how old a point may be that is sent; 0 for no limit.
+	MaxAge time.Duration
+	TLS    TLSConfig
 }
 
 // Format implements fmt.Formatter: it prints the redacted endpoint alone, so

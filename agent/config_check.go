@@ -12,6 +12,8 @@ import (
 // check looks at what no variable can know by itself.
 func (l *loader) check() {
 	l.checkCredentials()
+	l.deriveEndpoint()
+	l.checkKey()
 	l.checkEndpoint()
 	l.checkTLS()
 	l.checkOrder()
@@ -39,6 +41,14 @@ func (l *loader) checkCredentials() {
 	if name, err := a.Username.Get(); err == nil && strings.Contains(name, ":") {
 		l.problem("HEKA_USERNAME", "holds a colon, which HTTP basic authentication cannot send", "use the name alone, and HEKA_PASSWORD for the rest")
 	}
+	if !l.python {
+		l.checkKinds() // the Python agent sent them all
+	}
+}
+
+// checkKinds finds credentials that exclude each other.
+func (l *loader) checkKinds() {
+	a := l.auth
 	var kinds []string
 	for _, kind := range []struct {
 		name string
@@ -47,16 +57,29 @@ func (l *loader) checkCredentials() {
 		{"HEKA_API_KEY", a.APIKey.IsSet()},
 		{"HEKA_BEARER_TOKEN", a.BearerToken.IsSet()},
 		{"HEKA_USERNAME", a.Username.IsSet() || a.Password.IsSet()},
-		{"an Authorization header in HEKA_HEADERS", l.hasHeader("Authorization")},
-		{"an X-Api-Key header in HEKA_HEADERS", l.hasHeader("X-Api-Key")},
 	} {
 		if kind.set {
 			kinds = append(kinds, kind.name)
 		}
 	}
+	headers := []string{"Authorization", "X-Api-Key", l.keyHeader()}
+	slices.Sort(headers)
+	for _, name := range slices.Compact(headers) {
+		if l.hasHeader(name) {
+			kinds = append(kinds, article(name)+" header in HEKA_HEADERS")
+		}
+	}
 	if len(kinds) > 1 && strings.HasPrefix(kinds[0], envPrefix) {
 		l.problem(kinds[0], "is set together with "+strings.Join(kinds[1:], " and "), "use one kind of credential")
 	}
+}
+
+// article puts "a" or "an" before a header's name.
+func article(name string) string {
+	if strings.ContainsRune("AEIOX", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + name
 }
 
 // credential joins a secret and its twin. It returns nil if neither is set.
@@ -88,8 +111,9 @@ func (l *loader) checkEndpoint() {
 	h := &l.env.Heka
 	u := h.Endpoint.Value
 	if u == nil {
-		if h.Exporter.Value == "heka" && !h.Endpoint.isSet() {
-			l.problem("HEKA_ENDPOINT", "is not set, and HEKA_EXPORTER is heka", "set the absolute URL that batches are POSTed to, or HEKA_EXPORTER=console")
+		if h.Exporter.Value != "" && h.Exporter.Value != "console" && !h.Endpoint.isSet() {
+			l.problem("HEKA_ENDPOINT", "is not set, and HEKA_EXPORTER is "+h.Exporter.Value,
+				"set the absolute URL that batches are POSTed to, such as "+exampleEndpoint(h.Exporter.Value)+", or HEKA_EXPORTER=console")
 		}
 		return
 	}
@@ -100,10 +124,12 @@ func (l *loader) checkEndpoint() {
 		return
 	}
 	switch {
+	case l.python:
+		l.warn("%s: is http://, so batches, and credentials if there are any, are sent in the clear, as the Python agent did; use https://", l.endpointFrom)
 	case l.hasCredentials():
-		l.problem("HEKA_ENDPOINT", "is http://, which would send credentials in the clear", "use https://")
+		l.problem(l.endpointFrom, "is http://, which would send credentials in the clear", "use https://")
 	case !h.AllowPlaintext.Value:
-		l.problem("HEKA_ENDPOINT", "is http:// to a host that is not loopback", "use https://, or set HEKA_ALLOW_PLAINTEXT=true")
+		l.problem(l.endpointFrom, "is http:// to a host that is not loopback", "use https://, or set HEKA_ALLOW_PLAINTEXT=true")
 	default:
 		l.warn("HEKA_ALLOW_PLAINTEXT: batches are sent in the clear")
 	}

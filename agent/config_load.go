@@ -8,6 +8,8 @@ import (
 
 	"github.com/kelseyhightower/envconfig"
 	"golang.org/x/term"
+
+	"github.com/heka-insights/heka-insights-agent/ship/backend"
 )
 
 // loader gathers everything there is to say about a configuration, so that an
@@ -18,6 +20,12 @@ type loader struct {
 	warnings []string
 	problems []Problem
 	auth     AuthConfig
+	// backend is that of the exporter; the zero Backend for console.
+	backend backend.Backend
+	// endpointFrom names the variable that the endpoint comes from.
+	endpointFrom string
+	// python says that variables of the Python agent configure this one.
+	python bool
 }
 
 // LoadConfig reads the process environment and, unless envFile is "", that
@@ -28,7 +36,7 @@ type loader struct {
 // warnings are lines for the operator, also beside an error. The error is a
 // *ConfigError that lists every problem; the Config is then the zero Config.
 func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
-	l := &loader{stateDir: defaultStateDir()}
+	l := &loader{stateDir: defaultStateDir(), endpointFrom: "HEKA_ENDPOINT"}
 	fromFile, f := loadEnvFile(envFile)
 	l.fault("--env-file", f)
 	if err := envconfig.Process("", &l.env); err != nil {
@@ -36,6 +44,8 @@ func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
 	}
 	list := variables(&l.env)
 	l.resolve(list, fromFile)
+	l.usePython(list)
+	l.useOtel()
 	l.derive()
 	l.check()
 
@@ -43,7 +53,7 @@ func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
 	for i, v := range list {
 		names[i] = v.name
 	}
-	l.problems = append(l.problems, unknownVariables(names)...)
+	l.problems = append(l.problems, unknownVariables(append(names, intelligence))...)
 	if len(l.problems) > 0 {
 		return Config{}, l.warnings, &ConfigError{Problems: inOrder(l.problems, names)}
 	}
@@ -101,6 +111,7 @@ func (l *loader) derive() {
 			h.Exporter.Value = "heka"
 		}
 	}
+	l.deriveBackend()
 	if !h.Batch.Interval.isSet() {
 		h.Batch.Interval.Value = max(h.Batch.Interval.Value, h.Interval.Value)
 	}
@@ -146,6 +157,8 @@ func (l *loader) config(list []variable) Config {
 	h := &l.env.Heka
 	cfg := Config{
 		Exporter:        h.Exporter.Value,
+		MetricNames:     h.MetricNames.Value,
+		MetricPrefix:    h.MetricPrefix.Value,
 		ShutdownTimeout: h.ShutdownTimeout.Value,
 		StateDir:        l.stateDir,
 		Identity: IdentityConfig{
@@ -161,6 +174,7 @@ func (l *loader) config(list []variable) Config {
 			Auth:        l.auth,
 			Compression: h.Compression.Value,
 			Timeout:     h.Timeout.Value,
+			MaxAge:      h.BackendMaxAge.Value,
 			TLS: TLSConfig{
 				CAFile:             h.TLS.CAFile.Value,
 				CertFile:           h.TLS.CertFile.Value,

@@ -18,6 +18,7 @@ var samples = map[string]string{
 	"HEKA_EXPORTER": "heka", "HEKA_ENDPOINT": "https://ingest.example.com/v1", "HEKA_HEADERS": "X-Scope-Orgid=a",
 	"HEKA_API_KEY": "k", "HEKA_API_KEY_FILE": "/f", "HEKA_BEARER_TOKEN": "b", "HEKA_BEARER_TOKEN_FILE": "/f",
 	"HEKA_USERNAME": "u", "HEKA_USERNAME_FILE": "/f", "HEKA_PASSWORD": "p", "HEKA_PASSWORD_FILE": "/f",
+	"HEKA_METRIC_NAMES": "heka", "HEKA_METRIC_PREFIX": "prod", "HEKA_BACKEND_MAX_AGE": "2h",
 	"HEKA_COMPRESSION": "zstd", "HEKA_TIMEOUT": "10s",
 	"HEKA_TLS_CA_FILE": "/f", "HEKA_TLS_CERT_FILE": "/f", "HEKA_TLS_KEY_FILE": "/f", "HEKA_TLS_SERVER_NAME": "ingest",
 	"HEKA_TLS_INSECURE_SKIP_VERIFY": "true", "HEKA_ALLOW_PLAINTEXT": "true",
@@ -39,6 +40,13 @@ var samples = map[string]string{
 	"K8S_NODE_NAME": "node-1", "K8S_NAMESPACE_NAME": "ns-1", "K8S_NAMESPACE": "ns-2", "K8S_POD_NAME": "pod-1", "K8S_POD_UID": "uid-1", "K8S_CONTAINER_NAME": "c-1",
 	"NODE_NAME": "node-2", "POD_NAMESPACE": "ns-3", "POD_NAME": "pod-2", "POD_UID": "uid-2", "CONTAINER_NAME": "c-2",
 	"OTEL_RESOURCE_ATTRIBUTES": "team=core", "OTEL_SERVICE_NAME": "shop",
+	"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example.com:4318", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "https://collector.example.com:4318/m",
+	"OTEL_EXPORTER_OTLP_HEADERS": "x-a=b", "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "x-a=c",
+	"OTEL_EXPORTER_OTLP_TIMEOUT": "1000", "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "2000",
+	"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip", "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": "none",
+	"OTEL_EXPORTER_OTLP_CERTIFICATE": "/f", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": "/f",
+	"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/f", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE": "/f",
+	"OTEL_EXPORTER_OTLP_CLIENT_KEY": "/f", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY": "/f",
 }
 
 // unprintable are the variables that a sample cannot be set for all at once:
@@ -58,6 +66,10 @@ func TestEveryVariableIsReadAndShown(t *testing.T) {
 		case !ok:
 			t.Errorf("%s has no sample", s.Name)
 		case unprintable(s.Name):
+		case strings.HasPrefix(s.Name, "OTEL_") && strings.HasSuffix(s.Name, "_HEADERS"):
+			if s.Text != "X-A=[redacted]" {
+				t.Errorf("%s is shown as %q", s.Name, s.Text)
+			}
 		case s.Name == "HEKA_HEADERS":
 			if s.Text != "X-Scope-Orgid=[redacted]" {
 				t.Errorf("HEKA_HEADERS is shown as %q", s.Text)
@@ -131,7 +143,7 @@ func TestEnvFormatIsItsOwnDefault(t *testing.T) {
 
 func TestReportCanBeReadBack(t *testing.T) {
 	vars := maps.Clone(samples)
-	maps.DeleteFunc(vars, func(name, _ string) bool { return unprintable(name) || name == "HEKA_HEADERS" })
+	maps.DeleteFunc(vars, func(name, _ string) bool { return unprintable(name) || strings.HasSuffix(name, "_HEADERS") })
 	vars["HEKA_NETWORK_EXCLUDE"] = `^(lo|veth\w+)$`
 	vars["HEKA_HOSTNAME"] = `it's "web" #1 \ $HOME`
 	vars["HEKA_TLS_SERVER_NAME"] = `back\`

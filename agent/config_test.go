@@ -62,7 +62,9 @@ func TestBadValues(t *testing.T) {
 	const notSize = " is not a size; use bytes (1048576) or KiB, MiB, GiB (1MiB)"
 	const notDuration = " is not a duration; use Go syntax (10s, 1m30s) or bare seconds (10)"
 	for _, c := range []struct{ name, text, want string }{
-		{"HEKA_EXPORTER", "otlp", `"otlp" is not available; use heka or console`},
+		{"HEKA_EXPORTER", "graphite", `"graphite" is not available; use heka, console, otlp, datadog, newrelic, splunk, elasticsearch, clickhouse or victoriametrics`},
+		{"HEKA_METRIC_PREFIX", "9 lives", `"9 lives" cannot begin a metric's name; use at most 64 letters, digits and . _ that begin with a letter, such as heka`},
+		{"HEKA_BACKEND_MAX_AGE", "-1s", `"-1s" is too small; use 0 or more`},
 		{"HEKA_ENDPOINT", "ingest.example.com", "is not an http or https URL; use an absolute URL such as https://ingest.example.com/v1/batches"},
 		{"HEKA_ENDPOINT", "https://", "names no host; use an absolute URL such as https://ingest.example.com/v1/batches"},
 		{"HEKA_ENDPOINT", "https://a b/", "is not a URL; use an absolute URL such as https://ingest.example.com/v1/batches"},
@@ -145,7 +147,7 @@ func TestBadCombinations(t *testing.T) {
 	}{
 		"heka without endpoint": {
 			map[string]string{"HEKA_EXPORTER": "heka"},
-			"HEKA_ENDPOINT: is not set, and HEKA_EXPORTER is heka; set the absolute URL that batches are POSTed to, or HEKA_EXPORTER=console",
+			"HEKA_ENDPOINT: is not set, and HEKA_EXPORTER is heka; set the absolute URL that batches are POSTed to, such as https://ingest.example.com/v1/batches, or HEKA_EXPORTER=console",
 		},
 		"credentials in the clear": {
 			map[string]string{"HEKA_ENDPOINT": "http://host/", "HEKA_ALLOW_PLAINTEXT": "true", "HEKA_API_KEY": "k"},

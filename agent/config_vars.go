@@ -25,6 +25,10 @@ type environment struct {
 	Otel struct {
 		ResourceAttributes attributesVar `split_words:"true" invalid:"warn" desc:"resource attributes, as OpenTelemetry defines it; HEKA_RESOURCE_ATTRIBUTES wins"`
 		ServiceName        lineVar       `split_words:"true" invalid:"warn" desc:"the resource attribute service.name; HEKA_RESOURCE_ATTRIBUTES wins"`
+		Exporter           struct {
+			OTLP        otlpVariables `split_words:"true"`
+			OTLPMetrics otlpVariables `split_words:"true"`
+		}
 	}
 	K8s struct {
 		NodeName      lineVar `split_words:"true" invalid:"warn" group:"Kubernetes" desc:"the resource attribute k8s.node.name, from the downward API (spec.nodeName); also host.name, unless HEKA_HOSTNAME or the hostname in HOST_ETC is there"`
@@ -45,11 +49,11 @@ type environment struct {
 
 // hekaVariables are those with the prefix HEKA_.
 type hekaVariables struct {
-	Exporter choiceVar   `split_words:"true" group:"Where to" choices:"heka,console" unset:"heka if an endpoint is set, else console" desc:"wire format: heka ships batches, console prints them"`
-	Endpoint endpointVar `split_words:"true" desc:"absolute URL that batches are POSTed to"`
+	Exporter choiceVar   `split_words:"true" group:"Where to" choices:"heka,console,otlp,datadog,newrelic,splunk,elasticsearch,clickhouse,victoriametrics" unset:"heka if HEKA_ENDPOINT is set, otlp if an endpoint of OpenTelemetry is, else console" desc:"whose wire format: heka is this project's own, console prints"`
+	Endpoint endpointVar `split_words:"true" unset:"the vendor's, for datadog and newrelic" desc:"absolute URL that batches are POSTed to; one without a path gets the exporter's"`
 	Headers  headersVar  `split_words:"true" desc:"extra request headers; values are never printed, and cannot hold a comma"`
 
-	APIKey          secretVar   `split_words:"true" group:"Credentials" desc:"API key, sent as x-api-key by the exporter heka"`
+	APIKey          secretVar   `split_words:"true" group:"Credentials" desc:"API key, sent where the exporter's backend expects it: as x-api-key by heka"`
 	APIKeyFile      pathVar     `split_words:"true" desc:"file that holds it; read again when it changes and after a 401 or 403"`
 	BearerToken     secretVar   `split_words:"true" desc:"token, sent as Authorization: Bearer"`
 	BearerTokenFile pathVar     `split_words:"true" desc:"file that holds it, likewise"`
@@ -66,7 +70,8 @@ type hekaVariables struct {
 		ServerName         lineVar    `split_words:"true" unset:"the endpoint's host" desc:"name to expect in the server's certificate"`
 		InsecureSkipVerify booleanVar `split_words:"true" default:"false" desc:"accept any server certificate; for tests only"`
 	}
-	AllowPlaintext booleanVar `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
+	BackendMaxAge  durationVar `split_words:"true" min:"0" max:"87600h" unset:"what the exporter's backend takes" desc:"older points are not sent but kept as dead letters; 0 for no limit"`
+	AllowPlaintext booleanVar  `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
 
 	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
 	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; container is on by itself when this is not set and the agent's own cgroup has a CPU or memory limit"`
@@ -96,6 +101,8 @@ type hekaVariables struct {
 		Dir    pathVar     `split_words:"true" absolute:"true" desc:"directory of *.prom files in Prometheus text format, for the collector textfile"`
 		MaxAge durationVar `split_words:"true" default:"25h" min:"0" max:"87600h" desc:"older files are left out and reported; 0 for no limit"`
 	}
+	MetricNames    choiceVar   `split_words:"true" default:"otel" choices:"otel,heka,node" desc:"names of the metrics: OpenTelemetry's, the Python agent's, or node_exporter's"`
+	MetricPrefix   prefixVar   `split_words:"true" desc:"put before the name of every metric, with a dot between; not before one that begins with it"`
 	CollectTimeout durationVar `split_words:"true" default:"2s" min:"10ms" max:"1h" desc:"per collector; one that hangs is skipped, counted and reported; never waits longer than half of HEKA_INTERVAL"`
 	MaxSeries      integerVar  `split_words:"true" default:"10000" min:"1" max:"10000000" desc:"bound on series; over it the newest are dropped and counted"`
 
@@ -136,4 +143,16 @@ type hekaVariables struct {
 		Format choiceVar `split_words:"true" choices:"json,console" unset:"json, or console on a terminal" desc:"form of a line"`
 		File   pathVar   `split_words:"true" absolute:"true" unset:"stderr" desc:"file to append to (0640)"`
 	}
+}
+
+// otlpVariables are OpenTelemetry's variables of an OTLP exporter
+// (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+type otlpVariables struct {
+	Endpoint          endpointVar    `split_words:"true" invalid:"warn" desc:"for HEKA_ENDPOINT, if that is not set: where the exporter otlp sends to; without METRICS a base that /v1/metrics is added to. This and the six below count only for that exporter, without HEKA_ENDPOINT, and with METRICS before those without"`
+	Headers           otelHeadersVar `split_words:"true" invalid:"warn" desc:"for HEKA_HEADERS, percent-encoded; values are never printed"`
+	Timeout           integerVar     `split_words:"true" min:"100" max:"3600000" invalid:"warn" unset:"HEKA_TIMEOUT" desc:"for HEKA_TIMEOUT, in milliseconds"`
+	Compression       choiceVar      `split_words:"true" choices:"gzip,none" invalid:"warn" desc:"for HEKA_COMPRESSION"`
+	Certificate       pathVar        `split_words:"true" invalid:"warn" desc:"for HEKA_TLS_CA_FILE"`
+	ClientCertificate pathVar        `split_words:"true" invalid:"warn" desc:"for HEKA_TLS_CERT_FILE"`
+	ClientKey         pathVar        `split_words:"true" invalid:"warn" desc:"for HEKA_TLS_KEY_FILE"`
 }

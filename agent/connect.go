@@ -20,6 +20,7 @@ func newClient(exporter string, cfg HTTPConfig, id Identity, build Build) (*ship
 	if !ok {
 		return nil, fmt.Errorf("no such exporter: %q", exporter)
 	}
+	to.Limits.MaxAge = cfg.MaxAge
 	headers := make(map[string]string, len(cfg.Headers))
 	for _, h := range cfg.Headers {
 		headers[h.Name] = h.Value.Reveal()

@@ -62,6 +62,9 @@ var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
 // parseEnvFile drops godotenv's errors, which repeat the file's text.
 func parseEnvFile(content string) (map[string]string, bool) {
+	if isPythonEnvFile(content) {
+		return parsePythonEnvFile(content)
+	}
 	parsed, err := godotenv.Unmarshal(content)
 	if err != nil || strings.ContainsRune(content, 0) {
 		return nil, false

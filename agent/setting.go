@@ -40,15 +40,24 @@ const (
 	SourceEnvironment
 	// SourceEnvFile is the file given with --env-file.
 	SourceEnvFile
+	// SourceOtel is one of OpenTelemetry's variables.
+	SourceOtel
+	// SourcePython is a variable of the Python agent.
+	SourcePython
 )
 
-// String returns "default", "environment" or "env file".
+// String returns "default", "environment", "env file", "OpenTelemetry's
+// variable" or "Python agent's variable".
 func (s Source) String() string {
 	switch s {
 	case SourceEnvironment:
 		return "environment"
 	case SourceEnvFile:
 		return "env file"
+	case SourceOtel:
+		return "OpenTelemetry's variable"
+	case SourcePython:
+		return "Python agent's variable"
 	default:
 		return "default"
 	}

@@ -18,6 +18,9 @@ type (
 	proxyVar struct{ textVar[*url.URL] }
 	// headersVar takes k=v,k2=v2. Values are kept as secrets.
 	headersVar struct{ textVar[[]Header] }
+	// otelHeadersVar takes the same with values percent-encoded, as OpenTelemetry
+	// does.
+	otelHeadersVar struct{ textVar[[]Header] }
 	// attributesVar takes k=v,k2=v2 with values percent-encoded where they hold
 	// a comma, as OpenTelemetry does.
 	attributesVar struct{ textVar[[]metric.Label] }
@@ -50,9 +53,15 @@ func (s *proxyVar) show() string                         { return RedactURL(s.Va
 
 func (s *headersVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseHeaders) }
 func (s *headersVar) kind(reflect.StructTag) string        { return "k=v,…" }
-func (s *headersVar) show() string {
-	pairs := make([]string, len(s.Value))
-	for i, h := range s.Value {
+func (s *headersVar) show() string                         { return showHeaders(s.Value) }
+
+func (s *otelHeadersVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseOtelHeaders) }
+func (s *otelHeadersVar) kind(reflect.StructTag) string        { return "k=v,…" }
+func (s *otelHeadersVar) show() string                         { return showHeaders(s.Value) }
+
+func showHeaders(list []Header) string {
+	pairs := make([]string, len(list))
+	for i, h := range list {
 		pairs[i] = h.Name + "=" + h.Value.String()
 	}
 	return strings.Join(pairs, ",")
@@ -132,6 +141,13 @@ func parseProxy(text string) (*url.URL, *fault) {
 
 // parseHeaders never repeats a value.
 func parseHeaders(text string) ([]Header, *fault) {
+	return parseHeaderList(text, func(text string) (string, error) { return text, nil })
+}
+
+// parseOtelHeaders is parseHeaders for percent-encoded values.
+func parseOtelHeaders(text string) ([]Header, *fault) { return parseHeaderList(text, url.PathUnescape) }
+
+func parseHeaderList(text string, decode func(string) (string, error)) ([]Header, *fault) {
 	const right = "use name=value pairs with commas between them"
 	var list []Header
 	for pair := range strings.SplitSeq(text, ",") {
@@ -139,13 +155,14 @@ func parseHeaders(text string) ([]Header, *fault) {
 			continue
 		}
 		name, content, ok := strings.Cut(pair, "=")
-		name, content = http.CanonicalHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(content)
+		content, err := decode(strings.TrimSpace(content))
+		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
 		switch {
 		case !ok || !isToken(name):
 			return nil, &fault{"has a part that is not name=value", right}
 		case slices.Contains(reservedHeaders[:], name):
 			return nil, &fault{"sets " + name + ", which the agent sets itself", "leave it out"}
-		case content == "" || checkSecret(content) != nil:
+		case err != nil || isBlank(content) || checkSecret(content) != nil:
 			return nil, &fault{"has no usable value for " + name, right}
 		case slices.ContainsFunc(list, func(h Header) bool { return h.Name == name }):
 			return nil, &fault{"sets " + name + " twice", right}

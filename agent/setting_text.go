@@ -14,6 +14,9 @@ type (
 	lineVar struct{ textVar[string] }
 	// identifierVar takes a short text that can stand in a header.
 	identifierVar struct{ textVar[string] }
+	// prefixVar takes what can stand before a metric's name; dots around it do
+	// not count.
+	prefixVar struct{ textVar[string] }
 	// choiceVar takes one of the tag choices, in any case.
 	choiceVar struct{ textVar[string] }
 	// listVar takes a comma-separated list of the tag choices.
@@ -32,6 +35,10 @@ func (s *lineVar) show() string                         { return s.Value }
 func (s *identifierVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseIdentifier) }
 func (s *identifierVar) kind(reflect.StructTag) string        { return "text" }
 func (s *identifierVar) show() string                         { return s.Value }
+
+func (s *prefixVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parsePrefix) }
+func (s *prefixVar) kind(reflect.StructTag) string        { return "text" }
+func (s *prefixVar) show() string                         { return s.Value }
 
 func (s *choiceVar) resolve(tag reflect.StructTag) *fault {
 	return s.read(tag, func(text string) (string, *fault) { return parseChoice(text, tag.Get("choices")) })
@@ -81,6 +88,14 @@ func parseIdentifier(text string) (string, *fault) {
 		return "", &fault{"is not an identifier", "use at most 128 letters, digits and . _ : -"}
 	}
 	return text, nil
+}
+
+func parsePrefix(text string) (string, *fault) {
+	prefix := strings.Trim(text, ".")
+	if prefix == "" || len(prefix) > 64 || !isAlphanumeric(prefix, "._") || prefix[0] >= '0' && prefix[0] <= '9' {
+		return "", &fault{quoted(text) + " cannot begin a metric's name", "use at most 64 letters, digits and . _ that begin with a letter, such as heka"}
+	}
+	return prefix, nil
 }
 
 // isAlphanumeric reports whether text holds ASCII letters, digits and the
