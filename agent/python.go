@@ -86,8 +86,9 @@ func pythonExporters() []struct{ kind, exporter string } {
 type python struct {
 	l        *loader
 	settings map[string]variable
-	// kind is EXPORTER_TYPE.
-	kind       string
+	// kind is EXPORTER_TYPE, and exporter what became of it; "" if nothing did.
+	kind, exporter string
+
 	headers    []Header
 	attributes []metric.Label
 }
@@ -114,6 +115,7 @@ func (l *loader) usePython(list []variable) {
 		text := old(v.name)
 		switch {
 		case text == "":
+		case p.exporter == "" && v.name != "EXPORTER_TYPE": // that one is the problem
 		case v.types != nil && !slices.Contains(v.types, p.kind):
 			l.warn("%s: is a variable of the Python agent, and has no effect with EXPORTER_TYPE=%s; leave it out", v.name, p.kind)
 		default:
@@ -132,13 +134,14 @@ func old(name string) string { return strings.TrimSpace(os.Getenv(name)) }
 func (p *python) useDefaults() {
 	for _, e := range pythonExporters() {
 		if e.kind == p.kind {
-			p.set("HEKA_EXPORTER", e.exporter)
+			p.exporter = e.exporter
+			_, _ = p.set("HEKA_EXPORTER", e.exporter)
 		}
 	}
-	p.set("HEKA_METRIC_NAMES", "heka")
-	p.set("HEKA_COLLECTORS", "cpu,memory,paging,disk,agent")
+	_, _ = p.set("HEKA_METRIC_NAMES", "heka")
+	_, _ = p.set("HEKA_COLLECTORS", "cpu,memory,paging,disk,agent")
 	if p.kind == "datadog_otlp" && old("DATADOG_SITE") == "" {
-		p.set("HEKA_ENDPOINT", datadogEndpoint(p.kind, "datadoghq.com"))
+		_, _ = p.set("HEKA_ENDPOINT", datadogEndpoint(p.kind, "datadoghq.com"))
 	}
 	h := &p.l.env.Heka
 	if f := p.settings["HEKA_AGENT_ID"].setting.resolve(p.settings["HEKA_AGENT_ID"].tag); f != nil {
