@@ -55,6 +55,20 @@ func TestEveryBackendCanBeConfigured(t *testing.T) {
 	}
 }
 
+func TestEveryChoiceIsABackend(t *testing.T) {
+	line := problems(t, map[string]string{"HEKA_EXPORTER": "?"})[0]
+	_, list, _ := strings.Cut(line, "; use ")
+	choices := strings.Split(strings.Replace(list, " or ", ", ", 1), ", ")
+	for _, name := range choices {
+		if _, ok := encode.Find(name); !ok && name != "console" {
+			t.Errorf("%s is a choice without a backend", name)
+		}
+	}
+	if want := len(encode.Backends()) + 1; len(choices) != want {
+		t.Errorf("%d choices %q, want %d", len(choices), choices, want)
+	}
+}
+
 func TestKeyOfAVendorIsNeeded(t *testing.T) {
 	for exporter, what := range map[string]string{
 		"datadog": "API key of the Datadog organization", "newrelic": "license key of the New Relic account", "splunk": "token of the HTTP Event Collector",

@@ -195,6 +195,28 @@ func TestAdviceForThePythonAgentsFile(t *testing.T) {
 	}
 }
 
+func TestMigrationPageHasEveryVariable(t *testing.T) {
+	page, err := os.ReadFile("../docs/migration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## Every variable")
+	table, _, _ = strings.Cut(table, "\n## ")
+	known := agent.PythonVariables()
+	for name, instead := range known {
+		now := "`" + instead + "`"
+		if instead == "" {
+			now = "–"
+		}
+		if row := "\n| `" + name + "` | " + now + " | "; strings.Count(table, row) != 1 {
+			t.Errorf("%q stands there %d times, want once", row, strings.Count(table, row))
+		}
+	}
+	if got := strings.Count(table, "\n| `"); got != len(known) {
+		t.Errorf("%d rows, want %d", got, len(known))
+	}
+}
+
 // everyPythonVariable has a text for each, none of which this agent may use.
 func everyPythonVariable() map[string]string {
 	vars := make(map[string]string)
