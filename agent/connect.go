@@ -16,11 +16,10 @@ import (
 
 // newClient makes the HTTP client of an exporter.
 func newClient(exporter string, cfg HTTPConfig, id Identity, build Build) (*ship.Client, error) {
-	to, ok := encode.Find(exporter)
-	if !ok {
-		return nil, fmt.Errorf("no such exporter: %q", exporter)
+	to, err := backendOf(exporter, cfg)
+	if err != nil {
+		return nil, err
 	}
-	to.Limits.MaxAge = cfg.MaxAge
 	headers := make(map[string]string, len(cfg.Headers))
 	for _, h := range cfg.Headers {
 		headers[h.Name] = h.Value.Reveal()
@@ -42,6 +41,16 @@ func newClient(exporter string, cfg HTTPConfig, id Identity, build Build) (*ship
 		return nil, err
 	}
 	return client, nil
+}
+
+// backendOf returns the exporter's backend with the limit that is configured.
+func backendOf(exporter string, cfg HTTPConfig) (backend.Backend, error) {
+	to, ok := encode.Find(exporter)
+	if !ok {
+		return to, fmt.Errorf("no such exporter: %q", exporter)
+	}
+	to.Limits.MaxAge = cfg.MaxAge
+	return to, nil
 }
 
 // credential sets the header of the one credential that is configured.
