@@ -28,7 +28,7 @@ func TestEveryBackendCanBeConfigured(t *testing.T) {
 			}
 			vars["HEKA_ENDPOINT"] = "https://host/p?x=1&" + name + "=mine"
 			again, _ := load(t, vars)
-			if got := again.HTTP.Endpoint.Query(); got.Get(name) != "mine" || got.Get("x") != "1" || len(got) != len(to.Query)+1 {
+			if got := again.HTTP.Endpoint.Query(); !slices.Equal(got[name], []string{"mine"}) || got.Get("x") != "1" || len(got) != len(to.Query)+1 {
 				t.Errorf("%s: parameters %v of an endpoint with %s", to.Name, got, name)
 			}
 		}
