@@ -124,10 +124,10 @@ func (l *loader) checkEndpoint() {
 		return
 	}
 	switch {
-	case l.python:
-		l.warn("%s: is http://, so batches, and credentials if there are any, are sent in the clear, as the Python agent did; use https://", l.endpointFrom)
 	case l.hasCredentials():
 		l.problem(l.endpointFrom, "is http://, which would send credentials in the clear", "use https://")
+	case l.python:
+		l.warn("%s: is http://, so batches are sent in the clear, as the Python agent did; use https://", l.endpointFrom)
 	case !h.AllowPlaintext.Value:
 		l.problem(l.endpointFrom, "is http:// to a host that is not loopback", "use https://, or set HEKA_ALLOW_PLAINTEXT=true")
 	default:

@@ -41,7 +41,7 @@ func pythonVariables() []pythonVariable {
 		{"OTLP_HTTP_TIMEOUT_SECONDS", sent, seconds("HEKA_TIMEOUT"), "HEKA_TIMEOUT"},
 		{"OTLP_HTTP_RETRY_MAX_ATTEMPTS", sent, without("leave it out: a batch is sent until it is delivered, and kept on disk meanwhile"), ""},
 		{"OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS", sent, seconds("HEKA_RETRY_INITIAL"), "HEKA_RETRY_INITIAL"},
-		{"OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS", sent, seconds("HEKA_RETRY_MAX"), "HEKA_RETRY_MAX"},
+		{"OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS", sent, (*python).useRetryMax, "HEKA_RETRY_MAX"},
 		{"OTLP_RETRY_AFTER_DEFAULT_SECONDS", sent, without("leave it out: without a Retry-After the backoff counts"), ""},
 		{"OTLP_RETRY_AFTER_MAX_SECONDS", sent, seconds("HEKA_RETRY_AFTER_MAX"), "HEKA_RETRY_AFTER_MAX"},
 		{"DATADOG_ENABLED", nil, without("leave it out: it never had an effect"), ""},

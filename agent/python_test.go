@@ -83,7 +83,7 @@ var wizardWarnings = map[string][]string{
 		"OTLP_HTTP_TIMEOUT_SECONDS: " + was + "set HEKA_TIMEOUT=10s instead",
 		"OTLP_HTTP_RETRY_MAX_ATTEMPTS: " + was + "leave it out: a batch is sent until it is delivered, and kept on disk meanwhile",
 		"OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS: " + was + "set HEKA_RETRY_INITIAL=1s instead",
-		"OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS: " + was + "set HEKA_RETRY_MAX=5s instead",
+		"OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS: " + was + "leave it out: with the default of HEKA_RETRY_MAX, 1m, a fleet spares a backend that is down",
 	},
 	"datadog_otlp": {
 		"OTLP_RESOURCE_ATTRIBUTES: " + was + "add service.name=heka-insights-agent,host.name=localhost to HEKA_RESOURCE_ATTRIBUTES instead",
@@ -262,7 +262,8 @@ func TestPythonAgentsLaxity(t *testing.T) {
 		{"OTLP_HTTP_HEADERS", "authorization=Bearer x,x-api-key=k", "OTLP_HTTP_HEADERS: " + was + "set HEKA_HEADERS to its value instead"},
 		{"LOG_LOCATION", "log/agent.log", "LOG_LOCATION: is a relative path; set HEKA_LOG_FILE instead; going on with stderr"},
 		{"LOG_LOCATION", "/nowhere/agent.log", "LOG_LOCATION: has no directory to be in (no such file or directory); set HEKA_LOG_FILE instead; going on with stderr"},
-		{"OTLP_HTTP_ENDPOINT", "http://host:4318/v1/metrics", "OTLP_HTTP_ENDPOINT: " + was + "set HEKA_ENDPOINT=http://host:4318/v1/metrics instead"},
+		{"OTLP_HTTP_ENDPOINT", "http://127.0.0.2:4318/v1/metrics", "OTLP_HTTP_ENDPOINT: " + was + "set HEKA_ENDPOINT=http://127.0.0.2:4318/v1/metrics instead"},
+		{"OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS", "120", "OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS: " + was + "set HEKA_RETRY_MAX=2m instead"},
 		{"DATADOG_SITE", "us5", "DATADOG_SITE: is a variable of the Python agent, and has no effect with EXPORTER_TYPE=otlp_http; leave it out"},
 		{"HEKA_AGENT_ID", "my agent", "HEKA_AGENT_ID: is not an identifier; use at most 128 letters, digits and . _ : -; going on without it"},
 		{"HEKA_INTELLIGENCE_ENABLED", "false", "HEKA_INTELLIGENCE_ENABLED: " + was + "leave it and HEKA_API_KEY out, which is not sent"},
@@ -278,6 +279,22 @@ func TestPythonAgentsLaxity(t *testing.T) {
 		if len(of) == 0 || !strings.HasPrefix(of[0], c.want) {
 			t.Errorf("%s=%s: %q, want %q", c.name, c.text, of, c.want)
 		}
+	}
+}
+
+// Over http:// to another host what the Python agent sent is sent, with a warning,
+// but no credential.
+func TestPythonAgentsPlaintext(t *testing.T) {
+	vars := map[string]string{"EXPORTER_TYPE": "otlp_http", "OTLP_HTTP_ENDPOINT": "http://host:4318/v1/metrics"}
+	_, warnings := load(t, vars)
+	line := "OTLP_HTTP_ENDPOINT: is http://, so batches are sent in the clear, as the Python agent did; use https://"
+	if !slices.Contains(warnings, line) {
+		t.Errorf("warnings %q, want %q", warnings, line)
+	}
+	vars["HEKA_API_KEY"] = "k"
+	want := "OTLP_HTTP_ENDPOINT: is http://, which would send credentials in the clear; use https://"
+	if got := problems(t, vars); len(got) != 1 || got[0] != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -47,6 +47,16 @@ func seconds(name string) func(*python, string, string) string {
 	}
 }
 
+// useRetryMax takes no less than the default: the Python agent's 5 s would have a
+// fleet ask a backend that is down twelve times as often.
+func (p *python) useRetryMax(name, text string) string {
+	if n, err := strconv.ParseFloat(text, 64); err == nil && n > 0 && n < p.l.env.Heka.Retry.Max.Value.Seconds() {
+		return "is a variable of the Python agent; leave it out: with the default of HEKA_RETRY_MAX, " +
+			p.l.env.Heka.Retry.Max.show() + ", a fleet spares a backend that is down"
+	}
+	return seconds("HEKA_RETRY_MAX")(p, name, text)
+}
+
 func (p *python) useExporterType(name, text string) string {
 	var kinds []string
 	for _, e := range pythonExporters() {

@@ -58,41 +58,42 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 		return nil, err
 	}
 	self := newSelf(p.shipper, p.spool, ledger)
-	p.scheduler = collect.NewScheduler(collectConfig(cfg.Collect, id), collectors(cfg.Collect, id, self), named(cfg.Collect, p.queue), log)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg, id), collectors(cfg, id, self), named(cfg, p.queue), log)
 	return p, nil
 }
 
 // named puts the chosen names between the collectors and the queue.
-func named(cfg CollectConfig, queue *ship.Queue) collect.Sink {
+func named(cfg Config, queue *ship.Queue) collect.Sink {
 	return naming.NewSink(naming.Config{
 		Scheme: naming.Scheme(cfg.MetricNames), Prefix: cfg.MetricPrefix,
-		Detailed: cfg.Detailed, PerCore: cfg.PerCore,
+		Detailed: cfg.Collect.Detailed, PerCore: cfg.Collect.PerCore,
 	}, queue)
 }
 
 // collectors picks the configured ones, in the order of the table.
-func collectors(cfg CollectConfig, id Identity, self *self) []collect.Collector {
+func collectors(cfg Config, id Identity, self *self) []collect.Collector {
 	var out []collect.Collector
 	for _, builtin := range collect.Builtins() {
-		if slices.Contains(cfg.Collectors, builtin.Name) {
+		if slices.Contains(cfg.Collect.Collectors, builtin.Name) {
 			out = append(out, builtin.New(collectConfig(cfg, id)))
 		}
 	}
-	if slices.Contains(cfg.Collectors, selfName) {
+	if slices.Contains(cfg.Collect.Collectors, selfName) {
 		out = append(out, self)
 	}
 	return out
 }
 
-func collectConfig(cfg CollectConfig, id Identity) collect.Config {
+func collectConfig(all Config, id Identity) collect.Config {
+	cfg, names := all.Collect, naming.Scheme(all.MetricNames)
 	return collect.Config{
 		Interval:               cfg.Interval,
 		Timeout:                cfg.Timeout,
 		PhaseKey:               id.AgentID,
 		MaxSeries:              cfg.MaxSeries,
 		OmitSelf:               !slices.Contains(cfg.Collectors, selfName),
-		Detailed:               cfg.Detailed || naming.Scheme(cfg.MetricNames).NeedsDetailed(),
-		PerCore:                cfg.PerCore || naming.Scheme(cfg.MetricNames).NeedsPerCore(),
+		Detailed:               cfg.Detailed || names.NeedsDetailed(),
+		PerCore:                cfg.PerCore || names.NeedsPerCore(),
 		Disk:                   collect.Filter(cfg.Disk),
 		Filesystem:             collect.Filter(cfg.Filesystem),
 		FilesystemTypesExclude: cfg.FilesystemTypesExclude,
