@@ -234,21 +234,15 @@ func (f *cgroupFinder) startMS() (int64, error) {
 	return boot*1000 + own*1000/userHz, nil
 }
 
-// started returns when a process started, in ticks since boot: the 22nd field
-// of its stat. The second is its name, in brackets, and may hold anything.
+// started returns when a process started, in ticks since boot.
 func (f *cgroupFinder) started(dir string) (int64, error) {
 	text, err := f.file.read(filepath.Join(dir, "stat"))
 	if err != nil {
 		return 0, err
 	}
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("%s/stat: too short", dir)
+	stat, ok := parseProcessStat(text)
+	if !ok {
+		return 0, fmt.Errorf("%s/stat: not a line of a process", dir)
 	}
-	const century = 100 * 366 * 24 * 3600 * userHz
-	ticks, err := strconv.ParseInt(string(fields[19]), 10, 64)
-	if err != nil || ticks < 0 || ticks > century {
-		return 0, fmt.Errorf("%s/stat: start time %q", dir, fields[19])
-	}
-	return ticks, nil
+	return stat.started, nil
 }

@@ -149,6 +149,7 @@ func (c *processCollector) refresh(root string) error {
 			continue
 		}
 		if stat, ok := parseProcessStat(text); ok && stat.pid == pid {
+			stat.comm = stat.lasting()
 			c.note(&stat, root+"/"+name)
 		}
 	}
@@ -179,9 +180,11 @@ func (c *processCollector) note(stat *processStat, dir string) {
 	p.stat, p.tick = *stat, c.tick
 }
 
+// rename takes the name that a process has now. With another name it is another
+// series, and has to come to the top anew.
 func (c *processCollector) rename(p *process, stat *processStat, dir string) {
 	// The line is in the buffer that the name is read into.
-	p.stat.comm = slices.Clone(stat.comm)
+	p.stat.comm, p.chosen = slices.Clone(stat.comm), 0
 	name := cleanName(c.wholeName(p.stat.comm, dir))
 	p.named = c.processes.Include != nil && c.processes.Match(name, false)
 	p.excluded = c.processes.Exclude != nil && c.processes.Exclude.MatchString(name)

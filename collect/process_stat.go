@@ -30,7 +30,7 @@ func parseProcessStat(text []byte) (p processStat, ok bool) {
 	if first < 1 || last < first {
 		return p, false
 	}
-	pid, ok := parseCount(bytes.TrimSpace(text[:first]))
+	pid, ok := parseCount(text[:first])
 	if !ok || pid < 1 || pid > 1<<30 {
 		return p, false
 	}
@@ -44,7 +44,7 @@ func parseProcessStat(text []byte) (p processStat, ok bool) {
 		if into == nil {
 			continue
 		}
-		if *into, ok = parseCount(bytes.TrimSpace(word)); !ok {
+		if *into, ok = parseCount(word); !ok {
 			return p, false
 		}
 	}
@@ -70,19 +70,23 @@ func (p *processStat) field(n int) *int64 {
 	}
 }
 
-// parseCount reads a decimal number of at most 15 digits, more than any count of
-// a process: so no sum and no product of it overflows.
+// parseCount reads a number of a process: so small that no sum and no product
+// of it overflows.
 func parseCount(text []byte) (n int64, ok bool) {
-	if len(text) == 0 || len(text) > 15 {
-		return 0, false
+	v, ok := parseUint(text)
+	return int64(v), ok && v < 1e15
+}
+
+// lasting is a name without what changes from tick to tick: to that of a worker
+// of the kernel, "kworker/u8:2-events", it adds what the worker is doing.
+func (p *processStat) lasting() []byte {
+	if p.virtual != 0 || !bytes.HasPrefix(p.comm, []byte("kworker/")) {
+		return p.comm
 	}
-	for _, c := range text {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
+	if i := bytes.IndexAny(p.comm, "-+"); i > 0 {
+		return p.comm[:i]
 	}
-	return n, true
+	return p.comm
 }
 
 // cleanName makes a label of a process's name, which may hold any bytes.

@@ -196,9 +196,59 @@ func TestProcessNames(t *testing.T) {
 	}
 }
 
+// TestWorkersOfTheKernel have a name that says what they do at the moment; the
+// label does not.
+func TestWorkersOfTheKernel(t *testing.T) {
+	h, c := newProcesses(t, everyProcess())
+	s := metric.NewSnapshot(0)
+	worker := func(comm string) string {
+		return strings.Replace(statLine(5, comm, 1, 0, 1, 1, 0), " 123456 ", " 0 ", 1)
+	}
+	for _, comm := range []string{"kworker/u8:2-events", "kworker/u8:2+flush-254:0", "kworker/u8:2"} {
+		if got := processes(t, h, c, s, map[int]string{5: worker(comm)}); got["process.threads 5 kworker/u8:2"].value.Int64() != 1 || len(got) != 4 { // it has no files
+			t.Errorf("%s: %v", comm, got)
+		}
+	}
+	if got := processes(t, h, c, s, map[int]string{5: statLine(5, "kworker/u8:2-x", 1, 0, 1, 1, 1)}); got["process.threads 5 kworker/u8:2-x"].value.Int64() != 1 {
+		t.Errorf("a program of that name: %v", got)
+	}
+}
+
+// TestProcessesThatRename themselves are new series each time, and rationed too.
+func TestProcessesThatRename(t *testing.T) {
+	h, c := newProcesses(t, collect.Config{ProcessTop: 10, MaxSeries: 200})
+	s := metric.NewSnapshot(0)
+	seen := map[string]bool{}
+	for tick := range 100 {
+		got := processes(t, h, c, s, map[int]string{7: statLine(7, fmt.Sprint("name", tick), tick*10, 0, 1, 1, 5)})
+		for series := range got {
+			if name, found := strings.CutPrefix(series, "process.threads 7 "); found {
+				seen[name] = true
+			}
+		}
+	}
+	if len(seen) == 0 || len(seen) > 200/2/5 {
+		t.Errorf("%d names were sent, want some, and at most %d", len(seen), 200/2/5)
+	}
+}
+
+// TestProcessNumberReusedAtTheTop is no process of two ticks: what another of its
+// number used before is not its own.
+func TestProcessNumberReusedAtTheTop(t *testing.T) {
+	h, c := newProcesses(t, collect.Config{ProcessTop: 1})
+	s := metric.NewSnapshot(0)
+	processes(t, h, c, s, map[int]string{9: statLine(9, "job", 900, 0, 1, 100, 5)})
+	if got := processes(t, h, c, s, map[int]string{9: statLine(9, "job", 950, 0, 1, 7000, 5)}); len(got) > 0 {
+		t.Errorf("in its first tick: %v", got)
+	}
+	if got := processes(t, h, c, s, map[int]string{9: statLine(9, "job", 960, 0, 1, 7000, 5)}); len(got) == 0 {
+		t.Error("nothing in its second tick")
+	}
+}
+
 // TestProcessWholeName is that of the program where the kernel cut it.
 func TestProcessWholeName(t *testing.T) {
-	h, c := newProcesses(t, collect.Config{Process: collect.Filter{Include: regexp.MustCompile("-exporter$|^a{15}$")}})
+	h, c := newProcesses(t, collect.Config{Process: collect.Filter{Include: regexp.MustCompile("-exporter$|^a{15}$|^other$")}})
 	line := statLine(7, "prometheus-node", 1, 0, 1, 1, 1)
 	h.write(t, tree{
 		"proc/7/cmdline": "/usr/bin/prometheus-node-exporter\x00--web", "proc/8/cmdline": "/bin/other\x00",

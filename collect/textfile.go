@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +17,10 @@ import (
 // The bounds of a directory of text files. What is over them is left out and
 // reported.
 const (
-	maxTextfiles     = 1000
-	maxTextfileBytes = 1 << 20
-	textfileSuffix   = ".prom"
+	maxTextfiles      = 1000
+	maxTextfileBytes  = 1 << 20
+	maxTextfilesBytes = 8 << 20 // all together
+	textfileSuffix    = ".prom"
 )
 
 var textfileMtime = metric.Desc{
@@ -33,15 +35,16 @@ func textfileDescs() []*metric.Desc { return []*metric.Desc{&textfileMtime} }
 // both. A file is all or nothing, and costs no other file anything; it is read
 // again when its size, its time or its inode changes.
 type textfileCollector struct {
-	dir    string
-	maxAge time.Duration
-	files  map[string]*textfile
-	merged merger
+	dir         string
+	maxAge      time.Duration
+	mostSamples int // of all files together; 0 for no bound
+	files       map[string]*textfile
+	merged      merger
 }
 
 func newTextfile(cfg Config) Collector {
 	return &textfileCollector{
-		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge,
+		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge, mostSamples: cfg.MaxSeries,
 		files: make(map[string]*textfile),
 	}
 }
@@ -66,19 +69,20 @@ func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error
 		names = names[:maxTextfiles]
 	}
 	changed := c.forget(names)
+	left := room{samples: c.mostSamples, bytes: maxTextfilesBytes}
+	if left.samples == 0 {
+		left.samples = math.MaxInt
+	}
 	for _, name := range names {
 		f := c.files[name]
 		if f == nil {
 			f = &textfile{}
 			c.files[name] = f
 		}
-		news, err := f.refresh(filepath.Join(c.dir, name), c.maxAge)
+		path := filepath.Join(c.dir, name)
+		news, err := f.refresh(path, c.maxAge, &left)
 		changed = changed || news
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			delete(c.files, name)
-			continue
-		case err != nil:
+		if err != nil && !isGone(path, err) {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 		if !f.modified.IsZero() {
@@ -90,6 +94,16 @@ func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error
 	}
 	c.merged.emit(s)
 	return errors.Join(append(errs, c.merged.conflicts...)...)
+}
+
+// isGone reports whether an error says that a file was removed; a link to one
+// that is not there stays.
+func isGone(path string, err error) bool {
+	if !errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	_, err = os.Lstat(path)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // list returns the names of the files, sorted.

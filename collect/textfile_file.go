@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ type textfile struct {
 	read     bool // samples and wrong are of the file as it is
 	samples  []promtext.Sample
 	wrong    error // why it is left out, as it is
+	had      int   // room for so many samples, when it was read
 	stale    bool
 }
 
@@ -30,28 +32,50 @@ type unreadable struct{ error }
 
 var errTimed = errors.New("has time stamps: a value is stamped when it is read")
 
-// refresh reads the file if it changed. changed says that its samples may be
-// others than before; the error, why there are none.
-func (f *textfile) refresh(path string, maxAge time.Duration) (changed bool, err error) {
+// room is what the files that are still to come may hold.
+type room struct {
+	samples int
+	bytes   int64
+}
+
+var (
+	errNoBytes   = fmt.Errorf("is left out: with the files before it, it is over the %d MiB of all together", maxTextfilesBytes>>20)
+	errNoSamples = errors.New("is left out: with the files before it, it has more samples than HEKA_MAX_SERIES")
+)
+
+// refresh reads the file if it changed, and takes its part of the room. changed
+// says that its samples may be others than before; the error, why there are none.
+func (f *textfile) refresh(path string, maxAge time.Duration, left *room) (changed bool, err error) {
+	had := len(f.samples) > 0
 	info, err := os.Stat(path)
 	if err != nil {
-		changed = f.samples != nil
 		*f = textfile{}
-		return changed, withoutPath(err)
+		return had, withoutPath(err)
 	}
-	var inode uint64
+	now := textfile{modified: info.ModTime(), size: info.Size()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		inode = st.Ino
+		now.inode = st.Ino
 	}
-	if !f.read || !f.modified.Equal(info.ModTime()) || f.size != info.Size() || f.inode != inode {
-		*f = textfile{modified: info.ModTime(), size: info.Size(), inode: inode, read: true}
-		f.samples, f.wrong = readTextfile(path)
+	same := f.read && f.modified.Equal(now.modified) && f.size == now.size && f.inode == now.inode
+	switch {
+	case now.size > left.bytes:
+		*f = now
+		f.wrong = errNoBytes
+		return had, f.wrong
+	case !same, len(f.samples) > left.samples, errors.Is(f.wrong, errNoSamples) && left.samples > f.had:
+		*f = now
+		f.had = left.samples
+		f.samples, f.wrong = readTextfile(path, left.samples)
 		_, again := errors.AsType[*unreadable](f.wrong)
-		f.read, changed = !again, true
+		f.read, changed = !again, had || len(f.samples) > 0
+	}
+	if f.wrong == nil {
+		left.samples -= len(f.samples)
+		left.bytes -= f.size
 	}
 	age := time.Since(f.modified)
 	if stale := maxAge > 0 && age > maxAge; stale != f.stale {
-		f.stale, changed = stale, true
+		f.stale, changed = stale, changed || len(f.samples) > 0
 	}
 	if f.wrong == nil && f.stale {
 		return changed, fmt.Errorf("was last written at %s, longer ago than HEKA_TEXTFILE_MAX_AGE", f.modified.UTC().Format(time.RFC3339))
@@ -67,16 +91,22 @@ func (f *textfile) current() []promtext.Sample {
 	return f.samples
 }
 
-func readTextfile(path string) ([]promtext.Sample, error) {
+// readTextfile returns the samples of a file, in memory of their own: the rest
+// of the text may be much more.
+func readTextfile(path string, most int) ([]promtext.Sample, error) {
 	text, err := readRegular(path)
 	if err != nil {
 		return nil, &unreadable{withoutPath(err)}
 	}
-	samples, err := promtext.Parse(text)
+	samples, err := promtext.Parse(text, most)
+	if errors.Is(err, promtext.ErrTooMany) {
+		return nil, errNoSamples
+	}
 	if err != nil {
 		return nil, err
 	}
-	kept := samples[:0]
+	kept := make([]promtext.Sample, 0, len(samples))
+	help := "" // the same for many lines
 	for _, s := range samples {
 		if s.Timed {
 			return nil, errTimed
@@ -88,10 +118,24 @@ func readTextfile(path string) ([]promtext.Sample, error) {
 		slices.SortFunc(s.Labels, func(a, b promtext.Label) int { return cmp.Compare(a.Name, b.Name) })
 		// A summary of nothing has quantiles that are no number.
 		if !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
-			kept = append(kept, s)
+			if s.Help != help {
+				help = strings.Clone(s.Help)
+			}
+			s.Help = help
+			kept = append(kept, owned(s))
 		}
 	}
 	return kept, nil
+}
+
+// owned is a sample whose name and labels share no memory with the text.
+func owned(s promtext.Sample) promtext.Sample {
+	s.Name = strings.Clone(s.Name)
+	s.Labels = slices.Clone(s.Labels)
+	for i, l := range s.Labels {
+		s.Labels[i] = promtext.Label{Name: strings.Clone(l.Name), Value: strings.Clone(l.Value)}
+	}
+	return s
 }
 
 // What a server may be expected to take (docs/wire.md).

@@ -23,9 +23,12 @@ type scripts struct {
 	snapshot  *metric.Snapshot
 }
 
-func newScripts(t *testing.T) *scripts {
+func newScripts(t *testing.T) *scripts { return boundedScripts(t, 0) }
+
+// boundedScripts may have so many samples.
+func boundedScripts(t *testing.T, maxSeries int) *scripts {
 	dir := t.TempDir()
-	cfg := collect.Config{TextfileDir: dir, TextfileMaxAge: time.Hour}
+	cfg := collect.Config{TextfileDir: dir, TextfileMaxAge: time.Hour, MaxSeries: maxSeries}
 	for _, b := range collect.Builtins() {
 		if b.Name == "textfile" {
 			return &scripts{t, dir, b.New(cfg), metric.NewSnapshot(0)}
@@ -44,7 +47,14 @@ func (s *scripts) write(name, text string) {
 func (s *scripts) collect() (map[string]string, string) {
 	s.t.Helper()
 	s.snapshot.Reset(1)
-	err := s.collector.Collect(context.Background(), s.snapshot)
+	done := make(chan error, 1)
+	go func() { done <- s.collector.Collect(context.Background(), s.snapshot) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-time.After(30 * time.Second):
+		s.t.Fatal("the collector hangs")
+	}
 	points := map[string]string{}
 	for _, p := range s.snapshot.Points {
 		if p.Series.Name == "heka.agent.textfile.mtime" {
@@ -128,6 +138,7 @@ func TestTextfileProblems(t *testing.T) {
 		{"pipe.prom", "pipe.prom: is not a regular file", func(path string) error { return syscall.Mkfifo(path, 0o600) }},
 		{"dir.prom", "dir.prom: is not a regular file", func(path string) error { return os.Mkdir(path, 0o700) }},
 		{"loop.prom", "loop.prom: too many levels of symbolic links", func(path string) error { return os.Symlink(path, path) }},
+		{"dangling.prom", "dangling.prom: no such file or directory", func(path string) error { return os.Symlink("nowhere", path) }},
 		{"stale.prom", "stale.prom: was last written at 2001-09-09T01:46:40Z, longer ago than HEKA_TEXTFILE_MAX_AGE", func(path string) error {
 			old := time.Unix(1e9, 0)
 			return join(os.WriteFile(path, []byte("x 1\n"), 0o600), os.Chtimes(path, old, old))
@@ -197,6 +208,47 @@ func TestTooManyTextfiles(t *testing.T) {
 	got, problem := s.collect()
 	if want := "read " + s.dir + ": 2 files over the limit of 1000 are left out"; len(got) != 1000 || problem != want {
 		t.Errorf("%d points, %q, want 1000, %q", len(got), problem, want)
+	}
+}
+
+// TestTextfilesTogether are bounded in samples: a file that is one too many is
+// left out whole, and those after it may still fit.
+func TestTextfilesTogether(t *testing.T) {
+	s := boundedScripts(t, 5)
+	const over = ": is left out: with the files before it, it has more samples than HEKA_MAX_SERIES"
+	s.write("a.prom", "a 1\naa 2\naaa 3\n")
+	s.write("b.prom", "b 1\nbb 2\nbbb 3\n")
+	s.write("c.prom", "c 1\n")
+	ac := points{"a": "gauge 1", "aa": "gauge 2", "aaa": "gauge 3", "c": "gauge 1"}
+	s.want(ac, "b.prom"+over)
+	s.want(ac, "b.prom"+over)
+	s.write("a.prom", "a 1\n") // now there is room
+	all := points{"a": "gauge 1", "b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"}
+	s.want(all)
+	s.write("a.prom", "a 1\naa 2\naaa 3\n") // and no more
+	s.want(ac, "b.prom"+over)
+	s.write("a.prom", strings.Repeat("a 1\n", 6))
+	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"}, "a.prom"+over)
+	check(t, os.Remove(filepath.Join(s.dir, "a.prom")))
+	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"})
+}
+
+// TestTextfileBytesTogether are bounded too, and what is over is not read.
+func TestTextfileBytesTogether(t *testing.T) {
+	s := newScripts(t)
+	text := func(name string) string { return name + " 1\n" + strings.Repeat("# a comment\n", 1<<20/12-1) }
+	for i := range 9 {
+		s.write(fmt.Sprintf("%d.prom", i), text(fmt.Sprintf("x%d", i)))
+	}
+	s.write("9.prom", "x9 1\n")
+	got, problem := s.collect()
+	const want = "8.prom: is left out: with the files before it, it is over the 8 MiB of all together"
+	if _, there := got["x9"]; len(got) != 9 || problem != want || !there {
+		t.Errorf("%v, %q; want all but x8, %q", got, problem, want)
+	}
+	check(t, os.Remove(filepath.Join(s.dir, "0.prom")))
+	if got, problem = s.collect(); len(got) != 9 || problem != "" {
+		t.Errorf("%v, %q; want all that are left", got, problem)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"sync"
 	"testing"
@@ -108,6 +109,11 @@ type lineServer struct {
 	atMost          int
 	strict          bool // refuses all of a body for its first bad point
 
+	sight
+}
+
+// sight is what it has seen.
+type sight struct {
 	stored    map[linePoint]int
 	requests  int
 	received  int // points, of all bodies
@@ -117,9 +123,18 @@ type lineServer struct {
 	tokens    map[string]bool
 }
 
+// seen is a copy.
+func (s *lineServer) seen() sight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.sight
+	now.stored, now.tokens = maps.Clone(s.stored), maps.Clone(s.tokens)
+	return now
+}
+
 func newLineServer(t *testing.T) *lineServer {
 	none := func(linePoint) bool { return false }
-	return &lineServer{t: t, bad: none, busy: none, drop: none, stored: make(map[linePoint]int), tokens: make(map[string]bool)}
+	return &lineServer{t: t, bad: none, busy: none, drop: none, sight: sight{stored: make(map[linePoint]int), tokens: make(map[string]bool)}}
 }
 
 func (s *lineServer) set(change func(s *lineServer)) {
@@ -235,16 +250,17 @@ func (w *world) books(s *lineServer) (stored, dead, lost int64) {
 	w.t.Helper()
 	w.drain()
 	w.end()
+	now := s.seen()
 	letters := make(map[linePoint]bool)
 	for _, b := range w.letters() {
 		eachPoint(b, func(_ metric.Place, p linePoint) {
-			if letters[p] || s.stored[p] > 0 {
+			if letters[p] || now.stored[p] > 0 {
 				w.t.Errorf("%+v is a dead letter, and stored or a letter twice", p)
 			}
 			letters[p] = true
 		})
 	}
-	for p, times := range s.stored {
+	for p, times := range now.stored {
 		if times > 1 {
 			w.t.Errorf("%+v was stored %d times", p, times)
 		}
@@ -252,7 +268,7 @@ func (w *world) books(s *lineServer) (stored, dead, lost int64) {
 	for _, l := range w.ledger.Losses() {
 		lost += l.Points
 	}
-	stored, dead = int64(len(s.stored)), int64(len(letters))
+	stored, dead = int64(len(now.stored)), int64(len(letters))
 	if made := w.producer.Ticks() * 10; stored+dead+lost != made {
 		w.t.Errorf("%d points made; %d stored, %d dead letters, %d lost", made, stored, dead, lost)
 	}

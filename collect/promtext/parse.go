@@ -10,6 +10,7 @@
 package promtext
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -53,6 +54,9 @@ type Sample struct {
 	Timed bool
 }
 
+// ErrTooMany is the error for a text with more samples than were asked for.
+var ErrTooMany = errors.New("too many samples")
+
 // Error is a mistake in a text.
 type Error struct {
 	// Line counts from 1.
@@ -65,10 +69,11 @@ type Error struct {
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Wrong) }
 
 // Parse returns the samples of a text, which may be none, in their order. They
-// share the text's memory. The error is an *Error, and there is then no sample:
+// share the text's memory. The error is an *Error or ErrTooMany, and there is then no sample:
 // a text that has a mistake, or that ends within a line, is not to be trusted
-// in the rest. That a sample is there once is not checked.
-func Parse(text string) ([]Sample, error) {
+// in the rest. That a sample is there once is not checked. A text with more than
+// most samples is ErrTooMany, whatever follows them.
+func Parse(text string, most int) ([]Sample, error) {
 	p := parser{metrics: make(map[string]*metric)}
 	for n := 1; text != ""; n++ {
 		line, rest, whole := strings.Cut(text, "\n")
@@ -77,6 +82,9 @@ func Parse(text string) ([]Sample, error) {
 		}
 		if wrong := p.line(line); wrong != "" {
 			return nil, &Error{n, wrong}
+		}
+		if len(p.samples) > most {
+			return nil, ErrTooMany
 		}
 		text = rest
 	}

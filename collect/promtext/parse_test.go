@@ -3,6 +3,7 @@ package promtext_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,7 @@ h_total 1
 		`plain:name untyped "" [] 0 false`,
 		`h_total untyped "" [] 1 false`,
 	}
-	samples, err := promtext.Parse(text)
+	samples, err := promtext.Parse(text, math.MaxInt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestMistakes(t *testing.T) {
 		"# TYPE s summary\ns 1\n":                           "line 2: s has no label quantile that is a number",
 		"# TYPE s summary\n# TYPE s_sum counter\ns_sum 1\n": "line 2: TYPE of s_sum comes twice, or after its samples",
 	} {
-		samples, err := promtext.Parse(text)
+		samples, err := promtext.Parse(text, math.MaxInt)
 		var mistake *promtext.Error
 		if !errors.As(err, &mistake) || err.Error() != want || samples != nil {
 			t.Errorf("Parse(%q) = %v, %v, want %s", text, samples, err, want)
@@ -117,13 +118,13 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		if _, err := promtext.Parse(string(text)); err != nil {
+		if _, err := promtext.Parse(string(text), math.MaxInt); err != nil {
 			f.Errorf("%s: %v", file, err)
 		}
 		f.Add(string(text))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		samples, err := promtext.Parse(text)
+		samples, err := promtext.Parse(text, math.MaxInt)
 		if err != nil {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os/exec"
@@ -198,7 +199,7 @@ func scrapeNodeExporter(t *testing.T, more ...string) func(context.Context) []pr
 		if err != nil {
 			t.Fatal(err)
 		}
-		samples, err := promtext.Parse(text)
+		samples, err := promtext.Parse(text, math.MaxInt)
 		if err != nil {
 			t.Fatal(err)
 		}
