@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/heka-insights/heka-insights-agent/collect"
@@ -31,12 +32,12 @@ var hostmetricsRules = map[string]rule{
 	"system.processes.count":                                  {differs: "system.processes.count"},
 	"system.network.connections":                              {differs: "system.network.connections"},
 	"system.uptime":                                           {ours: []string{"system.uptime{}"}, within: 1, differs: "system.uptime"},
-	"system.cpu.time":                                         {ours: []string{"system.cpu.time{state=$state}"}, within: cpuRounding},
+	"system.cpu.time":                                         {ours: []string{"system.cpu.time{state=$state}"}, within: cpuRounding()},
 }
 
 // cpuRounding is what the kernel's sum over all CPUs and the sum of its CPUs
 // differ by: each is cut to hundredths of a second.
-const cpuRounding = 0.01 * 256
+func cpuRounding() float64 { return 0.01 * float64(runtime.NumCPU()+1) }
 
 func pagingMajor(direction string) rule {
 	return rule{ours: []string{"system.paging.operations{direction=" + direction + ",type=major}"}, factor: 1. / 4096, differs: "system.paging.operations"}
