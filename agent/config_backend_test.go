@@ -123,6 +123,25 @@ func TestMaxAgeOfTheBackend(t *testing.T) {
 
 // TestOtelVariables has a case for each way in which OpenTelemetry's variables
 // meet this agent's.
+// What is set up for gRPC is told, since nothing would ever arrive there.
+func TestOtelProtocol(t *testing.T) {
+	for _, c := range []struct {
+		vars map[string]string
+		told bool
+	}{
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:4317"}, true},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf"}, false},
+		{map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://a:4318"}, false},
+		{map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "HEKA_ENDPOINT": "https://a/b"}, false},
+	} {
+		_, warnings := load(t, c.vars)
+		if told := slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, "gRPC") }); told != c.told {
+			t.Errorf("%v: warnings %q, want one of gRPC: %v", c.vars, warnings, c.told)
+		}
+	}
+}
+
 func TestOtelVariables(t *testing.T) {
 	const base, metrics = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
 	for _, c := range []struct {

@@ -30,6 +30,9 @@ func (l *loader) useOtel() {
 		to = &base
 	}
 	h.Endpoint.Value, h.Endpoint.source = to, SourceOtel
+	if cmp.Or(otel.OTLPMetrics.Protocol.Value, otel.OTLP.Protocol.Value) == "grpc" || to.Port() == "4317" {
+		l.warn("%s: is for OTLP over gRPC, by its port or OTEL_EXPORTER_OTLP_PROTOCOL; the agent speaks OTLP over HTTP, for which the port is 4318 as a rule", from)
+	}
 	for _, v := range []*otlpVariables{&otel.OTLPMetrics, &otel.OTLP} {
 		standIn(&h.Headers.textVar, v.Headers.Value, v.Headers.isSet())
 		standIn(&h.Timeout.textVar, time.Duration(v.Timeout.Value)*time.Millisecond, v.Timeout.isSet())

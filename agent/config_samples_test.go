@@ -47,6 +47,7 @@ var samples = map[string]string{
 	"OTEL_EXPORTER_OTLP_CERTIFICATE": "/f", "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": "/f",
 	"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/f", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE": "/f",
 	"OTEL_EXPORTER_OTLP_CLIENT_KEY": "/f", "OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY": "/f",
+	"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json",
 }
 
 // unprintable are the variables that a sample cannot be set for all at once:

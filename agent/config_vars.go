@@ -148,11 +148,12 @@ type hekaVariables struct {
 // otlpVariables are OpenTelemetry's variables of an OTLP exporter
 // (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
 type otlpVariables struct {
-	Endpoint          endpointVar    `split_words:"true" invalid:"warn" desc:"for HEKA_ENDPOINT, if that is not set: where the exporter otlp sends to; without METRICS a base that /v1/metrics is added to. This and the six below count only for that exporter, without HEKA_ENDPOINT, and with METRICS before those without"`
+	Endpoint          endpointVar    `split_words:"true" invalid:"warn" desc:"for HEKA_ENDPOINT, if that is not set: where the exporter otlp sends to; without METRICS a base that /v1/metrics is added to. This and the seven below count only for that exporter, without HEKA_ENDPOINT, and with METRICS before those without"`
 	Headers           otelHeadersVar `split_words:"true" invalid:"warn" desc:"for HEKA_HEADERS, percent-encoded; values are never printed"`
 	Timeout           integerVar     `split_words:"true" min:"100" max:"3600000" invalid:"warn" unset:"HEKA_TIMEOUT" desc:"for HEKA_TIMEOUT, in milliseconds"`
 	Compression       choiceVar      `split_words:"true" choices:"gzip,none" invalid:"warn" desc:"for HEKA_COMPRESSION"`
 	Certificate       pathVar        `split_words:"true" invalid:"warn" desc:"for HEKA_TLS_CA_FILE"`
 	ClientCertificate pathVar        `split_words:"true" invalid:"warn" desc:"for HEKA_TLS_CERT_FILE"`
 	ClientKey         pathVar        `split_words:"true" invalid:"warn" desc:"for HEKA_TLS_KEY_FILE"`
+	Protocol          choiceVar      `split_words:"true" choices:"http/json,http/protobuf,grpc" invalid:"warn" desc:"http/json is spoken whatever this says; with grpc there is a warning, since its port (4317) takes nothing else"`
 }
