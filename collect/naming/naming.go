@@ -10,6 +10,7 @@
 package naming
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -98,14 +99,15 @@ type Mapper struct {
 	tick   uint64
 	routes map[*metric.Series]*route
 	sums   map[string]*sum
-	order  []*sum // of this tick
+	order  []*sum                   // of this tick
+	counts map[string]*metric.Value // what each counter that is added up was last
 	prefix map[*metric.Desc]*metric.Desc
 }
 
 // route is what becomes of a series.
 type route struct {
 	targets []target
-	last    metric.Value
+	last    *metric.Value // in Mapper.counts; nil if no counter is made of it
 	tick    uint64
 }
 
@@ -115,24 +117,12 @@ type target struct {
 	sum    *sum // nil if it is renamed
 }
 
-// sum is a metric over several series.
-type sum struct {
-	rule   *rule
-	labels []metric.Label
-	tick   uint64
-	terms  int
-	whole  int64
-	part   float64
-	// integral says that all terms are integers so far.
-	integral bool
-	startMS  int64
-}
-
 // NewSink returns a Mapper before sink, or sink itself if there is nothing to do.
 func NewSink(cfg Config, sink Sink) Sink {
 	m := &Mapper{
 		cfg: cfg, sink: sink, out: metric.NewSnapshot(0),
-		routes: make(map[*metric.Series]*route), sums: make(map[string]*sum), prefix: make(map[*metric.Desc]*metric.Desc),
+		routes: make(map[*metric.Series]*route), sums: make(map[string]*sum),
+		counts: make(map[string]*metric.Value), prefix: make(map[*metric.Desc]*metric.Desc),
 	}
 	switch cfg.Scheme {
 	case Heka:
@@ -166,11 +156,14 @@ func (m *Mapper) Put(in *metric.Snapshot) {
 				m.add(t, r, p)
 			}
 		}
-		r.last, r.tick = p.Value, m.tick
+		r.tick = m.tick
+		if r.last != nil {
+			*r.last = p.Value
+		}
 	}
 	for _, s := range m.order {
 		if s.terms >= s.rule.terms {
-			m.emit(s.rule.to, s.value(), s.startMS, s.labels)
+			m.emit(s.rule.to, s.value(), 0, s.labels)
 		}
 	}
 	if m.tick%sweepTicks == 0 {
@@ -219,6 +212,9 @@ func (m *Mapper) route(s *metric.Series) *route {
 		t := target{rule: rule, labels: rule.labels(s.Labels)}
 		if rule.weight != 0 {
 			t.sum = m.sum(rule, t.labels)
+			if rule.to.Kind == metric.Counter {
+				r.last = m.lastOf(s)
+			}
 		}
 		r.targets = append(r.targets, t)
 	}
@@ -230,8 +226,9 @@ func (m *Mapper) route(s *metric.Series) *route {
 
 // asked reports whether a series would be there if it were not for the scheme.
 func (m *Mapper) asked(s *metric.Series) bool {
+	ofCPU := strings.HasPrefix(s.Desc.Name, "system.cpu.") // others may have a label of that name too
 	detailed := s.Desc.Detailed || s.Desc.Name == "system.cpu.utilization" && hasLabel(s, "state")
-	return (!detailed || m.cfg.Detailed) && (!hasLabel(s, "cpu") || m.cfg.PerCore)
+	return (!detailed || m.cfg.Detailed) && (!ofCPU || !hasLabel(s, "cpu") || m.cfg.PerCore)
 }
 
 func hasLabel(s *metric.Series, key string) bool {
@@ -273,73 +270,6 @@ func (r *rule) scaled(v metric.Value) metric.Value {
 	if r.scale == 0 {
 		return v
 	}
-	return metric.Float(v.Float64() * r.scale)
-}
-
-// sum returns the sum that a rule and labels belong to.
-func (m *Mapper) sum(r *rule, labels []metric.Label) *sum {
-	key := r.to.Name
-	for _, l := range labels {
-		key += "\x00" + l.Key + "\x00" + l.Value
-	}
-	s := m.sums[key]
-	if s == nil {
-		s = &sum{rule: r, labels: labels, integral: true}
-		m.sums[key] = s
-	}
-	return s
-}
-
-// add adds a series to its sum. A counter adds what it grew by, so that the sum
-// never falls: not when a device goes, nor when its counter starts anew.
-func (m *Mapper) add(t *target, r *route, p metric.Point) {
-	s := t.sum
-	if s.tick != m.tick {
-		s.tick, s.terms = m.tick, 0
-		if t.rule.to.Kind != metric.Counter {
-			s.whole, s.part, s.integral = 0, 0, true
-		}
-		m.order = append(m.order, s)
-	}
-	s.terms++
-	v := p.Value
-	if t.rule.to.Kind == metric.Counter {
-		v = grown(r.last, v)
-	}
-	if v.IsInt() {
-		s.whole += t.rule.weight * v.Int64()
-	} else {
-		s.integral = false
-		s.part += float64(t.rule.weight) * v.Float64()
-	}
-}
-
-// grown is what a counter added since its last value: all of it, if it is new or
-// began anew.
-func grown(last, now metric.Value) metric.Value {
-	switch {
-	case last.IsNull() || now.Float64() < last.Float64():
-		return now
-	case last.IsInt() && now.IsInt():
-		return metric.Int(now.Int64() - last.Int64())
-	default:
-		return metric.Float(now.Float64() - last.Float64())
-	}
-}
-
-func (s *sum) value() metric.Value {
-	if s.integral {
-		return metric.Int(s.whole)
-	}
-	return metric.Float(float64(s.whole) + s.part)
-}
-
-// sweep forgets series that have had no value for long. What they added to a
-// counter stays.
-func (m *Mapper) sweep() {
-	for series, r := range m.routes {
-		if r.tick+idleTicks < m.tick {
-			delete(m.routes, series)
-		}
-	}
+	// Ratios have six digits; the product would have sixteen.
+	return metric.Float(math.Round(v.Float64()*r.scale*1e4) / 1e4)
 }

@@ -180,6 +180,34 @@ func TestNodeNames(t *testing.T) {
 	}
 }
 
+// A label of somebody else's metric may be called as ours are.
+func TestOtherMetricsKeepTheirLabels(t *testing.T) {
+	temperature := &metric.Desc{Name: "sensor_celsius"}
+	s := metric.NewSnapshot(0)
+	s.Reset(1000)
+	s.Float(temperature, 41, metric.L("cpu", "cpu0"))
+	s.Float(temperature, 42, metric.L("state", "wait"))
+	for _, scheme := range []naming.Scheme{naming.Heka, naming.Node} {
+		var got tick
+		naming.NewSink(naming.Config{Scheme: scheme}, &got).Put(s)
+		want(t, got, `
+			sensor_celsius{cpu=cpu0} 41  gauge
+			sensor_celsius{state=wait} 42  gauge`)
+	}
+}
+
+// A ratio of six digits is a percentage of six.
+func TestPercentagesAreShort(t *testing.T) {
+	s := metric.NewSnapshot(0)
+	for millionths := 0; millionths <= 1e6; millionths += 37 {
+		s.Reset(int64(millionths))
+		s.Float(utilization, float64(millionths)/1e6)
+		var got tick
+		naming.NewSink(naming.Config{Scheme: naming.Heka}, &got).Put(s)
+		want(t, got, "heka_cpu_usage_percent{} "+string(metric.Float(float64(millionths)/1e4).Append(nil))+" % gauge")
+	}
+}
+
 // The prefix goes before every name that has it not, and nothing else changes.
 func TestPrefix(t *testing.T) {
 	var got tick
