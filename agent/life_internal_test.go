@@ -60,7 +60,7 @@ func newLife(t *testing.T, seed uint64) life {
 	l.parts.durable.store = l.disk
 	// Alone, as a collector that asks the spool would wait for a mutex, and so
 	// stop the virtual time.
-	l.parts.scheduler = collect.NewScheduler(collectConfig(cfg, Identity{AgentID: "life"}), []collect.Collector{l.ticks}, l.parts.queue, zerolog.Nop())
+	l.parts.scheduler = collect.NewScheduler(collectConfig(cfg, Identity{AgentID: "life"}, ""), []collect.Collector{l.ticks}, l.parts.queue, zerolog.Nop())
 	return l
 }
 

@@ -51,3 +51,19 @@ func TestWithoutTheAgentCollectorThereIsNothingOfTheAgent(t *testing.T) {
 		t.Errorf("want the load and nothing else:\n%s", out)
 	}
 }
+
+// A scheme has what it needs collected, and sends nothing else for that.
+func TestASchemeOfNamesCollectsWhatItNeeds(t *testing.T) {
+	vars := map[string]string{"HEKA_INTERVAL": "1s", "HEKA_COLLECTORS": "cpu,memory,paging"}
+	for _, c := range []struct{ names, wanted, unwanted string }{
+		{"heka", `heka_cpu_time_percent{mode="iowait"}`, "linux_memory_dirty"},
+		{"node", `node_cpu_seconds_total{cpu="0",mode="iowait"}`, "system_cpu_utilization_ratio{"},
+		{"node", "node_memory_Dirty_bytes ", "system_cpu_time"},
+		{"node", "node_vmstat_pgfault ", "system_paging_operations"},
+	} {
+		vars["HEKA_METRIC_NAMES"] = c.names
+		if out := once(t, "prometheus", vars); !strings.Contains(out, c.wanted) || strings.Contains(out, c.unwanted) {
+			t.Errorf("%s: want %s, and no %s:\n%s", c.names, c.wanted, c.unwanted, out)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 		return nil, err
 	}
 	self := newSelf(p.shipper, p.spool, ledger)
-	p.scheduler = collect.NewScheduler(collectConfig(cfg, id), collectors(cfg, id, self), named(cfg, p.queue), log)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, p.queue), log)
 	return p, nil
 }
 
@@ -75,7 +75,7 @@ func collectors(cfg Config, id Identity, self *self) []collect.Collector {
 	var out []collect.Collector
 	for _, builtin := range collect.Builtins() {
 		if slices.Contains(cfg.Collect.Collectors, builtin.Name) {
-			out = append(out, builtin.New(collectConfig(cfg, id)))
+			out = append(out, builtin.New(collectConfig(cfg, id, builtin.Name)))
 		}
 	}
 	if slices.Contains(cfg.Collect.Collectors, selfName) {
@@ -84,16 +84,19 @@ func collectors(cfg Config, id Identity, self *self) []collect.Collector {
 	return out
 }
 
-func collectConfig(all Config, id Identity) collect.Config {
-	cfg, names := all.Collect, naming.Scheme(all.MetricNames)
+// collectConfig is the configuration of a collector, or of the scheduler, which
+// has no name.
+func collectConfig(all Config, id Identity, collector string) collect.Config {
+	cfg := all.Collect
+	detailed, perCore := naming.Scheme(all.MetricNames).Needs(collector)
 	return collect.Config{
 		Interval:               cfg.Interval,
 		Timeout:                cfg.Timeout,
 		PhaseKey:               id.AgentID,
 		MaxSeries:              cfg.MaxSeries,
 		OmitSelf:               !slices.Contains(cfg.Collectors, selfName),
-		Detailed:               cfg.Detailed || names.NeedsDetailed(),
-		PerCore:                cfg.PerCore || names.NeedsPerCore(),
+		Detailed:               cfg.Detailed || detailed,
+		PerCore:                cfg.PerCore || perCore,
 		Disk:                   collect.Filter(cfg.Disk),
 		Filesystem:             collect.Filter(cfg.Filesystem),
 		FilesystemTypesExclude: cfg.FilesystemTypesExclude,

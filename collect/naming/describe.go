@@ -12,6 +12,8 @@ type Name struct {
 	Metric string
 	// Name is the name in the scheme, with the keys of its labels.
 	Name string
+	// Kind is the kind in the scheme.
+	Kind metric.Kind
 	// How says what else is done to the value; "" for nothing.
 	How string
 }
@@ -25,7 +27,7 @@ func Names(s Scheme) []Name {
 	var names []Name
 	for i := range rules {
 		if r := &rules[i]; r.to != nil {
-			names = append(names, Name{r.from + labelText(r.where), r.to.Name + keyText(r.keep), r.how()})
+			names = append(names, Name{r.from + labelText(r.where), r.to.Name + keyText(r.keep), r.to.Kind, r.how()})
 		}
 	}
 	return names

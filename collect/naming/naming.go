@@ -43,12 +43,20 @@ type Config struct {
 	Detailed, PerCore bool
 }
 
-// NeedsDetailed and NeedsPerCore report what the collectors have to collect for a
-// scheme.
-func (s Scheme) NeedsDetailed() bool { return s == Heka || s == Node }
-
-// NeedsPerCore reports whether the scheme needs a series for each CPU.
-func (s Scheme) NeedsPerCore() bool { return s == Node }
+// Needs reports what a collector has to collect for the scheme, whatever was
+// asked for: the metrics of HEKA_DETAIL=detailed, and a series for each CPU.
+func (s Scheme) Needs(collector string) (detailed, perCore bool) {
+	switch {
+	case s == Heka:
+		return collector == "cpu", false
+	case s == Node && collector == "cpu":
+		return false, true
+	case s == Node:
+		return slices.Contains([]string{"memory", "paging", "disk", "filesystem", "system"}, collector), false
+	default:
+		return false, false
+	}
+}
 
 // rule says what becomes of one metric, or of one state of it.
 type rule struct {

@@ -180,6 +180,19 @@ func TestNodeNames(t *testing.T) {
 	}
 }
 
+// Receivers of OTLP that write for Prometheus put _total after the name of a
+// counter, and after no other.
+func TestTotalIsInTheNameOfCounters(t *testing.T) {
+	for _, scheme := range []naming.Scheme{naming.Heka, naming.Node} {
+		for _, n := range naming.Names(scheme) {
+			name, _, _ := strings.Cut(n.Name, "{")
+			if (n.Kind == metric.Counter) != strings.HasSuffix(name, "_total") {
+				t.Errorf("%s is a %s", name, n.Kind)
+			}
+		}
+	}
+}
+
 // A label of somebody else's metric may be called as ours are.
 func TestOtherMetricsKeepTheirLabels(t *testing.T) {
 	temperature := &metric.Desc{Name: "sensor_celsius"}

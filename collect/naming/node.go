@@ -23,10 +23,12 @@ func nodeRules() []rule {
 		{from: "system.processes.created", to: counter("node_forks_total", "{processes}")},
 		{from: "system.paging.usage", where: state("free"), to: gauge("node_memory_SwapFree_bytes", "By")},
 		{from: "system.paging.usage", to: gauge("node_memory_SwapTotal_bytes", "By"), weight: 1, terms: 2},
-		{from: "system.paging.operations", where: paging("page_in"), to: counter("node_vmstat_pswpin", "{operations}")},
-		{from: "system.paging.operations", where: paging("page_out"), to: counter("node_vmstat_pswpout", "{operations}")},
-		{from: "system.paging.faults", where: kind("major"), to: counter("node_vmstat_pgmajfault", "{faults}")},
-		{from: "system.paging.faults", to: counter("node_vmstat_pgfault", "{faults}"), weight: 1, terms: 2},
+		// node_exporter does not type what /proc/vmstat has. As a counter, an OTLP
+		// receiver of Prometheus would put _total after the name.
+		{from: "system.paging.operations", where: paging("page_in"), to: gauge("node_vmstat_pswpin", "{operations}")},
+		{from: "system.paging.operations", where: paging("page_out"), to: gauge("node_vmstat_pswpout", "{operations}")},
+		{from: "system.paging.faults", where: kind("major"), to: gauge("node_vmstat_pgmajfault", "{faults}")},
+		{from: "system.paging.faults", to: gauge("node_vmstat_pgfault", "{faults}"), weight: 1, terms: 2},
 	}
 	for _, list := range [][]rule{nodeMemory(), nodeDisk(), nodeFilesystem(), nodeNetwork(), nodePressure()} {
 		rules = append(rules, list...)

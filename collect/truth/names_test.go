@@ -29,7 +29,6 @@ func (c captured) Put(s *metric.Snapshot) {
 func underNodeNames(ctx context.Context, t *testing.T) captured {
 	t.Helper()
 	cfg := collect.Config{
-		Detailed: true, PerCore: true,
 		Disk:                   collect.Filter{Include: regexp.MustCompile(".")},
 		Filesystem:             collect.Filter{Include: regexp.MustCompile(".")},
 		FilesystemTypesExclude: regexp.MustCompile("^$"),
@@ -39,6 +38,7 @@ func underNodeNames(ctx context.Context, t *testing.T) captured {
 	s.Reset(1)
 	for _, b := range collect.Builtins() {
 		if ofTheHost(b.Name) {
+			cfg.Detailed, cfg.PerCore = naming.Node.Needs(b.Name)
 			if err := b.New(cfg).Collect(ctx, s); err != nil {
 				t.Logf("%s: %v", b.Name, err)
 			}
@@ -67,8 +67,10 @@ func theirs(ctx context.Context, t *testing.T, more ...string) captured {
 func TestNodeNamesAreNodeExporters(t *testing.T) {
 	ctx, proc := writeMadeUpHost(t)
 	want := theirs(ctx, t, "--path.procfs="+proc, "--no-collector.netdev.netlink")
-	compared := 0
+	compared, names := 0, map[string]bool{}
 	for series, got := range underNodeNames(ctx, t) {
+		name, _, _ := strings.Cut(series, "{")
+		names[name] = true
 		if !strings.HasPrefix(series, "node_") || strings.HasPrefix(series, "node_filesystem_") {
 			continue
 		}
@@ -80,6 +82,12 @@ func TestNodeNamesAreNodeExporters(t *testing.T) {
 	}
 	if compared < 90 {
 		t.Errorf("%d series were compared", compared)
+	}
+	for _, n := range naming.Names(naming.Node) {
+		name, _, _ := strings.Cut(n.Name, "{")
+		if !names[name] && !strings.HasPrefix(name, "node_filesystem_") { // it has no mounts
+			t.Errorf("%s is in the table, but no collector has what it is made of", n.Name)
+		}
 	}
 }
 
