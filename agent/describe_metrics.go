@@ -86,6 +86,10 @@ HEKA_METRIC_NAMES=node those that node_exporter has under its own, so that dashb
 others keep the names above. What is renamed is collected whatever HEKA_DETAIL and HEKA_CPU_PER_CORE say. A total over
 all disks never falls: what a disk read stays in it when the disk is gone. HEKA_METRIC_PREFIX goes before every name,
 with a dot between.
+
+What the Python agent sent and this one does not: the modes guest and guest_nice, whose time is in user and nice (it
+counted that twice in the whole, so on hosts of virtual machines its usage was higher and the shares of its modes lower);
+the devices dm-* and md*, which were in its totals a second time; and sr*. HEKA_DISK_INCLUDE brings devices back.
 `
 
 func describeNames(w *bytes.Buffer) {

@@ -54,11 +54,12 @@ func TestWithoutTheAgentCollectorThereIsNothingOfTheAgent(t *testing.T) {
 
 // A scheme has what it needs collected, and sends nothing else for that.
 func TestASchemeOfNamesCollectsWhatItNeeds(t *testing.T) {
-	vars := map[string]string{"HEKA_INTERVAL": "1s", "HEKA_COLLECTORS": "cpu,memory,paging"}
+	vars := map[string]string{"HEKA_INTERVAL": "1s", "HEKA_HOSTNAME": "web1", "HEKA_COLLECTORS": "cpu,memory,paging"}
 	for _, c := range []struct{ names, wanted, unwanted string }{
 		{"heka", `heka_cpu_time_percent{mode="iowait"}`, "linux_memory_dirty"},
 		{"node", `node_cpu_seconds_total{cpu="0",mode="iowait"}`, "system_cpu_utilization_ratio{"},
 		{"node", "node_memory_Dirty_bytes ", "system_cpu_time"},
+		{"node", `nodename="web1"`, "system_cpu_physical_count"},
 		{"node", "node_vmstat_pgfault ", "system_paging_operations"},
 	} {
 		vars["HEKA_METRIC_NAMES"] = c.names

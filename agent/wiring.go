@@ -58,16 +58,32 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 		return nil, err
 	}
 	self := newSelf(p.shipper, p.spool, ledger)
-	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, p.queue), log)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, id, bootMS, p.queue), log)
 	return p, nil
 }
 
 // named puts the chosen names between the collectors and the queue.
-func named(cfg Config, queue *ship.Queue) collect.Sink {
+func named(cfg Config, id Identity, bootMS int64, queue *ship.Queue) collect.Sink {
 	return naming.NewSink(naming.Config{
 		Scheme: naming.Scheme(cfg.MetricNames), Prefix: cfg.MetricPrefix,
 		Detailed: cfg.Collect.Detailed, PerCore: cfg.Collect.PerCore,
+		Host: naming.Host{BootMS: bootMS, Uname: uname(id)},
 	}, queue)
+}
+
+// uname is what the kernel says of itself, and of the node what the resource does:
+// the agent may run in a container with a name of its own.
+func uname(id Identity) []metric.Label {
+	labels, err := collect.Uname()
+	if err != nil {
+		return nil // not on Linux: uname(2) has no other reason to fail
+	}
+	for i := range labels {
+		if name := attribute(id.Attributes, "host.name").Value; labels[i].Key == "nodename" && name != "" {
+			labels[i].Value = name
+		}
+	}
+	return labels
 }
 
 // collectors picks the configured ones, in the order of the table.

@@ -8,7 +8,8 @@ import (
 
 // Name is a metric's name in a scheme, for the documentation.
 type Name struct {
-	// Metric is the OpenTelemetry name, with the labels that choose the series.
+	// Metric is the OpenTelemetry name, with the labels that choose the series; or
+	// what else it is made of.
 	Metric string
 	// Name is the name in the scheme, with the keys of its labels.
 	Name string
@@ -29,6 +30,12 @@ func Names(s Scheme) []Name {
 		if r := &rules[i]; r.to != nil {
 			names = append(names, Name{r.from + labelText(r.where), r.to.Name + keyText(r.keep), r.to.Kind, r.how()})
 		}
+	}
+	if s == Node {
+		names = append(names,
+			Name{"the tick's time", "node_time_seconds", metric.Gauge, ""},
+			Name{"the batch's start", "node_boot_time_seconds", metric.Gauge, ""},
+			Name{"uname(2); nodename is host.name", "node_uname_info{sysname,release,version,machine,nodename,domainname}", metric.Gauge, "1"})
 	}
 	return names
 }

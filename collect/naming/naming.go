@@ -41,6 +41,16 @@ type Config struct {
 	// collected in detail alone, and those that it has no name for are left out
 	// unless they were asked for.
 	Detailed, PerCore bool
+	// Host is what the scheme node says of the host itself.
+	Host Host
+}
+
+// Host describes a host. What is zero is not sent.
+type Host struct {
+	// BootMS is when it booted, in Unix ms.
+	BootMS int64
+	// Uname are the labels of node_uname_info, by which dashboards find their hosts.
+	Uname []metric.Label
 }
 
 // Needs reports what a collector has to collect for the scheme, whatever was
@@ -110,6 +120,14 @@ type Mapper struct {
 	order  []*sum                   // of this tick
 	counts map[string]*metric.Value // what each counter that is added up was last
 	prefix map[*metric.Desc]*metric.Desc
+	facts  []fact
+}
+
+// fact is a metric of the host itself, which is made of no other.
+type fact struct {
+	to     *metric.Desc
+	labels []metric.Label
+	value  func(nowMS int64) metric.Value
 }
 
 // route is what becomes of a series.
@@ -136,7 +154,7 @@ func NewSink(cfg Config, sink Sink) Sink {
 	case Heka:
 		m.rules = hekaRules()
 	case Node:
-		m.rules = nodeRules()
+		m.rules, m.facts = nodeRules(), nodeFacts(cfg.Host)
 	default:
 		if cfg.Prefix == "" {
 			return sink
@@ -173,6 +191,9 @@ func (m *Mapper) Put(in *metric.Snapshot) {
 		if s.terms >= s.rule.terms {
 			m.emit(s.rule.to, s.value(), 0, s.labels)
 		}
+	}
+	for _, fact := range m.facts {
+		m.emit(fact.to, fact.value(in.TimeMS), 0, fact.labels)
 	}
 	if m.tick%sweepTicks == 0 {
 		m.sweep()

@@ -176,7 +176,28 @@ func TestNodeNames(t *testing.T) {
 			node_filesystem_avail_bytes{device=/dev/vda,fstype=ext4,mountpoint=/} 2 By gauge
 			system.cpu.utilization{} 0.25 1 gauge
 			system.memory.usage{state=used} 1 By updown
+			node_time_seconds{} 1 s gauge
 			system.uptime{} 3.5 s gauge`)
+	}
+}
+
+// What dashboards find a host by; of what is not known nothing is said.
+func TestNodeFacts(t *testing.T) {
+	s := metric.NewSnapshot(0)
+	s.Reset(1795368867500)
+	for _, c := range []struct {
+		host  naming.Host
+		lines string
+	}{
+		{naming.Host{}, "node_time_seconds{} 1795368867.5 s gauge"},
+		{naming.Host{BootMS: 1795000000000, Uname: []metric.Label{metric.L("nodename", "web1"), metric.L("domainname", "")}}, `
+			node_time_seconds{} 1795368867.5 s gauge
+			node_boot_time_seconds{} 1795000000 s gauge
+			node_uname_info{nodename=web1} 1  gauge`},
+	} {
+		var got tick
+		naming.NewSink(naming.Config{Scheme: naming.Node, Host: c.host}, &got).Put(s)
+		want(t, got, c.lines)
 	}
 }
 
@@ -200,10 +221,10 @@ func TestOtherMetricsKeepTheirLabels(t *testing.T) {
 	s.Reset(1000)
 	s.Float(temperature, 41, metric.L("cpu", "cpu0"))
 	s.Float(temperature, 42, metric.L("state", "wait"))
-	for _, scheme := range []naming.Scheme{naming.Heka, naming.Node} {
+	for scheme, more := range map[naming.Scheme]string{naming.Heka: "", naming.Node: "node_time_seconds{} 1 s gauge"} {
 		var got tick
 		naming.NewSink(naming.Config{Scheme: scheme}, &got).Put(s)
-		want(t, got, `
+		want(t, got, more+`
 			sensor_celsius{cpu=cpu0} 41  gauge
 			sensor_celsius{state=wait} 42  gauge`)
 	}
@@ -212,7 +233,7 @@ func TestOtherMetricsKeepTheirLabels(t *testing.T) {
 // A ratio of six digits is a percentage of six.
 func TestPercentagesAreShort(t *testing.T) {
 	s := metric.NewSnapshot(0)
-	for millionths := 0; millionths <= 1e6; millionths += 37 {
+	for millionths := 0; millionths <= 1e6; millionths += 997 {
 		s.Reset(int64(millionths))
 		s.Float(utilization, float64(millionths)/1e6)
 		var got tick

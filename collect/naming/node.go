@@ -1,6 +1,7 @@
 package naming
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -35,6 +36,23 @@ func nodeRules() []rule {
 	}
 	return rules
 }
+
+// nodeFacts are what dashboards find hosts by and take their uptime from.
+func nodeFacts(h Host) []fact {
+	facts := []fact{{to: gauge("node_time_seconds", "s"), value: seconds}}
+	if h.BootMS != 0 {
+		boot := seconds(h.BootMS)
+		facts = append(facts, fact{to: gauge("node_boot_time_seconds", "s"), value: func(int64) metric.Value { return boot }})
+	}
+	// To Prometheus an empty label is none.
+	uname := slices.DeleteFunc(slices.Clone(h.Uname), func(l metric.Label) bool { return l.Value == "" })
+	if len(uname) > 0 {
+		facts = append(facts, fact{to: gauge("node_uname_info", ""), labels: uname, value: func(int64) metric.Value { return metric.Int(1) }})
+	}
+	return facts
+}
+
+func seconds(ms int64) metric.Value { return metric.Float(float64(ms) / 1000) }
 
 func counter(name, unit string) *metric.Desc {
 	return &metric.Desc{Name: name, Unit: unit, Kind: metric.Counter}
