@@ -230,7 +230,8 @@ func TestTextfilesTogether(t *testing.T) {
 	s.write("a.prom", strings.Repeat("a 1\n", 6))
 	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"}, "a.prom"+over)
 	check(t, os.Remove(filepath.Join(s.dir, "a.prom")))
-	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"})
+	s.write("d.prom", "d -1e+30\n") // just as many as there may be
+	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1", "d": "gauge -1e+30"})
 }
 
 // TestTextfileBytesTogether are bounded too, and what is over is not read.
@@ -241,13 +242,14 @@ func TestTextfileBytesTogether(t *testing.T) {
 		s.write(fmt.Sprintf("%d.prom", i), text(fmt.Sprintf("x%d", i)))
 	}
 	s.write("9.prom", "x9 1\n")
+	s.write("0-bad.prom", strings.Repeat("# a comment\n", 1<<20/4)) // takes no room
 	got, problem := s.collect()
-	const want = "8.prom: is left out: with the files before it, it is over the 8 MiB of all together"
+	const want = "0-bad.prom: is larger than 1048576 bytes\n8.prom: is left out: with the files before it, it is over the 8 MiB of all together"
 	if _, there := got["x9"]; len(got) != 9 || problem != want || !there {
 		t.Errorf("%v, %q; want all but x8, %q", got, problem, want)
 	}
 	check(t, os.Remove(filepath.Join(s.dir, "0.prom")))
-	if got, problem = s.collect(); len(got) != 9 || problem != "" {
+	if got, problem = s.collect(); len(got) != 9 || strings.Contains(problem, "8.prom") {
 		t.Errorf("%v, %q; want all that are left", got, problem)
 	}
 }
