@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -74,19 +73,16 @@ func appendMappedNumber(dst []byte, unit string, v metric.Value) []byte {
 	return dst
 }
 
-// documentID names a document by whose it is, its time, its labels and the names
-// of its readings: the same in every batch and part that holds just these points.
+// documentID names a document by whose it is, its time, its labels and its
+// readings: the same in every batch and part that holds just these points, and
+// another one for others of that time, as after the clock was set back.
 func documentID(b *metric.Batch, d *document) string {
 	text := appendString(nil, b.Agent.ID)
 	text = fmt.Appendf(text, "%d", b.Times[d.tick])
 	text = appendLabels(text, d.labels)
-	names := make([]string, len(d.series))
-	for i, series := range d.series {
-		names[i] = b.Series[series].Name
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		text = appendString(text, name)
+	for _, series := range d.series {
+		text = appendString(text, b.Series[series].Name)
+		text = b.Series[series].Values[d.tick].Append(text)
 	}
 	sum := sha256.Sum256(text)
 	return base64.RawURLEncoding.EncodeToString(sum[:15])

@@ -78,8 +78,17 @@ func TestElasticsearchIDs(t *testing.T) {
 		known[id] = true
 	}
 	for name, change := range map[string]func(b *metric.Batch){
-		"agent":  func(b *metric.Batch) { b.Agent.ID = "a1 " },
-		"time":   func(b *metric.Batch) { b.Times = []int64{1, 2, 3} },
+		"agent": func(b *metric.Batch) { b.Agent.ID = "a1 " },
+		"time":  func(b *metric.Batch) { b.Times = []int64{1, 2, 3} },
+		"values": func(b *metric.Batch) {
+			for i := range b.Series {
+				for tick, v := range b.Series[i].Values {
+					if !v.IsNull() {
+						b.Series[i].Values[tick] = metric.Float(v.Float64()/2 + 1)
+					}
+				}
+			}
+		},
 		"labels": func(b *metric.Batch) { relabel(b, metric.L("state", "x")) },
 		"name": func(b *metric.Batch) {
 			b.Series = b.Series[:1]
