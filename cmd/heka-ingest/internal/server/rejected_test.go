@@ -28,7 +28,7 @@ func TestManySeriesRejected(t *testing.T) {
 	s := serve(t, server.Config{})
 	long := strings.Repeat("\\u0001", 255)
 	bad := fmt.Sprintf(`{"name":"x","kind":"gauge","labels":{"%s":null},"values":[1,2]},`, long)
-	part := strings.Repeat("/123456", 32)
+	part := strings.Repeat("/123456", 40) + "-1a2b3c4d"
 	text := bytes.Replace(body(1), []byte(`"series":[`), []byte(`"series":[`+strings.Repeat(bad, n)), 1)
 	text = bytes.Replace(text, []byte(id(1)), []byte(id(1)+part), 1)
 	a := s.post(t, text)

@@ -15,8 +15,10 @@ const Schema = "heka.batch/1"
 type Batch struct {
 	// ID is 16 hex digits of Agent.Epoch, 16 of Agent.Seq, and Part.
 	ID string
-	// Part is empty for a whole batch and a path such as "/0" or "/1/0" for a
-	// piece of one that the agent had to cut.
+	// Part is what ID adds to epoch and seq: a path such as "/0" or "/1/0" for
+	// a piece of a batch that the agent had to cut, then a hash such as
+	// "-1a2b3c4d" if refused series are left out. It is empty for a whole batch
+	// that holds all its series.
 	Part  string
 	Agent Agent
 	// Resource describes the host: "host.name", "os.type", …
@@ -103,10 +105,20 @@ func (b *Batch) Points() int64 {
 // whether it would be let in. It is answered and not stored.
 func (b *Batch) IsProbe() bool { return len(b.Times) == 0 }
 
-// Covers reports whether a batch cut as part p holds everything in part q of
-// the same batch: p is q, or q was cut out of p.
+// Covers reports whether the Part p of a batch is known to hold everything in
+// its Part q: p is q, or p is a path without a hash and q was cut out of it or
+// leaves series out of it. What a hash stands for is not known, so a p with one
+// covers only itself.
 func Covers(p, q string) bool {
-	return p == q || strings.HasPrefix(q, p+"/")
+	rest, ok := strings.CutPrefix(q, p)
+	switch {
+	case !ok:
+		return false
+	case rest == "":
+		return true
+	default:
+		return !strings.Contains(p, "-") && (rest[0] == '/' || rest[0] == '-')
+	}
 }
 
 // batchID writes the id as the schema wants it, in lower-case hex.

@@ -63,10 +63,26 @@ func TestDecodeKeepsEverything(t *testing.T) {
 }
 
 func TestDecodeAcceptsParts(t *testing.T) {
-	for _, part := range []string{"/0", "/1", "/17", "/1/0"} {
+	for _, part := range []string{
+		"/0", "/1", "/17", "/1/0", "-1a2b3c4d", "-00000000", "/0-ffffffff", "/0/1-1a2b3c4d",
+		strings.Repeat("/1", 40), strings.Repeat("/1", 40) + "-1a2b3c4d",
+	} {
 		b, err := wire.Decode(edit(t, idHex, idHex+part))
 		if err != nil || b.Part != part || b.ID != idHex+part {
 			t.Errorf("part %q: %+v, %v", part, b, err)
+		}
+	}
+}
+
+func TestDecodeRefusesOtherParts(t *testing.T) {
+	for _, part := range []string{
+		"/", "/x", "//0", "0", "/0/", "/-1", "/+1", "/1234567", strings.Repeat("/1", 41), strings.Repeat("/1", 41) + "-1a2b3c4d",
+		"-", "-1a2b3c4", "-1a2b3c4d5", "-1A2B3C4D", "-1a2b3c4g", "1a2b3c4d", "/0-", "/0-1a2b3c4", "/01a2b3c4d", "/0/-1a2b3c4d",
+		"-1a2b3c4d-1a2b3c4d", "/0-1a2b3c4d-1a2b3c4d", "-1a2b3c4d/0", "/0-1a2b3c4d/1", "-1a2b3c4d/", "--1a2b3c4d", "-1a2b3c4d ", "-1a2b3c4d\\n",
+	} {
+		b, err := wire.Decode(edit(t, idHex, idHex+part))
+		if err == nil || !strings.Contains(err.Error(), "batch_id: want "+idHex) || len(err.Error()) > 300 {
+			t.Errorf("part %q: %+v, %v; want one short line about batch_id", part, b, err)
 		}
 	}
 }
@@ -86,8 +102,6 @@ func TestDecodeRefusesBatch(t *testing.T) {
 		{`"schema":"heka.batch/1",`, ``, "schema: missing"},
 		{idHex, idHex[:31], "batch_id: want " + idHex},
 		{idHex, strings.ToUpper(idHex), "batch_id: want " + idHex},
-		{idHex, idHex + "/", "batch_id: want " + idHex},
-		{idHex, idHex + "/x", "batch_id: want " + idHex},
 		{`"id":"a1"`, `"id":""`, "agent.id: want 1 to 255 bytes"},
 		{`"id":"a1"`, `"id":["a1"]`, "agent.id: want a string, got array"},
 		{`"epoch":"00000000000000ff"`, `"epoch":"ff"`, "agent.epoch: want 16"},
@@ -245,6 +259,24 @@ func TestCovers(t *testing.T) {
 		{"/0", "/1", false},
 		{"/1", "/10", false},
 		{"/0/1", "/0", false},
+		{"", "-1a2b3c4d", true},
+		{"", "/0/1-1a2b3c4d", true},
+		{"/0", "/0-1a2b3c4d", true},
+		{"/0", "/0/1-1a2b3c4d", true},
+		{"/0", "-1a2b3c4d", false},
+		{"/0", "/1-1a2b3c4d", false},
+		{"/1", "/10-1a2b3c4d", false},
+		{"-1a2b3c4d", "-1a2b3c4d", true},
+		{"-1a2b3c4d", "-1a2b3c4e", false},
+		{"-1a2b3c4d", "", false},
+		{"-1a2b3c4d", "/0", false},
+		{"-1a2b3c4d", "-1a2b3c4d/0", false}, // no batch has this Part
+		{"-1a2b3c4d", "/0-1a2b3c4d", false},
+		{"/0-1a2b3c4d", "/0-1a2b3c4d", true},
+		{"/0-1a2b3c4d", "/0-1a2b3c4e", false},
+		{"/0-1a2b3c4d", "/0", false},
+		{"/0-1a2b3c4d", "/0/1", false},
+		{"/0-1a2b3c4d", "/0/1-1a2b3c4d", false},
 	} {
 		if got := wire.Covers(c.p, c.q); got != c.want {
 			t.Errorf("Covers(%q, %q) = %v", c.p, c.q, got)
@@ -291,6 +323,10 @@ func FuzzDecode(f *testing.F) {
 		}
 		if b.Agent.Seq < 1 || b.IntervalMS < 1 || !strings.HasSuffix(b.ID, b.Part) || len(b.ID) != 32+len(b.Part) {
 			t.Fatalf("batch %+v", b)
+		}
+		if path, hash, left := strings.Cut(b.Part, "-"); left && len(hash) != 8 || !wire.Covers(path, b.Part) ||
+			!wire.Covers(b.Part, b.Part) || wire.Covers(b.Part, b.Part+"/0") == left {
+			t.Fatalf("part %q", b.Part)
 		}
 		for _, s := range b.Series {
 			if len(s.Values) != len(b.Times) || s.Name == "" {

@@ -27,7 +27,8 @@ const (
 	maxIntervalMS = 7 * 24 * 3600 * 1000
 )
 
-var partPath = regexp.MustCompile(`^(/[0-9]{1,6}){0,32}$`)
+// partForm is a path of up to 40 steps, and the hash of what is left out.
+var partForm = regexp.MustCompile(`^(/[0-9]{1,6}){0,40}(-[0-9a-f]{8})?$`)
 
 func (doc *document) validate() (*Batch, error) {
 	b := &Batch{
@@ -74,8 +75,8 @@ func (doc *document) checkIdentity(b *Batch) error {
 	b.Agent = Agent{ID: a.ID, Version: a.Version, Epoch: epoch, Seq: a.Seq}
 	whole := batchID(b.Agent, "")
 	part, ok := strings.CutPrefix(doc.BatchID, whole)
-	if !ok || !partPath.MatchString(part) {
-		return fmt.Errorf("batch_id: want %s (agent.epoch, agent.seq in hex), with /N for a part", whole)
+	if !ok || !partForm.MatchString(part) {
+		return fmt.Errorf("batch_id: want %s (agent.epoch, agent.seq in hex), with /N for a part, -HASH where series are left out", whole)
 	}
 	b.Part = part
 	return nil
