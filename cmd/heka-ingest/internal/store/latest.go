@@ -31,7 +31,8 @@ type reading struct {
 }
 
 // after returns the newest readings once b, which ends with a newer tick, has
-// arrived. A part of a batch may lack series: what it lacks stays as it was.
+// arrived. A part of a batch may lack series, as may a batch that leaves
+// refused ones out: what it lacks stays as it was.
 func (l latest) after(b *wire.Batch) latest {
 	next := latest{Latest: l.Latest, Counters: map[string]reading{}}
 	var disks rates

@@ -122,28 +122,6 @@ func TestOrderDoesNotMatter(t *testing.T) {
 	}
 }
 
-func TestPartsOfOneBatch(t *testing.T) {
-	s, _ := start(t, t.TempDir())
-	whole := batch("a", 7, 1)
-	add(t, s, part(whole, "/0", 0, 2), wire.Accepted)
-	add(t, s, part(whole, "/0/1", 1, 2), wire.Duplicate) // cut out of what is here
-	add(t, s, part(whole, "/1", 2, 3), wire.Accepted)
-	add(t, s, part(whole, "/1", 2, 3), wire.Duplicate)
-	wantCounts(t, oneHost(t, s), 2, 6, 2, 0, 3, 0)
-	// The whole again, from an agent that forgot that it had cut it: no tick
-	// and no point shows twice.
-	add(t, s, whole, wire.Accepted)
-	add(t, s, part(whole, "/1", 2, 3), wire.Duplicate)
-	if h := oneHost(t, s); h.Ticks != 3 || h.Gaps != 0 {
-		t.Errorf("host = %+v", h)
-	}
-	for _, data := range series(t, s, store.Query{Host: "a"}).Series {
-		if !slices.Equal(data.Times, whole.Times) {
-			t.Errorf("%s: times %v, want %v", data.Name, data.Times, whole.Times)
-		}
-	}
-}
-
 func TestSeriesRangeAndLimit(t *testing.T) {
 	s, _ := start(t, t.TempDir())
 	for seq := uint64(1); seq <= 10; seq++ {
