@@ -136,3 +136,21 @@ func TestVariantsThatOverlap(t *testing.T) {
 		}
 	}
 }
+
+// A point that is stored twice does not take the place of an older one.
+func TestLimitWhereVariantsOverlap(t *testing.T) {
+	s, _ := start(t, t.TempDir())
+	for seq := uint64(1); seq <= 2; seq++ {
+		add(t, s, without(batch("a", 7, seq), "system.cpu.utilization", "-aaaaaaaa"), wire.Accepted)
+		add(t, s, batch("a", 7, seq), wire.Accepted)
+	}
+	for limit, want := range []int{1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 6} {
+		if limit == 0 {
+			continue
+		}
+		page := series(t, s, store.Query{Host: "a", Name: "system.disk.io", Limit: limit})
+		if n := len(page.Series[0].Times); n != want || page.Truncated != (limit < 6) {
+			t.Errorf("limit %d: %d points, truncated %v; want %d, %v", limit, n, page.Truncated, want, limit < 6)
+		}
+	}
+}

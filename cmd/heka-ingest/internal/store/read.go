@@ -136,16 +136,24 @@ func (s *Store) read(ctx context.Context, f *foundSeries, q Query, limit int) (m
 		if n == 0 && len(points) > 0 {
 			f.StartMS = start.Int64
 		}
+		if len(points) > limit {
+			points = distinct(points)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return false, err
 	}
-	// Parts of one batch may overlap, and a clock may have been set back.
-	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.timeMS, b.timeMS) })
-	points = slices.CompactFunc(points, func(a, b point) bool { return a.timeMS == b.timeMS })
+	points = distinct(points)
 	more = len(points) > limit
 	f.setPoints(points[max(0, len(points)-limit):])
 	return more, nil
+}
+
+// distinct sorts points by time and keeps the first of those with one time.
+// Parts of one batch may overlap, and a clock may have been set back.
+func distinct(points []point) []point {
+	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.timeMS, b.timeMS) })
+	return slices.CompactFunc(points, func(a, b point) bool { return a.timeMS == b.timeMS })
 }
 
 func appendPoints(points []point, data []byte, q Query) ([]point, error) {
