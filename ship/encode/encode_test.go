@@ -69,7 +69,9 @@ func TestPrometheusGolden(t *testing.T) {
 }
 
 func TestNativeRoundTrip(t *testing.T) {
-	for _, part := range []string{"", "/0", "/1/12"} {
+	for _, part := range []string{
+		"", "/0", "/1/12", "-1a2b3c4d", "/0-00000000", "/0/1-ffffffff", strings.Repeat("/1", 40) + "-1a2b3c4d",
+	} {
 		b := sample()
 		b.Part = part
 		body := encode.Native{}.Append(nil, b)
@@ -92,7 +94,6 @@ func TestDecodeRefusesWhatCouldBeMisread(t *testing.T) {
 		{"schema", "heka.batch/1", "heka.batch/2", "schema"},
 		{"epoch", `"epoch":"feedfacecafebeef"`, `"epoch":"feed"`, "epoch"},
 		{"id", `"batch_id":"feed`, `"batch_id":"beef`, "batch_id"},
-		{"part", `000000000000002a"`, `000000000000002a/x"`, "batch_id"},
 		{"short column", "[12.5,12.9,13]", "[12.5]", "1 values for 3 times"},
 		{"kind", `"kind":"updown"`, `"kind":"histogram"`, "histogram"},
 		{"text value", "[12.5,", `["12.5",`, "not a number"},
@@ -106,6 +107,19 @@ func TestDecodeRefusesWhatCouldBeMisread(t *testing.T) {
 		}
 		if _, err := (encode.Native{}).Decode([]byte(bad)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: Decode = %v, want an error with %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestDecodeRefusesOtherParts(t *testing.T) {
+	for _, part := range []string{
+		"/", "/x", "//0", "0", "/0/", "/+1", strings.Repeat("/1", 41), "-", "-1a2b3c4", "-1a2b3c4d5", "-1A2B3C4D",
+		"-1a2bx3c4", "1a2b3c4d", "/-1a2b3c4d", "-1a2b3c4d-1a2b3c4d", "-1a2b3c4d/0", "/0-1a2b3c4d/1", "--1a2b3c4d",
+	} {
+		b := sample()
+		b.Part = part
+		if _, err := (encode.Native{}).Decode(encode.Native{}.Append(nil, b)); err == nil || !strings.Contains(err.Error(), "batch_id") {
+			t.Errorf("part %q: Decode = %v, want an error with batch_id", part, err)
 		}
 	}
 }
@@ -193,6 +207,9 @@ func BenchmarkDecode(b *testing.B) {
 func FuzzDecode(f *testing.F) {
 	f.Add(encode.Native{}.Append(nil, sample()))
 	f.Add(encode.Native{}.Append(nil, wide(2, 2)))
+	variant := sample()
+	variant.Part = "/0/1-1a2b3c4d"
+	f.Add(encode.Native{}.Append(nil, variant))
 	f.Add([]byte(`{"schema":"heka.batch/1"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b, err := encode.Native{}.Decode(body)

@@ -92,18 +92,27 @@ func (w *wireBatch) batch() (*metric.Batch, error) {
 	return b, nil
 }
 
-// validPart accepts "" and paths of part numbers: "/0", "/1/0".
+// The longest path of a part, and the hex digits of the hash of what is left out.
+const (
+	maxPartSteps = 40
+	hashDigits   = 8
+)
+
+// validPart accepts what a batch id adds to epoch and seq: nothing, or a path of
+// part numbers such as "/1/0", and nothing, or a hash such as "-1a2b3c4d".
 func validPart(part string) bool {
-	for part != "" {
-		rest, ok := strings.CutPrefix(part, "/")
-		digits := strings.IndexByte(rest, '/')
-		if digits < 0 {
-			digits = len(rest)
-		}
-		if _, err := strconv.ParseUint(rest[:digits], 10, 32); !ok || err != nil {
+	path, hash, leavesOut := strings.Cut(part, "-")
+	if leavesOut && (len(hash) != hashDigits || strings.Trim(hash, "0123456789abcdef") != "") {
+		return false
+	}
+	steps := strings.Split(path, "/")
+	if steps[0] != "" || len(steps)-1 > maxPartSteps {
+		return false
+	}
+	for _, step := range steps[1:] {
+		if _, err := strconv.ParseUint(step, 10, 32); err != nil {
 			return false
 		}
-		part = rest[digits:]
 	}
 	return true
 }
