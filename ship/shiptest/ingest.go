@@ -16,8 +16,10 @@ import (
 )
 
 // Ingest is the http.Handler of a backend that takes native batches and
-// de-duplicates them by key. It keeps all it ever accepted, to be asked whether
-// that is everything, once. Make one with NewIngest; safe for concurrent use.
+// de-duplicates them by key alone: a batch, a part of it, and either with series
+// left out are different to it. It keeps all it ever accepted, to be asked
+// whether that is everything, once. Make one with NewIngest; safe for concurrent
+// use.
 type Ingest struct {
 	mu        sync.Mutex
 	behaviour Behaviour // guarded by mu, like all below
@@ -30,7 +32,8 @@ type Ingest struct {
 	wrong     error                        // the first request that was
 }
 
-// Arrival is a batch, or a part of one, when it arrived for the first time.
+// Arrival is a batch, or a part of one, with or without series left out, when it
+// arrived for the first time.
 type Arrival struct {
 	// Key is the Idempotency-Key that it came with, which is its id.
 	Key string

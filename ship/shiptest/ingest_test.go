@@ -24,6 +24,13 @@ func batch(seq uint64, ticks ...int64) *metric.Batch {
 	return b
 }
 
+// named returns b with another Part.
+func named(b *metric.Batch, part string) *metric.Batch {
+	other := *b
+	other.Part = part
+	return &other
+}
+
 func post(handler http.Handler, key string, b *metric.Batch) (status int, body string) {
 	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(encode.Native{}.Append(nil, b)))
 	r.Header.Set("Idempotency-Key", key)
@@ -45,6 +52,11 @@ func TestExactlyFinds(t *testing.T) {
 		{"a missing tick", []*metric.Batch{first}, "tick 3 of 3 arrived 0 times"},
 		{"a tick in two batches", []*metric.Batch{first, second, batch(3, 2)}, "tick 2 of 3 arrived 2 times"},
 		{"a tick too many", []*metric.Batch{first, second, batch(3, 4)}, "1 ticks arrived beyond 3"},
+		{"a batch and a part that leave series out", []*metric.Batch{named(first, "-1a2b3c4d"), named(second, "/0/1-1a2b3c4d")}, ""},
+		{"a batch that leaves series out, again", []*metric.Batch{named(first, "-1a2b3c4d"), second, named(first, "-1a2b3c4d")}, ""},
+		{"a batch that leaves out this, then that", []*metric.Batch{named(batch(1, 1), "-1a2b3c4d"), named(batch(1, 2), "-1a2b3c4e"), second}, ""},
+		{"a tick in a batch and in it without some series", []*metric.Batch{first, named(first, "-1a2b3c4d"), second}, "tick 1 of 3 arrived 2 times"},
+		{"a key with a hash, two contents", []*metric.Batch{named(first, "-1a2b3c4d"), second, named(batch(1, 1), "-1a2b3c4d")}, "two contents"},
 		{"one key, two contents", []*metric.Batch{first, second, batch(2, 4)}, "two contents"},
 	} {
 		ingest := shiptest.NewIngest()
