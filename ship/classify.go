@@ -89,22 +89,26 @@ func classifyStatus(a answer) Outcome {
 	case s == http.StatusProxyAuthRequired:
 		return Outcome{Verdict: Pause, Cause: cause, Hint: hintProxyAuth}
 	case isAboutCredentials(s):
-		return Outcome{Verdict: Pause, Cause: cause, Hint: "check HEKA_API_KEY, HEKA_BEARER_TOKEN or HEKA_USERNAME and HEKA_PASSWORD"}
+		return Outcome{
+			Verdict: Pause, Cause: cause, Hint: "check HEKA_API_KEY, HEKA_BEARER_TOKEN or HEKA_USERNAME and HEKA_PASSWORD",
+			MayBeContent: s == http.StatusForbidden, // of a web application firewall
+		}
 	case s == http.StatusUnsupportedMediaType:
 		return Outcome{Verdict: Unsupported, Cause: cause, Hint: "check HEKA_EXPORTER, and that HEKA_ENDPOINT takes its format"}
 	case s == http.StatusRequestEntityTooLarge:
 		return Outcome{Verdict: TooLarge, Cause: cause}
-	case s == http.StatusBadRequest, s == http.StatusNotAcceptable, s == http.StatusUnprocessableEntity:
-		return Outcome{Verdict: Reject, Cause: cause}
 	case s == http.StatusNotFound, s == http.StatusMethodNotAllowed, s == http.StatusGone,
 		s == http.StatusNotImplemented, s == http.StatusHTTPVersionNotSupported:
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "check the path of HEKA_ENDPOINT, and HEKA_EXPORTER"}
 	case s == http.StatusTooManyRequests, s == http.StatusServiceUnavailable:
 		return Outcome{Verdict: Retry, Cause: cause, Hint: "the backend asks for less: look at its load", Overload: true}
 	case s >= 500, s < 200, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly:
-		return Outcome{Verdict: Retry, Cause: cause, Hint: "look at the log of the backend, or of the proxy before it"}
+		return Outcome{
+			Verdict: Retry, Cause: cause, Hint: "look at the log of the backend, or of the proxy before it",
+			MayBeContent: s >= 500 && s != http.StatusBadGateway && s != http.StatusGatewayTimeout,
+		}
 	default:
-		return Outcome{Verdict: Decline, Cause: cause}
+		return Outcome{Verdict: Reject, Cause: cause}
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -40,9 +42,25 @@ func classifyError(err error) Outcome {
 		o.Cause, o.Hint, o.Overload = "timed out", "check the way to the backend (routes, firewalls, proxies), and its load", true
 	default:
 		o.Hint = "check the way to the backend, and its log"
+		o.MayBeContent = brokeOff(err)
 	}
 	return o
 }
+
+// brokeOff reports whether a connection ended that was there: it was reset, or
+// closed without an answer, maybe by something that does not like the body.
+func brokeOff(err error) bool {
+	var operation *net.OpError
+	if errors.As(err, &operation) && operation.Op == "dial" {
+		return false
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.As(err, &operation) || isStreamReset(err)
+}
+
+// isStreamReset recognises HTTP/2's reset of one request, whose type net/http
+// does not export.
+func isStreamReset(err error) bool { return strings.Contains(err.Error(), "stream error: stream ID") }
 
 // withoutAddresses keeps a cause the same from one connection to the next,
 // whose local ports differ: a new cause is a line in the log.

@@ -32,7 +32,7 @@ func (s *Shipper) cut(now time.Time) {
 	early := s.cutNow
 	s.cutNow = false
 	s.scheduleCut(now)
-	before := s.seq
+	before, pointsBefore := s.seq, s.cutPoints
 	s.builder.maxBytes = s.cfg.BatchMaxBytes
 	if most := s.limit.plain(now, s.cfg.BatchMaxBytes); most < s.cfg.BatchMaxBytes {
 		s.builder.maxBytes = min(int64(float64(most)*max(s.looseness, 1)), s.cfg.BatchMaxBytes)
@@ -47,7 +47,12 @@ func (s *Shipper) cut(now time.Time) {
 	}
 	s.seal()
 	if made, took := float64(s.seq-before), now.Sub(s.lastCut); !early && took > 0 {
-		s.machine.liveRate = made * float64(s.cfg.Rules.BatchInterval) / float64(took)
+		perInterval := float64(s.cfg.Rules.BatchInterval) / float64(took)
+		s.machine.liveRate = made * perInterval
+		s.livePoints = int64(float64(s.cutPoints-pointsBefore) * perInterval)
+	}
+	if s.livePoints == 0 {
+		s.livePoints = s.cutPoints
 	}
 	s.lastCut = now
 }
@@ -94,6 +99,7 @@ func (s *Shipper) seal() {
 		Items:  int64(s.builder.points),
 		TimeMS: s.builder.newestMS(),
 	}
+	s.cutPoints += entry.Items
 	entry.Payload = s.encode(&batch)
 	s.looseness = s.builder.looseness(len(s.scratch))
 	s.builder.reset()

@@ -24,13 +24,14 @@ func (s *Shipper) flush(ctx context.Context) {
 	if s.inflight != nil {
 		_, answers = s.await(ctx)
 	}
-	if s.cfg.FIFO && s.spooled() != nil {
+	s.endSearch()
+	if s.strict() && s.spooled(now, 0) != nil {
 		answers = false
 	}
 	for _, h := range slices.Clone(s.memory) {
 		for goesOn := true; goesOn && answers && slices.Contains(s.memory, h); {
-			d, ok := s.dispatch(time.Now(), h, false)
-			if !ok || ctx.Err() != nil {
+			d := s.prepare(time.Now(), h)
+			if d == nil || ctx.Err() != nil {
 				break
 			}
 			s.send(ctx, time.Now(), d)
@@ -52,6 +53,7 @@ func (s *Shipper) await(ctx context.Context) (goesOn, answers bool) {
 		o = <-s.results
 	}
 	s.settle(time.Now(), o)
+	s.endSearch()
 	goesOn = o.Verdict == Acked || o.Verdict == TooLarge || o.Verdict == Unsupported
 	return goesOn, !s.machine.isDown()
 }
@@ -66,7 +68,11 @@ func (s *Shipper) store() {
 		case s.spool != nil && s.spool.Append(h.Entry) == nil:
 			kept++
 		default:
-			lost += h.left()
+			refused, rest := s.left(time.Now(), h)
+			if refused > 0 {
+				s.ledger.Lose(LostRejected, refused)
+			}
+			lost += rest
 		}
 	}
 	s.memory = nil

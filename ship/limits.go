@@ -35,19 +35,89 @@ func (l *sizeLimit) disprove(bytes int) {
 }
 
 // forbids reports whether a body would be refused for its size, as far as that
-// is known. When nothing at all is accepted it is not, but for a limit that the
-// sender knows by itself.
+// is known.
 func (s *Shipper) forbids(now time.Time, bytes int) bool {
-	return s.known.forbids(now, bytes) || !s.inDoubt() && s.limit.forbids(now, bytes)
+	return s.known.forbids(now, bytes) || s.limit.forbids(now, bytes)
 }
 
-// tooLarge notes a body that was.
-func (s *Shipper) tooLarge(now time.Time, o Outcome) {
-	plain, _ := Decompress(s.sent.Body)
-	s.limit.learn(now, len(s.sent.Body), len(plain))
+// tooLarge notes a body that was too large, and cuts it. A single point that is
+// too large is refused like any other.
+func (s *Shipper) tooLarge(now time.Time, out *dispatch, o Outcome) {
 	if o.Unsent {
-		s.known.learn(now, len(s.sent.Body), len(plain))
+		s.machine.until = now.Add(retryFloor)
+	} else {
+		s.machine.answered(now)
 	}
+	if out.payload.Points > 1 {
+		plain, _ := Decompress(out.payload.Body)
+		s.limit.learn(now, len(out.payload.Body), len(plain))
+		if o.Unsent {
+			s.known.learn(now, len(out.payload.Body), len(plain))
+		}
+	}
+	d := s.deliveryOf(out.held)
+	if d == nil || out.purpose != ofBatch {
+		s.refusedBody(now, out, o)
+		return
+	}
+	if out.d == nil {
+		d.begin(portion{points: d.grid.whole()})
+	}
+	if d.next(); !d.split() {
+		s.refusedBody(now, &dispatch{held: out.held, d: d, points: out.points, payload: out.payload}, o)
+		return
+	}
+	d.reason, out.late = o.Cause, true
+	s.say.refused(s.log, now, out.held, o)
+}
+
+// pointLimit remembers how many points a backend takes in one body that refuses
+// larger ones as if their points were bad.
+type pointLimit struct {
+	most  int64
+	until time.Time
+	batch ID    // in which a part was refused, but both its halves were not
+	seen  int64 // points of the larger half
+}
+
+// allows reports whether so many points may be sent in one body.
+func (l *pointLimit) allows(now time.Time, points int64) bool {
+	return points <= l.most || !now.Before(l.until)
+}
+
+// refused notes that a part of a batch was refused whose halves, of so many
+// points at most, were accepted. It takes two batches to believe it.
+func (l *pointLimit) refused(now time.Time, batch ID, points int64) {
+	if l.batch != batch && l.batch != (ID{}) {
+		l.most, l.until = min(l.seen, points), now.Add(limitLife)
+	}
+	if l.batch != batch {
+		l.seen = points
+	}
+	l.batch, l.seen = batch, min(l.seen, points)
+}
+
+// disprove forgets a limit when more was accepted.
+func (l *pointLimit) disprove(points int64) {
+	if points > l.most {
+		l.until = time.Time{}
+	}
+}
+
+// ageLimit is what the backend does not take for its age. The zero value is no
+// limit.
+type ageLimit struct {
+	bound time.Duration
+	until time.Time
+	// order: it takes nothing that is older than the newest it has.
+	order bool
+}
+
+func (l *ageLimit) rules() bool { return l.order || time.Now().Before(l.until) }
+
+// tooOld reports whether a tick of a batch is not worth a request.
+func (l *ageLimit) tooOld(now, tick time.Time) bool {
+	return now.Before(l.until) && now.Sub(tick) >= l.bound
 }
 
 // minPlainBytes bounds how small fresh batches are made: no server that means
@@ -79,12 +149,12 @@ func weaker(refused, configured Compression) (next Compression, ok bool) {
 
 // unsupported takes a 415: the next weaker compression is tried at once, and
 // kept. When even none is refused it was not the compression.
-func (s *Shipper) unsupported(now time.Time, h *held, o Outcome) {
-	next, ok := weaker(s.sent.Compression, s.cfg.Compression)
+func (s *Shipper) unsupported(now time.Time, out *dispatch, o Outcome) {
+	next, ok := weaker(out.payload.Compression, s.cfg.Compression)
 	if s.recompress(next) != nil || !ok {
 		s.strongest = "" // what the spool holds is sent as it is
 		o.Verdict = Pause
-		s.failed(now, h, o)
+		s.failed(now, out, o)
 		return
 	}
 	s.say.weakened(s.log, o, next)
@@ -102,8 +172,8 @@ func (s *Shipper) recompress(kind Compression) error {
 
 // wire returns the payload of a body: as it is, but in the compression that
 // the backend takes.
-func (s *Shipper) wire(id ID, items int64, body []byte) Payload {
-	p := Payload{ID: id.String(), Points: items, Body: body, Compression: CompressionOf(body)}
+func (s *Shipper) wire(id string, items int64, body []byte) Payload {
+	p := Payload{ID: id, Points: items, Body: body, Compression: CompressionOf(body)}
 	if s.strongest == "" || p.Compression == s.strongest || p.Compression == CompressionNone {
 		return p
 	}

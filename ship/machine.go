@@ -43,9 +43,9 @@ const (
 	// larger steps a fleet asks for more than its backend can do before the
 	// backend's refusals tell (docs/fleet.md).
 	drainStep = 0.1
-	// drainDepth is how often a batch may be halved for its parts to follow each
-	// other as many times faster: below that, requests cost more than bytes.
-	drainDepth = 4
+	// drainShareMin is the share of a batch below which its parts do not follow
+	// each other any faster: there, requests cost more than bytes.
+	drainShareMin = 1.0 / 16
 	// The retry budget: without a token a retry waits as after many failures,
 	// so that a backend that fails now and then is not asked twice for each
 	// batch (the Finagle and gRPC retry throttling).
@@ -104,14 +104,13 @@ func (m *machine) isDown() bool { return m.phase == down || m.phase == paused }
 // mayDrain reports whether a backlog batch may be sent now.
 func (m *machine) mayDrain(now time.Time) bool { return !now.Before(m.drainAt) }
 
-// sentBacklog notes that a backlog batch is on its way, or a part of one that was
-// halved so many times.
-func (m *machine) sentBacklog(now time.Time, halvings int) {
+// sentBacklog notes that a backlog batch is on its way, or a share of one.
+func (m *machine) sentBacklog(now time.Time, share float64) {
 	rate := m.multiplier
 	if m.fifo {
 		rate++
 	}
-	rate *= max(m.liveRate, 1) * float64(int(1)<<min(halvings, drainDepth))
+	rate *= max(m.liveRate, 1) / max(share, drainShareMin)
 	gap := time.Duration(float64(m.rules.BatchInterval) / rate)
 	m.drainAt = now.Add(m.uniform(gap*3/4, gap*5/4))
 }

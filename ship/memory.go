@@ -3,7 +3,6 @@ package ship
 import (
 	"slices"
 	"time"
-	"unsafe"
 )
 
 // heldOverhead is what a batch takes in memory beside its body.
@@ -16,12 +15,12 @@ func (s *Shipper) remove(h *held) {
 	})
 }
 
-// forget drops a batch from memory and from the spool. It reports whether the
-// batch was still there: a loss of one that the spool has evicted meanwhile is
-// counted already.
-func (s *Shipper) forget(h *held) bool {
+// forget drops a batch from memory and from the spool, of which so many points
+// are dead. It reports whether the batch was still there: one that the spool has
+// evicted meanwhile is counted already.
+func (s *Shipper) forget(h *held, dead int64) bool {
 	s.remove(h)
-	return !h.spooled || s.spool.Ack(h.ID)
+	return !h.spooled || s.spool.Ack(h.ID, dead)
 }
 
 // protect moves batches to the spool when the mode says so. What cannot be
@@ -55,7 +54,7 @@ func (s *Shipper) prune() {
 		probe = s.memory[n-1]
 	}
 	s.memory = slices.DeleteFunc(s.memory, func(h *held) bool {
-		return h.spooled && h.late && h != s.inflight && h != probe
+		return h.spooled && h.late && !s.sends(h) && h != probe
 	})
 }
 
@@ -73,14 +72,15 @@ func (s *Shipper) bound(now time.Time) {
 		s.protect(now)
 	}
 	for over() {
-		i := slices.IndexFunc(s.memory, func(h *held) bool { return h != s.inflight })
+		i := slices.IndexFunc(s.memory, func(h *held) bool { return !s.sends(h) })
 		if i < 0 {
 			break
 		}
-		if oldest := s.memory[i]; !oldest.spooled {
-			s.lose(now, LostQueueFull, oldest.left())
-		}
+		oldest := s.memory[i]
 		s.memory = slices.Delete(s.memory, i, i+1)
+		if !oldest.spooled {
+			s.drop(now, oldest)
+		}
 	}
 	s.queue.hold(s.inMemoryBytes())
 }
@@ -93,22 +93,39 @@ func (s *Shipper) lose(now time.Time, reason string, points int64) {
 	}
 }
 
+// drop loses a batch that nothing but memory had: what the backend refuses of it
+// as rejected, and the rest for want of memory.
+func (s *Shipper) drop(now time.Time, h *held) {
+	if s.search != nil && s.search.d.id == h.ID {
+		s.endSearch()
+	}
+	refused, rest := s.left(now, h)
+	delete(s.deliveries, h.ID)
+	s.lose(now, LostRejected, refused)
+	s.lose(now, LostQueueFull, rest)
+}
+
+// left is how many points of a batch are not delivered: those that the backend
+// refuses, and others.
+func (s *Shipper) left(now time.Time, h *held) (refused, rest int64) {
+	d := s.deliveries[h.ID]
+	if d == nil {
+		return 0, h.Items
+	}
+	if d = s.deliveryOf(h); d == nil {
+		return 0, h.Items
+	}
+	d.refused(d.of(func(x seriesHash) bool { return s.refused.condemned[x] != nil }))
+	return d.dead.count(), d.left.count()
+}
+
+// sends reports whether the request under way carries a batch.
+func (s *Shipper) sends(h *held) bool { return s.inflight != nil && s.inflight.held == h }
+
 func (s *Shipper) inMemoryBytes() int64 {
 	var n int64
 	for _, h := range s.memory {
-		n += heldOverhead + int64(len(h.Payload)) + int64(len(h.Marks))*int64(unsafe.Sizeof(Mark{}))
-	}
-	return n
-}
-
-// left is how many points of a batch are neither delivered nor dead. Marks of
-// the shipper's own making never overlap.
-func (h *held) left() int64 {
-	n := h.Items
-	for _, m := range h.Marks {
-		if m.Fate != PartCut {
-			n -= itemsOf(m.Part, h.Items)
-		}
+		n += heldOverhead + int64(len(h.Payload)) + int64(len(h.Note))
 	}
 	return n
 }

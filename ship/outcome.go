@@ -42,6 +42,12 @@ type Outcome struct {
 	// the backend does: whole series, and single points.
 	RejectedSeries []int
 	RejectedPlaces []metric.Place
+	// OutsidePlaces are those of RejectedPoints that were not sent, since their
+	// time is outside of what the backend takes.
+	OutsidePlaces []metric.Place
+	// MayBeContent marks a failure that may be about what was sent: a 403, a
+	// server error that speaks of no load, a connection that broke.
+	MayBeContent bool
 	// Unsent says that no request was made: it tells nothing of the backend.
 	Unsent bool
 }

@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -16,6 +17,7 @@ type say struct {
 	grave bool      // the last line waits for a person
 
 	refusals, rejections, deaths, drops pacer
+	finds, releases, contradictions     pacer
 	weaker                              map[Compression]bool // told of
 }
 
@@ -105,8 +107,54 @@ func (s *say) recovered(log zerolog.Logger, outage time.Duration, failures int, 
 func (s *say) refused(log zerolog.Logger, now time.Time, h *held, o Outcome) {
 	if n, ok := s.refusals.add(now, 1); ok {
 		log.Warn().Int64("refusals", n).Str("batch", h.String()).Str("cause", o.Cause).
-			Msg("the backend refused a batch; it is kept and tried again, in parts if need be")
+			Msg("batch refused; kept, looking for what is bad in it")
 	}
+}
+
+// found tells of a series that is left out from now on.
+func (s *say) found(log zerolog.Logger, now time.Time, series, cause string) {
+	if n, ok := s.finds.add(now, 1); ok {
+		log.Error().Str("series", series).Int64("found", n).Str("cause", cause).
+			Str("hint", "mend the cause, then: heka-insights-agent spool dead, spool replay").
+			Msg("series refused by the backend; left out and tried again from time to time, all others are delivered")
+	}
+}
+
+// released tells of a series that is sent again.
+func (s *say) released(log zerolog.Logger, now time.Time, series string) {
+	if n, ok := s.releases.add(now, 1); ok {
+		log.Info().Str("series", series).Int64("accepted", n).Msg("refused series accepted again; sent from now on")
+	}
+}
+
+func (s *say) contradicted(log zerolog.Logger, now time.Time, released int) {
+	if n, ok := s.contradictions.add(now, 1); ok {
+		log.Warn().Int64("contradictions", n).Int("series_released", released).
+			Str("hint", "are there several servers behind HEKA_ENDPOINT, of which one refuses what others accept?").
+			Msg("backend contradicts itself: it accepted what it had refused; refusals are doubted for an hour")
+	}
+}
+
+// foundTicks tells of ticks whose points are given up.
+func (s *say) foundTicks(log zerolog.Logger, now time.Time, id ID, ticks int, points int64, cause string, kept bool) {
+	s.gaveUp(log, now, id, points, fmt.Sprintf("%s (all points of %d ticks)", cause, ticks), kept)
+}
+
+func (s *say) ordered(log zerolog.Logger) {
+	log.Warn().Str("hint", "HEKA_DRAIN_ORDER=fifo keeps strict order from the start").
+		Msg("backend refuses what is older than the newest it has; older batches are set aside, delivery in strict order from now on")
+}
+
+func (s *say) aged(log zerolog.Logger, bound time.Duration) {
+	log.Warn().Stringer("older_than", bound.Round(time.Second)).Str("hint", "HEKA_BACKEND_MAX_AGE says so from the start").
+		Msg("backend refuses old batches; they are set aside")
+}
+
+// adopted tells of a form of bodies that the backend takes, where it refuses
+// all others.
+func (s *say) adopted(log zerolog.Logger, v bodyVariant) {
+	what := map[bodyVariant]string{uncompressed: "without compression", withoutResource: "without resource attributes"}[v]
+	log.Warn().Str("sent", what).Msg("backend refuses everything else; bodies sent in another form from now on")
 }
 
 // gaveUp tells of points that the backend refuses for good.

@@ -1,170 +1,262 @@
 package ship
 
 import (
-	"net/http"
+	"slices"
 	"time"
-)
 
-const (
-	// refusalsMax is how many refusals in a row, with nothing accepted among
-	// them, mean that the endpoint is wrong and not the batches.
-	refusalsMax = 8
-	// refusalsDoubt is when the backlog begins to wait for live batches to tell
-	// the one from the other.
-	refusalsDoubt = 3
-	// failuresMax is how many answers with the same 5xx to one batch, with
-	// others accepted between any two of them, mean that the batch is bad.
-	failuresMax = 5
-	// silencesMax is that number for requests that got no answer, or another
-	// that asks for a retry: the way to the backend may be what is bad.
-	silencesMax = 20
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 // settle takes the outcome of the request under way.
 func (s *Shipper) settle(now time.Time, o Outcome) {
-	h, part := s.inflight, s.part
+	out := s.inflight
 	s.inflight = nil
 	s.cancel()
-	defer func() { s.sent = Payload{} }()
 	if !o.Unsent {
 		s.stats.attempt(o)
 	}
-	o.Verdict = s.suspect.judge(h.ID, part, s.piecesOf(h), o)
+	o.Verdict = s.judge(out, o)
+	if out.live && o.Verdict != Retry && o.Verdict != Pause {
+		s.liveAnswers++
+	}
 	switch o.Verdict {
 	case Acked:
-		s.acked(now, h, part, o)
-	case Reject, TooLarge, Decline:
-		s.refused(now, h, part, o)
+		s.acked(now, out, o)
+	case Reject:
+		s.machine.answered(now)
+		s.refusedBody(now, out, o)
+	case TooLarge:
+		s.tooLarge(now, out, o)
+	case Decline:
+		s.declined(now, out, o)
 	case Unsupported:
-		s.unsupported(now, h, o)
+		s.unsupported(now, out, o)
 	default:
-		s.failed(now, h, o)
+		s.failed(now, out, o)
 	}
 }
 
-// suspect is the batch whose request last failed.
-type suspect struct {
-	id       ID // of the batch
-	part     uint16
-	failures int
-	answers  int  // in a row, with nothing else accepted among them
-	vouched  bool // another batch was accepted since the last of them
-	proven   bool // of the batch, by answers of the backend
-}
-
-// waits reports whether it is time to see if others pass, in strict order too.
-func (s *suspect) waits() bool { return s.answers >= failuresMax }
-
-// vouch notes that another batch was accepted.
-func (s *suspect) vouch() { s.vouched, s.answers = true, 0 }
-
-// judge makes a refusal of failing again and again for one batch while others
-// pass. Some backends answer 5xx to a point that they cannot stand: the batch is
-// cut, and once it was found guilty, the first such answer condemns a part to be
-// cut; one that cannot be cut has to be found guilty by itself. Where no answer
-// tells anything, the whole batch is declined. Asking for less is no failure.
-func (s *suspect) judge(id ID, part uint16, p *pieces, o Outcome) Verdict {
-	if o.Verdict != Retry || o.Status == http.StatusServiceUnavailable || o.Status == http.StatusTooManyRequests {
-		return o.Verdict
-	}
-	if s.id != id {
-		*s = suspect{id: id}
-	}
-	if s.part != part {
-		s.part, s.failures = part, 0
-	}
-	if s.failures == 0 || s.vouched {
-		s.failures++
-	}
-	s.vouched = false
-	s.answers++
-	switch answered := o.Status >= 500; {
-	case answered && (s.failures >= failuresMax || s.proven && p != nil && p.divisible(part)):
-		s.proven = true
-		return Reject
-	case s.failures >= silencesMax:
-		return Decline
-	}
-	return Retry
-}
-
-// acked takes an acknowledged batch, or part of one.
-func (s *Shipper) acked(now time.Time, h *held, part uint16, o Outcome) {
+// acked takes an acknowledged batch, or some of one.
+func (s *Shipper) acked(now time.Time, out *dispatch, o Outcome) {
 	if !o.Unsent {
-		s.vouch(h)
+		s.vouch(now, out)
 	}
-	if o.RejectedPoints > 0 {
-		s.rejected(now, h, part, o)
+	if out.d == nil && o.RejectedPoints > 0 {
+		if d := s.deliveryOf(out.held); d != nil {
+			d.begin(portion{points: d.grid.whole()})
+			out.d, out.points = d, d.grid.whole()
+		}
+	}
+	s.rejected(now, out, o)
+	if !o.Unsent {
+		s.stats.delivered(now, out.held, out.payload.Points-o.RejectedPoints)
+		failures := s.machine.failures
+		if s.machine.acked(now, out.backlog) {
+			outage := now.Sub(s.machine.since)
+			s.cutNow = outage >= s.cfg.Rules.BatchInterval
+			s.say.recovered(s.log, outage, failures, s.waiting())
+		}
 	} else {
-		s.settled(h, Mark{part, PartDelivered})
-	}
-	if o.Unsent {
 		s.machine.until = now.Add(retryFloor) // what is cheap is no burst either
+	}
+	if out.d == nil {
+		s.settled(out.held, nil)
 		return
 	}
-	s.stats.delivered(now, h, itemsOf(part, h.Items)-o.RejectedPoints)
-	failures := s.machine.failures
-	if s.machine.acked(now, s.backlog) {
-		outage := now.Sub(s.machine.since)
-		s.cutNow = outage >= s.cfg.Rules.BatchInterval
-		s.say.recovered(s.log, outage, failures, s.waiting())
+	out.d.delivered(out.points)
+	s.accepted(now, out)
+}
+
+// accepted goes on after points of a batch were accepted.
+func (s *Shipper) accepted(now time.Time, out *dispatch) {
+	switch out.purpose {
+	case ofSearch:
+		s.answerSearch(now, out, true)
+	case ofOther:
+		s.advance(now, out.held, out.d)
+		s.answerSearch(now, out, true)
+	case ofProbe:
+		s.searchByProbe(now, out)
+	case ofRetest, ofRetestOthers:
+		s.retestAccepted(now, out)
+	case ofBatch:
+		if out.live && out.d.next() == nil && s.dueForRetest(now, out) {
+			return
+		}
+		s.advance(now, out.held, out.d)
 	}
 }
 
-// vouch notes that the backend accepts something, whatever it refuses.
-func (s *Shipper) vouch(h *held) {
-	s.refusals = 0
-	s.limit.disprove(len(s.sent.Body))
-	s.known.disprove(len(s.sent.Body))
-	if s.suspect.id != h.ID {
-		s.suspect.vouch()
+// advance goes on with a batch after an answer: to its next part, to its end, or
+// to wait for what is not accepted yet.
+func (s *Shipper) advance(now time.Time, h *held, d *delivery) {
+	if d == nil || d.open && d.next() != nil {
+		return
 	}
-	if s.pieces != nil && s.pieces.id != h.ID {
-		s.pieces.vouch()
+	if !s.finish(now, h, d) {
+		s.rest(h, d)
+	}
+}
+
+// vouch notes that the backend accepts something.
+func (s *Shipper) vouch(now time.Time, out *dispatch) {
+	s.acceptances++
+	s.newestMS = max(s.newestMS, out.TimeMS)
+	s.limit.disprove(len(out.payload.Body))
+	s.known.disprove(len(out.payload.Body))
+	s.sizes.disprove(out.payload.Points)
+	s.doubt.vouch(out.ID)
+	if s.search == nil {
+		return
+	}
+	b := s.searched(out)
+	if b == nil {
+		return
+	}
+	var of []seriesHash
+	for i := range b.Series {
+		of = append(of, hashOf(b.Series[i].Series))
+	}
+	s.refused.accept(of, s.search.d.id != out.ID)
+}
+
+// searched returns the batch that a body holds.
+func (s *Shipper) searched(out *dispatch) *metric.Batch {
+	if out.d != nil {
+		b, _, _ := out.d.grid.carve(out.points)
+		return b
+	}
+	b, err := s.decode(out.Payload)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// rejected gives up the points that the backend left out of what it
+// acknowledged, as far as it says which, and remembers series that it names.
+func (s *Shipper) rejected(now time.Time, out *dispatch, o Outcome) {
+	if o.RejectedPoints == 0 {
+		return
+	}
+	s.say.rejected(s.log, now, o)
+	unnamed := o.RejectedPoints
+	if d := out.d; d != nil {
+		d.reason = o.Cause
+		bad := out.pointsOf(o.RejectedSeries, o.RejectedPlaces)
+		for _, x := range d.grid.seriesOf(bad) {
+			of := d.grid.where(func(series, _ int) bool { return series == x }).and(out.points)
+			if bad.covers(of) {
+				s.condemn(now, d, x, true)
+			}
+		}
+		bad.with(out.pointsOf(nil, o.OutsidePlaces))
+		unnamed -= bad.and(d.left).count()
+		d.refused(bad)
+	}
+	if unnamed > 0 {
+		s.ledger.Lose(LostRejected, unnamed)
+	}
+}
+
+// refusedBody takes a refusal that may be about the points. A search begins, if
+// there is none; then the batch waits for its turn.
+func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
+	out.late = true
+	d := s.deliveryOf(out.held)
+	if d == nil {
+		s.refusedUnread(now, out, o)
+		return
+	}
+	d.reason = o.Cause
+	switch {
+	case out.purpose == ofSearch:
+		s.answerSearch(now, out, false)
+		return
+	case out.purpose == ofOther:
+		d.close()
+		s.rest(out.held, d)
+		s.answerSearch(now, out, false)
+		return
+	case out.purpose == ofRetest, out.purpose == ofRetestOthers:
+		s.retestRefused(now, out)
+		return
+	case s.doubt.refusedAll:
+		d.close()
+		s.pauseForRefusals(now, out, o)
+		return
+	}
+	s.say.refused(s.log, now, out.held, o)
+	if out.d == nil {
+		d.begin(portion{points: d.grid.whole()})
+	}
+	switch {
+	case s.allCondemned(d):
+		d.close()
+		s.advance(now, out.held, d)
+	case s.search != nil:
+		d.close()
+		s.rest(out.held, d)
+	default:
+		s.search = newSearch(s, out.held, d, now)
+		s.search.lenient = s.leniency(o)
+		s.stepSearch(now, out.payload.Points)
+	}
+}
+
+// allCondemned reports whether the open portion holds condemned series alone.
+func (s *Shipper) allCondemned(d *delivery) bool {
+	p := d.next()
+	return !slices.ContainsFunc(d.grid.seriesOf(p), func(i int) bool { return s.refused.condemned[d.grid.hashes[i]] == nil })
+}
+
+// refusedUnread takes the refusal of a batch that cannot be read, and so not be
+// searched: it is given up when it is refused again while others are accepted.
+func (s *Shipper) refusedUnread(now time.Time, out *dispatch, o Outcome) {
+	if s.doubt.refusesAgain(out.ID, s.acceptances) {
+		s.declined(now, out, o)
+		return
+	}
+	s.machine.until = now.Add(s.cfg.Rules.BatchInterval)
+	s.say.refused(s.log, now, out.held, o)
+}
+
+// declined gives up what cannot be delivered for a reason that is not the
+// backend's.
+func (s *Shipper) declined(now time.Time, out *dispatch, o Outcome) {
+	h := out.held
+	delete(s.deliveries, h.ID)
+	there := s.forget(h, h.Items)
+	switch {
+	case !there:
+	case s.spool == nil:
+		s.ledger.Lose(LostRejected, h.Items)
+	default:
+		if !h.spooled {
+			s.spool.Refuse(h.Items)
+		}
+		s.spool.SetAside(Letter{Of: h.ID, Reason: o.Cause, Entry: h.Entry})
+	}
+	s.say.gaveUp(s.log, now, h.ID, h.Items, o.Cause, s.spool != nil)
+	s.machine.until = now.Add(retryFloor)
+	if out.purpose == ofOther {
+		s.answerSearch(now, out, false)
 	}
 }
 
 // failed keeps everything: all that is in memory is late now, and goes to the
 // spool at the next step.
-func (s *Shipper) failed(now time.Time, h *held, o Outcome) {
-	h.late = true
-	for _, other := range s.memory {
-		other.late = true
+func (s *Shipper) failed(now time.Time, out *dispatch, o Outcome) {
+	out.late = true
+	for _, h := range s.memory {
+		h.late = true
 	}
-	began := s.machine.failed(now, o, s.backlog)
+	if d := out.d; d != nil && s.search == nil && d.left.count() == int64(d.n) {
+		s.keepNote(out.held, d)
+		delete(s.deliveries, d.id) // the note has all of it
+	}
+	began := s.machine.failed(now, o, out.backlog)
 	s.say.failed(s.log, now, began, o, s.machine, s.waiting(), s.kept())
-}
-
-// refused decides between a bad batch and a wrong endpoint. A live batch joins
-// the backlog; one of the backlog is cut, to find what is bad in it.
-func (s *Shipper) refused(now time.Time, h *held, part uint16, o Outcome) {
-	h.late = true
-	if o.Verdict == TooLarge && itemsOf(part, h.Items) > 1 {
-		s.tooLarge(now, o)
-	}
-	if o.Verdict != TooLarge || itemsOf(part, h.Items) <= 1 || s.inDoubt() {
-		s.refusals++
-	}
-	todo := s.piecesOf(h)
-	decline := o.Verdict == Decline
-	if todo == nil && (s.backlog || s.pieces == nil) || todo != nil && todo.declined && !decline {
-		todo = s.cutUp(h, decline)
-	}
-	if todo != nil {
-		todo.refuse(part, o.Cause, o.Verdict == TooLarge)
-	}
-	if s.refusals >= refusalsMax {
-		o.Verdict = Pause
-		o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER, and the limits of the backend and of proxies"
-		s.failed(now, h, o)
-		return
-	}
-	if o.Unsent {
-		s.machine.until = now.Add(retryFloor)
-	} else {
-		s.machine.answered(now)
-	}
-	s.say.refused(s.log, now, h, o)
 }
 
 // kept says where what is not delivered stays, and so what bounds it.

@@ -1,10 +1,10 @@
 package ship
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +46,8 @@ type Config struct {
 	Mode SpoolMode
 	// FIFO sends strictly in order, the backlog before live batches.
 	FIFO bool
+	// MaxSeries bounds how many refused series are remembered; 0 is 10000.
+	MaxSeries int
 	// ShutdownTimeout bounds the last flush to the backend.
 	ShutdownTimeout time.Duration
 	// Rules pace delivery.
@@ -66,6 +68,8 @@ const (
 	// longOutage is when batches grow to outageInterval, to save disk.
 	longOutage     = time.Minute
 	outageInterval = time.Minute
+
+	defaultMaxSeries = 10000
 )
 
 // Shipper is the long-lived part that delivers. Make one with New.
@@ -89,24 +93,32 @@ type Shipper struct {
 	lastCut  time.Time
 	cutNow   bool // an outage ended: show fresh data at once
 
-	memory   []*held // batches in memory, oldest first
-	inflight *held
-	part     uint16             // of inflight
-	sent     Payload            // the request under way
-	cancel   context.CancelFunc // of the request
+	memory   []*held   // batches in memory, oldest first
+	inflight *dispatch // what the request under way carries; nil: there is none
+	cancel   context.CancelFunc
 	sentAt   time.Time
-	backlog  bool // inflight is of the backlog
 	requests chan request
 	results  chan Outcome
 
-	refusals  int     // in a row, of any batches
-	pieces    *pieces // of the one batch that is delivered in parts
-	suspect   suspect
-	limit     sizeLimit
-	known     sizeLimit   // that the sender knows without asking
-	looseness float64     // of the builder's bound on the last batch
-	strongest Compression // that the backend takes; empty if any
-	say       say
+	deliveries map[ID]*delivery // of batches that are not delivered as one body
+	refused    *refusedSeries
+	search     *search    // nil: there is none
+	retesting  *retesting // nil: there is none
+	doubt      doubt
+	sizes      pointLimit
+	age        ageLimit
+	limit      sizeLimit
+	known      sizeLimit   // that the sender knows without asking
+	looseness  float64     // of the builder's bound on the last batch
+	strongest  Compression // that the backend takes; empty if any
+	bare       bool        // the backend takes no resource attributes
+	say        say
+
+	acceptances uint64 // of requests
+	liveAnswers uint64 // to fresh batches
+	cutPoints   int64  // of all batches cut
+	livePoints  int64  // of an interval's fresh batches; 0 until there were any
+	newestMS    int64  // of what was accepted
 }
 
 // request is one call of the sender.
@@ -141,6 +153,8 @@ func New(cfg Config, queue *Queue, codec Codec, sender Sender, spool Spool, ledg
 		compress: compress,
 		requests: make(chan request, 1),
 		results:  make(chan Outcome, 1),
+
+		deliveries: make(map[ID]*delivery),
 	}, nil
 }
 
@@ -149,8 +163,10 @@ func New(cfg Config, queue *Queue, codec Codec, sender Sender, spool Spool, ledg
 // it spools everything at once. It returns nil.
 func (s *Shipper) Run(ctx context.Context) error {
 	now := time.Now()
-	s.machine = newMachine(s.cfg.Rules, rand.New(rand.NewPCG(s.cfg.Agent.Epoch, 0)), now)
+	rng := rand.New(rand.NewPCG(s.cfg.Agent.Epoch, 0))
+	s.machine = newMachine(s.cfg.Rules, rng, now)
 	s.machine.fifo = s.cfg.FIFO
+	s.refused = newRefusedSeries(rng, cmp.Or(s.cfg.MaxSeries, defaultMaxSeries))
 	var sending sync.WaitGroup
 	sending.Go(s.serve)
 	defer sending.Wait()
@@ -183,7 +199,7 @@ func (s *Shipper) step(ctx context.Context, now time.Time) {
 	}
 	s.protect(now)
 	s.bound(now)
-	if d, ok := s.pick(now); ok {
+	if d := s.pick(now); d != nil {
 		s.send(ctx, now, d)
 	}
 	s.publish()
@@ -208,122 +224,13 @@ func (s *Shipper) wakeIn(now time.Time) time.Duration {
 		}
 	case s.machine.isDown():
 		earlier(s.machine.until)
-	case s.hasBacklog() && !s.inDoubt():
+	case s.search != nil:
+		earlier(s.search.due)
+	case s.hasBacklog():
 		earlier(s.machine.drainAt)
 	}
+	earlier(s.machine.until)
 	return wake.Sub(now)
-}
-
-// dispatch is what to send: a batch in memory or of the spool, or part of one.
-type dispatch struct {
-	*held
-	part    uint16
-	payload Payload
-	backlog bool
-}
-
-// pick chooses what to send now, if anything. Live batches go first; an outage
-// is probed with the newest batch, so that the first thing to arrive is fresh
-// and a bad old batch cannot keep the outage alive.
-func (s *Shipper) pick(now time.Time) (d dispatch, ok bool) {
-	if s.inflight != nil || now.Before(s.machine.until) {
-		return d, false
-	}
-	drains := s.machine.isDown() || !s.inDoubt() && s.machine.mayDrain(now)
-	if s.cfg.FIFO && !s.inDoubt() && s.hasBacklog() {
-		if !drains {
-			return d, false
-		}
-		if d, ok = s.oldest(now); ok {
-			return d, true
-		} // what cannot be read or set aside does not hold up the rest
-	}
-	if h := s.live(now); h != nil {
-		return s.dispatch(now, h, false)
-	}
-	if n := len(s.memory); n > 0 && s.machine.isDown() {
-		return s.dispatch(now, s.memory[n-1], false)
-	}
-	if !drains {
-		return d, false
-	}
-	return s.oldest(now)
-}
-
-func (s *Shipper) dispatch(now time.Time, h *held, backlog bool) (d dispatch, ok bool) {
-	p, part, ok := s.payload(now, h)
-	return dispatch{h, part, p, backlog}, ok
-}
-
-// live returns the oldest batch that was not tried before, or nil. One that is
-// known to be too large joins the backlog, to be cut; so does one that the
-// spool has as well, and of which parts are delivered from there.
-func (s *Shipper) live(now time.Time) *held {
-	for _, h := range s.memory {
-		cut := s.pieces != nil && s.pieces.id == h.ID
-		if h.late = h.late || cut || s.forbids(now, len(h.Payload)); !h.late {
-			return h
-		}
-	}
-	return nil
-}
-
-// oldest returns the head of the backlog: the spool's, then memory's. One that
-// can be neither sent nor set aside, for want of a disk, does not hold up those
-// of memory. Finding none ends ramping.
-func (s *Shipper) oldest(now time.Time) (d dispatch, ok bool) {
-	late := slices.DeleteFunc(slices.Clone(s.memory), func(h *held) bool { return !h.late })
-	if h := s.spooled(); h != nil {
-		late = slices.Insert(late, 0, h)
-	}
-	for _, h := range late {
-		if d, ok = s.dispatch(now, h, true); ok || s.pieces == nil || s.inDoubt() {
-			return d, ok
-		}
-	}
-	if len(late) == 0 {
-		s.machine.backlogEmpty()
-	}
-	return d, false
-}
-
-// spooled returns the oldest batch of the spool that can be read, or nil.
-func (s *Shipper) spooled() *held {
-	if s.spool == nil {
-		return nil
-	}
-	e, ok := s.spool.Oldest()
-	if !ok {
-		return nil
-	}
-	return &held{Entry: e, spooled: true, late: true}
-}
-
-// inDoubt reports whether the backlog has to wait for the fate of live batches:
-// so far nothing says that it is not the endpoint that is wrong.
-func (s *Shipper) inDoubt() bool {
-	return s.refusals >= refusalsDoubt || s.suspect.waits() || s.pieces != nil && s.pieces.stuck()
-}
-
-func (s *Shipper) hasBacklog() bool {
-	if s.spool != nil && s.spool.Pending() > 0 {
-		return true
-	}
-	for _, h := range s.memory {
-		if h.late {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *Shipper) send(ctx context.Context, now time.Time, d dispatch) {
-	s.inflight, s.part, s.sent, s.backlog, s.sentAt = d.held, d.part, d.payload, d.backlog, now
-	if d.backlog {
-		s.machine.sentBacklog(now, depthOf(d.part))
-	}
-	ctx, s.cancel = context.WithCancel(ctx)
-	s.requests <- request{ctx, d.payload}
 }
 
 // serve calls the sender on a goroutine of its own, and keeps it: its stack,

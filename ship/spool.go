@@ -8,6 +8,12 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
+// ID names a batch. It is the same for every attempt, also of a later process.
+type ID struct{ Epoch, Seq uint64 }
+
+// String returns the batch_id of the wire format.
+func (id ID) String() string { return metric.BatchID(id.Epoch, id.Seq) }
+
 // Entry is one batch as the spool keeps it.
 type Entry struct {
 	ID
@@ -17,32 +23,46 @@ type Entry struct {
 	TimeMS int64
 	// Payload is the native body, compressed or not (its first bytes tell).
 	Payload []byte
-	// Marks say what became of parts of it, in any order.
-	Marks []Mark
+	// Note is what the shipper has to know to send the same points under the
+	// same ids again; nil if nothing.
+	Note []byte
+}
+
+// Letter is a copy of points that the backend refused for good: a batch of its
+// own, with an id that depends on nothing but the batch they are of, and the
+// points. Its Note is not used.
+type Letter struct {
+	// Of is the batch whose points these are.
+	Of ID
+	// Reason is why they were refused, in a few words.
+	Reason string
+	Entry
 }
 
 // Spool is the durable queue that the shipper falls back on. It is called by
 // one goroutine. No method may wait for a device that does not answer longer
 // than the shipper may be late.
 type Spool interface {
-	// Append stores e, with its marks. After an error the shipper keeps e in
+	// Append stores e, with its note. After an error the shipper keeps e in
 	// memory.
 	Append(e Entry) error
-	// Oldest returns the oldest entry that is not acknowledged; ok is false
+	// Oldest returns the oldest entry that is not acknowledged, of those whose
+	// TimeMS is not before sinceMS and whose id is none of except; ok is false
 	// when there is none that can be read.
-	Oldest() (e Entry, ok bool)
-	// Ack forgets an entry. It reports whether the entry was still there: one
-	// that was evicted meanwhile has been counted already.
-	Ack(id ID) bool
-	// Mark remembers that a part of an entry is cut or delivered. It reports
-	// whether the entry is still there.
-	Mark(id ID, m Mark) bool
-	// SetAside takes an entry that the backend refuses for good out of the
-	// queue and keeps it, with the reason, for a person to look at. One that was
-	// evicted meanwhile is no error. After an error it waits as before.
-	SetAside(id ID, reason string) error
-	// SetAsidePart does so with a part of an entry, which it marks as dead.
-	SetAsidePart(id ID, p Piece, reason string) error
+	Oldest(sinceMS int64, except []ID) (e Entry, ok bool)
+	// Note replaces the note of an entry. It reports whether the entry is still
+	// there.
+	Note(id ID, note []byte) bool
+	// Ack settles an entry: so many of its points are dead, refused for good by
+	// the backend, and all others delivered. It reports whether the entry was
+	// still there: one that was evicted meanwhile has been counted already.
+	Ack(id ID, dead int64) bool
+	// Refuse counts points that were refused for good, of a batch that never was
+	// in the spool.
+	Refuse(points int64)
+	// SetAside keeps a copy of points that were counted by Ack or Refuse, for a
+	// person to look at and to have sent again. It never waits for the device.
+	SetAside(l Letter)
 	// Pending counts the entries that are not acknowledged.
 	Pending() int64
 	// MakeRoom is called when memory is full. It returns nil when Append is

@@ -33,6 +33,7 @@ type rest struct {
 	batch    *metric.Batch
 	points   int64
 	rejected metric.Rejected
+	outside  []metric.Place // of those in rejected: they were never sent
 }
 
 // translate sends a native body in the format of the backend. What the backend
@@ -183,7 +184,10 @@ func (r *rest) leaveOut(now time.Time, b backend.Backend) {
 			continue
 		}
 		for series := range r.batch.Series {
-			r.refuse(metric.Place{Series: series, Time: tick}, outside(b, old))
+			at := metric.Place{Series: series, Time: tick}
+			if r.refuse(at, outside(b, old)) {
+				r.outside = append(r.outside, at)
+			}
 		}
 	}
 }
@@ -195,17 +199,20 @@ func outside(b backend.Backend, old bool) string {
 	return fmt.Sprintf("more than %s in the future: %s would drop it without a word", b.Limits.MaxAhead, b.Name)
 }
 
-// refuse takes out a point that is refused for good.
-func (r *rest) refuse(at metric.Place, reason string) {
-	if value := r.at(at); value != nil && !value.IsNull() {
-		*value = metric.Value{}
-		r.points--
-		r.rejected.Points++
-		r.rejected.Places = append(r.rejected.Places, at)
-		if r.rejected.Reason == "" {
-			r.rejected.Reason = reason
-		}
+// refuse takes out a point that is refused for good, and reports whether it was
+// there.
+func (r *rest) refuse(at metric.Place, reason string) bool {
+	value := r.at(at)
+	if value == nil || value.IsNull() {
+		return false
 	}
+	*value = metric.Value{}
+	r.points--
+	r.rejected.Points++
+	if r.rejected.Reason == "" {
+		r.rejected.Reason = reason
+	}
+	return true
 }
 
 func (r *rest) at(at metric.Place) *metric.Value {
@@ -218,12 +225,15 @@ func (r *rest) at(at metric.Place) *metric.Value {
 // reject takes what the backend refused of what it otherwise took.
 func (r *rest) reject(o Outcome) {
 	named := r.rejected.Points
-	for _, at := range o.RejectedPlaces {
-		r.refuse(at, o.Cause)
-	}
+	places := o.RejectedPlaces
 	for _, series := range o.RejectedSeries {
 		for tick := range r.batch.Times {
-			r.refuse(metric.Place{Series: series, Time: tick}, o.Cause)
+			places = append(places, metric.Place{Series: series, Time: tick})
+		}
+	}
+	for _, at := range places {
+		if r.refuse(at, o.Cause) {
+			r.rejected.Places = append(r.rejected.Places, at)
 		}
 	}
 	named = r.rejected.Points - named
@@ -263,5 +273,6 @@ func (r *rest) outcome(o Outcome) Outcome {
 	return Outcome{
 		Verdict: o.Verdict, Status: o.Status, Unsent: o.Unsent,
 		Cause: r.rejected.Reason, RejectedPoints: r.rejected.Points, RejectedPlaces: r.rejected.Places,
+		OutsidePlaces: r.outside,
 	}
 }

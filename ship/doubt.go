@@ -1,0 +1,280 @@
+package ship
+
+import (
+	"net/http"
+	"time"
+)
+
+const (
+	// blamedMax is how many failures in a row that may be about the body let
+	// probes take turns with a single series, and silencesMax that number for
+	// failures of any kind.
+	blamedMax   = 5
+	silencesMax = 20
+	// culpritMax is how many failures of one batch, with others accepted between
+	// any two of them, mean that it is the batch.
+	culpritMax = 4
+	// probeLife is how long the series of one batch serve as probes.
+	probeLife = 5 * time.Minute
+	// While everything is refused one probe in wholeEvery carries a whole batch.
+	wholeEvery = 4
+)
+
+// doubt is what is known of failures that may be about what was sent.
+type doubt struct {
+	// refusedAll: delivery is paused since nothing at all was accepted.
+	refusedAll bool
+	// blamed and silences count failures in a row.
+	blamed, silences int
+	forbidden        bool // the last failure was a 403
+	turn             int
+	held             *held // whose series are probes
+
+	culprit ID // the batch whose request failed last
+	fails   int
+	vouched bool
+	// unread is the batch that was refused last of those that cannot be read, and
+	// unreadAt how much was accepted by then.
+	unread   ID
+	unreadAt uint64
+}
+
+// vouch notes that the backend accepted something.
+func (d *doubt) vouch(id ID) {
+	d.refusedAll, d.forbidden = false, false
+	d.blamed, d.silences = 0, 0
+	if d.culprit != id {
+		d.vouched = true
+	}
+}
+
+// bySeries reports whether probes take turns with single series.
+func (d *doubt) bySeries() bool {
+	return d.refusedAll || d.forbidden || d.blamed >= blamedMax || d.silences >= silencesMax
+}
+
+// single reports whether the next probe is a single series.
+func (d *doubt) single() bool {
+	d.turn++
+	switch {
+	case !d.bySeries():
+		return false
+	case d.refusedAll:
+		return d.turn%wholeEvery != 0
+	default:
+		return d.turn%2 == 1
+	}
+}
+
+// leniency is which failures a search takes for refusals that begins now.
+func (d *doubt) leniency() leniency {
+	switch {
+	case d.forbidden, d.blamed >= blamedMax:
+		return contentFailures
+	case d.silences >= silencesMax:
+		return allFailures
+	}
+	return strict
+}
+
+// refusesAgain reports whether a batch was refused before, and something was
+// accepted since.
+func (d *doubt) refusesAgain(id ID, acceptances uint64) bool {
+	again := d.unread == id && acceptances > d.unreadAt
+	if d.unread != id {
+		d.unread, d.unreadAt = id, acceptances
+	}
+	return again
+}
+
+// asksForLess marks failures that say nothing of the body.
+func asksForLess(o Outcome) bool {
+	return o.Status == http.StatusServiceUnavailable || o.Status == http.StatusTooManyRequests
+}
+
+// judge makes a refusal of a failure that is about the body, as far as one can
+// tell: of one that a search asked for, or that one batch gets again and again
+// while others are accepted.
+func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
+	if o.Verdict != Retry && o.Verdict != Pause || o.Verdict == Pause && !o.MayBeContent || asksForLess(o) || o.Unsent {
+		return o.Verdict
+	}
+	if q := s.search; q != nil {
+		ofIt := out.purpose == ofSearch
+		if o.MayBeContent && q.lenient >= contentFailures || ofIt && q.lenient == allFailures {
+			return Reject
+		}
+	}
+	s.doubt.forbidden = o.Status == http.StatusForbidden
+	s.doubt.silences++
+	if s.doubt.blamed++; !o.MayBeContent {
+		s.doubt.blamed = 0
+	}
+	return s.doubt.judge(out, o)
+}
+
+// judge counts a failure of a batch.
+func (d *doubt) judge(out *dispatch, o Outcome) Verdict {
+	if d.culprit != out.ID {
+		d.culprit, d.fails, d.vouched = out.ID, 0, true
+	}
+	if d.vouched {
+		d.fails++
+	}
+	d.vouched = false
+	if out.purpose == ofBatch && (o.MayBeContent && d.fails >= culpritMax || d.fails >= silencesMax) {
+		return Reject
+	}
+	return o.Verdict
+}
+
+// leniency is which failures a search takes for refusals that begins with this
+// outcome.
+func (s *Shipper) leniency(o Outcome) leniency {
+	switch {
+	case o.MayBeContent:
+		return contentFailures
+	case o.Status == 0 || o.Status >= 500 || o.Status == http.StatusRequestTimeout ||
+		o.Status == http.StatusConflict || o.Status == http.StatusTooEarly:
+		return allFailures
+	}
+	return strict
+}
+
+// probe chooses what to find out with whether the backend accepts anything: the
+// newest batch, the oldest in strict order or, where it may be the body that is
+// refused, a single series, the next one in turn.
+func (s *Shipper) probe(now time.Time) *dispatch {
+	if s.doubt.single() {
+		if d := s.seriesProbe(now); d != nil {
+			return d
+		}
+	}
+	if s.strict() {
+		return s.strictProbe(now)
+	}
+	if n := len(s.memory); n > 0 {
+		if d := s.prepare(now, s.memory[n-1]); d != nil {
+			return d
+		}
+	}
+	return s.oldest(now)
+}
+
+// strictProbe is the oldest batch or, by turns with it where that one may be
+// bad, the next.
+func (s *Shipper) strictProbe(now time.Time) *dispatch {
+	if head := s.head(now); head != nil && s.doubt.bySeries() && s.doubt.turn%4 == 0 {
+		if h := s.after(now, head); h != nil {
+			if d := s.prepare(now, h); d != nil {
+				d.backlog = true
+				return d
+			}
+		}
+	}
+	if d := s.oldest(now); d != nil {
+		return d
+	}
+	return s.live(now)
+}
+
+// after returns the batch that waits behind another one, or nil.
+func (s *Shipper) after(now time.Time, first *held) *held {
+	if h := s.spooled(now, first.TimeMS+1); h != nil {
+		return h
+	}
+	for _, h := range s.memory {
+		if h.TimeMS > first.TimeMS && !s.rests(now, h.ID) {
+			return h
+		}
+	}
+	return nil
+}
+
+// seriesProbe returns a single series of a batch, the next in turn, or nil.
+func (s *Shipper) seriesProbe(now time.Time) *dispatch {
+	h := s.probed(now)
+	if h == nil {
+		return nil
+	}
+	d := s.deliveryOf(h)
+	if d == nil || len(d.noted) > 0 || len(d.rest) < 2 {
+		return nil
+	}
+	d.close()
+	var of []seriesHash
+	for _, x := range d.rest {
+		if s.refused.condemned[x] == nil {
+			of = append(of, x)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	x := of[s.doubt.turn*probeStride%len(of)]
+	p := d.of(func(y seriesHash) bool { return x == y })
+	d.begin(portion{points: p})
+	s.keepNote(h, d)
+	out := s.dispatch(h, d, p)
+	out.purpose, out.lenient = ofProbe, s.doubt.leniency()
+	return out
+}
+
+// probeStride spreads the series that are tried in turn over the batch.
+const probeStride = 37
+
+// probed returns the batch whose series serve as probes, or nil.
+func (s *Shipper) probed(now time.Time) *held {
+	if h := s.doubt.held; h != nil && now.Sub(time.UnixMilli(h.TimeMS)) < probeLife && s.holds(h) {
+		return h
+	}
+	s.doubt.held = nil
+	if n := len(s.memory); n > 0 && !s.strict() {
+		s.doubt.held = s.memory[n-1]
+	} else {
+		s.doubt.held = s.head(now)
+	}
+	return s.doubt.held
+}
+
+// holds reports whether a batch still waits.
+func (s *Shipper) holds(h *held) bool {
+	for _, other := range s.memory {
+		if other == h {
+			return true
+		}
+	}
+	return h.spooled && s.spool.Note(h.ID, h.Note)
+}
+
+// searchByProbe goes on after a single series was accepted: something else of
+// its batch is not.
+func (s *Shipper) searchByProbe(now time.Time, out *dispatch) {
+	h, d := out.held, out.d
+	s.doubt.held = nil
+	h.late = true
+	d.open, d.todo = false, nil
+	if s.search != nil || s.finish(now, h, d) {
+		return
+	}
+	p := d.of(func(x seriesHash) bool { return !s.refused.leavesOut(x) })
+	if p.empty() {
+		s.rest(h, d)
+		return
+	}
+	d.begin(portion{points: p})
+	s.search = newSearch(s, h, d, now)
+	s.search.byProbe = true
+	s.search.lenient = out.lenient
+	s.stepSearch(now, out.payload.Points)
+}
+
+// pauseForRefusals pauses delivery, since nothing at all is accepted.
+func (s *Shipper) pauseForRefusals(now time.Time, out *dispatch, o Outcome) {
+	s.doubt.refusedAll = true
+	s.limit, s.sizes = sizeLimit{}, pointLimit{}
+	o.Verdict = Pause
+	o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER, and the limits of the backend and of proxies"
+	s.failed(now, out, o)
+	s.machine.until = now.Add(s.machine.uniform(pauseFirst, pauseFirst*3/2))
+}

@@ -1,0 +1,210 @@
+package ship
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	// probation is how long a series has to be condemned before its points are
+	// given up: a backend that contradicts itself shows it within that time.
+	probation = 10 * time.Minute
+	// retestFirst is when a series is retested that was condemned for the first
+	// time, retestEvery when after that, and retestMax the most that being
+	// condemned again and again can make of it.
+	retestFirst = time.Minute
+	retestEvery = 5 * time.Minute
+	retestMax   = time.Hour
+	// retestGap is the time between the retests of any two series.
+	retestGap = 4 * time.Minute
+	// forgetAfter is how long it is remembered that a series was condemned once.
+	forgetAfter = 24 * time.Hour
+	// doubtFor is how long a contradiction makes the backend's refusals doubtful.
+	doubtFor = time.Hour
+)
+
+// refusedSeries remembers which series the backend refuses. It is arithmetic
+// without I/O, owned by Shipper.Run, and each of its maps is bounded to max
+// entries.
+type refusedSeries struct {
+	rng *rand.Rand
+	max int
+
+	condemned map[seriesHash]*sentence
+	past      map[seriesHash]spells
+	// suspects were refused alone and wait for a second refusal; none outlives
+	// the search that found it.
+	suspects map[seriesHash]bool
+	// known were accepted since the first refusal.
+	known map[seriesHash]bool
+	// since were accepted with other batches since the search under way began.
+	since map[seriesHash]bool
+	// apart may not travel with some other series, so they travel alone.
+	apart map[seriesHash]bool
+	// single counts the batches in which single points of a series were refused.
+	single map[seriesHash]int
+
+	retestAt     time.Time // no retest before this
+	contradicted time.Time // when the backend last contradicted itself
+}
+
+// sentence is what is known of a condemned series.
+type sentence struct {
+	name   string // for people
+	since  time.Time
+	retest time.Time
+	// final is when its points are given up.
+	final time.Time
+}
+
+// spells says how often a series was condemned, and when last.
+type spells struct {
+	count int
+	last  time.Time
+}
+
+func newRefusedSeries(rng *rand.Rand, most int) *refusedSeries {
+	return &refusedSeries{
+		rng: rng, max: most,
+		condemned: make(map[seriesHash]*sentence), past: make(map[seriesHash]spells),
+		suspects: make(map[seriesHash]bool), known: make(map[seriesHash]bool), since: make(map[seriesHash]bool),
+		apart: make(map[seriesHash]bool), single: make(map[seriesHash]int),
+	}
+}
+
+// idle reports whether batches may be sent as they are.
+func (r *refusedSeries) idle() bool {
+	return len(r.condemned) == 0 && len(r.suspects) == 0 && len(r.apart) == 0
+}
+
+// condemn remembers a series. One that the backend named itself needs no
+// probation. It reports whether the series was not condemned before.
+func (r *refusedSeries) condemn(now time.Time, x seriesHash, name string, named bool) (fresh bool) {
+	delete(r.suspects, x)
+	if r.condemned[x] != nil || len(r.condemned) >= r.max {
+		return false
+	}
+	p := r.past[x]
+	if now.Sub(p.last) > forgetAfter {
+		p = spells{}
+	}
+	if len(r.past) >= r.max {
+		r.forgetPast(now)
+	}
+	r.past[x] = spells{p.count + 1, now}
+	s := &sentence{name: name, since: now, final: now.Add(probation), retest: now.Add(retestFirst)}
+	if p.count > 0 {
+		s.retest = now.Add(r.retestWait(p.count + 1))
+	}
+	if named {
+		s.final = now
+	}
+	r.condemned[x] = s
+	if first := now.Add(retestFirst); len(r.condemned) == 1 || first.Before(r.retestAt) {
+		r.retestAt = first
+	}
+	return true
+}
+
+func (r *refusedSeries) forgetPast(now time.Time) {
+	for x, p := range r.past {
+		if r.condemned[x] == nil && (now.Sub(p.last) > forgetAfter || len(r.past) >= r.max) {
+			delete(r.past, x)
+		}
+	}
+}
+
+// retestWait is how long a series waits that was condemned so many times.
+func (r *refusedSeries) retestWait(count int) time.Duration {
+	wait := min(retestEvery<<min(max(count-2, 0), 8), retestMax)
+	return wait*3/4 + time.Duration(r.rng.Float64()*float64(wait/2))
+}
+
+// dueOf returns which of these series is to be retested now, if any: the one
+// that has waited longest.
+func (r *refusedSeries) dueOf(now time.Time, of []seriesHash) (x seriesHash, ok bool) {
+	if now.Before(r.retestAt) {
+		return 0, false
+	}
+	for _, y := range of {
+		if s := r.condemned[y]; s != nil && !now.Before(s.retest) && (!ok || s.retest.Before(r.condemned[x].retest)) {
+			x, ok = y, true
+		}
+	}
+	return x, ok
+}
+
+// retested notes that a retest was refused.
+func (r *refusedSeries) retested(now time.Time, x seriesHash) {
+	if s := r.condemned[x]; s != nil {
+		s.retest = now.Add(r.retestWait(r.past[x].count))
+	}
+	r.retestAt = now.Add(retestGap)
+}
+
+// release forgets that a series is refused, and returns its name.
+func (r *refusedSeries) release(x seriesHash) (name string, ok bool) {
+	s := r.condemned[x]
+	if s == nil {
+		return "", false
+	}
+	delete(r.condemned, x)
+	return s.name, true
+}
+
+// contradict notes that the backend accepted what it had refused. It releases
+// what was condemned within the hour, and returns how many series that were.
+func (r *refusedSeries) contradict(now time.Time) (released int) {
+	r.contradicted = now
+	for x, s := range r.condemned {
+		if now.Sub(s.since) < doubtFor {
+			delete(r.condemned, x)
+			released++
+		}
+	}
+	return released
+}
+
+// doubtful reports whether the backend contradicted itself within the hour.
+func (r *refusedSeries) doubtful(now time.Time) bool {
+	return !r.contradicted.IsZero() && now.Sub(r.contradicted) < doubtFor
+}
+
+// accept notes series that the backend accepted.
+func (r *refusedSeries) accept(of []seriesHash, elsewhere bool) {
+	for _, x := range of {
+		if len(r.known) < r.max {
+			r.known[x] = true
+		}
+		if elsewhere && len(r.since) < r.max {
+			r.since[x] = true
+		}
+	}
+}
+
+// leavesOut reports whether a series is to be left out of what is sent now: it
+// is refused or, while a suspect waits for an acceptance, was never accepted.
+func (r *refusedSeries) leavesOut(x seriesHash) bool {
+	return r.condemned[x] != nil || r.suspects[x] || len(r.suspects) > 0 && len(r.known) > 0 && !r.known[x]
+}
+
+// final reports whether the points of a series are given up.
+func (r *refusedSeries) final(now time.Time, x seriesHash) bool {
+	s := r.condemned[x]
+	return s != nil && !now.Before(s.final)
+}
+
+// waits reports whether nothing can be done with these series yet.
+func (r *refusedSeries) waits(now time.Time, of []seriesHash) bool {
+	return !slices.ContainsFunc(of, func(x seriesHash) bool { return !r.leavesOut(x) || r.final(now, x) })
+}
+
+// forgetGone forgets condemned series that were not produced for long.
+func (r *refusedSeries) forgetGone(now time.Time) {
+	for x, s := range r.condemned {
+		if now.Sub(s.retest) > forgetAfter {
+			delete(r.condemned, x)
+		}
+	}
+}

@@ -1,0 +1,519 @@
+package ship
+
+import (
+	"iter"
+	"slices"
+	"time"
+)
+
+const (
+	// othersTried is how many further single series a search tries when a whole
+	// descent was refused, before it concludes that it is not the series.
+	othersTried = 8
+	// othersOfTick is that number where only some ticks of a series are refused.
+	othersOfTick = 5
+	// badTicksMax is how many ticks a search looks for one by one.
+	badTicksMax = 16
+	// searchPoll is how long a search waits at a time for other answers.
+	searchPoll = time.Second
+	// oldBatch is how many batch intervals old a batch is that may be too old.
+	oldBatch = 2
+	// ageMin is the lowest bound on age that is believed.
+	ageMin = 10 * time.Minute
+	// A backend that contradicted itself within the hour has to refuse a whole
+	// so many times, and a single series so many times after an acceptance.
+	doubtfulWholes   = 6
+	doubtfulRefusals = 4
+)
+
+// verdict is what a search concludes of the batch as a whole.
+type searchEnd uint8
+
+const (
+	// endSearched: what is bad was found, or nothing is.
+	endSearched searchEnd = iota
+	// endEverything: nothing at all is accepted, so it is not the data.
+	endEverything
+	// endBatch: other batches are accepted, and nothing of this one.
+	endBatch
+)
+
+// search finds out what of a refused batch is bad. It goes down the fixed tree
+// of the batch, and both halves of what is refused are sent: nothing is inferred
+// about a point that was not sent, and nothing is condemned before something was
+// accepted after its refusal. docs/delivery.md has the rules.
+//
+// Its run reads like a program that sends bodies and looks at the answers. It is
+// a coroutine: each question goes out when the shipper has time for it, and run
+// goes on when the answer is there. Owned by Shipper.Run.
+type search struct {
+	shipper *Shipper
+	held    *held
+	d       *delivery
+	root    part
+	// byProbe: a probe was accepted, so something is; it never ends in a pause.
+	byProbe bool
+	// lenient is which failures count as refusals; rule 7 of docs/delivery.md.
+	lenient leniency
+
+	resume func() (question, bool)
+	stop   func()
+	yield  func(question) bool
+	over   bool // nobody answers any more
+
+	pending question // to be asked next
+	due     time.Time
+	answer  bool // to the last question
+
+	began    uint64 // acceptances of any requests before it
+	live     uint64 // live batches that were answered before it
+	stack    []*node
+	suspects []*suspect
+	end      searchEnd
+	otherMS  int64 // the time of the other batch that was asked for; 0 if there is none
+}
+
+// leniency is which failures a search takes for refusals.
+type leniency uint8
+
+const (
+	strict          leniency = iota
+	contentFailures          // those that may be about the body
+	allFailures              // all but a request for less
+)
+
+// question is a body that a search wants to have sent. Without points it waits
+// for other requests to be answered.
+type question struct {
+	points  points
+	wait    time.Duration
+	variant bodyVariant
+	// With untilMS the question is another batch that waits, the oldest whose
+	// newest tick is not before sinceMS, and is before untilMS.
+	sinceMS, untilMS int64
+}
+
+// node is a part under search.
+type node struct {
+	part
+	parent             *node
+	points             points
+	children, accepted int
+	largest            int64 // points of the largest accepted child
+}
+
+// suspect is a single series that was refused.
+type suspect struct {
+	series   int
+	points   points
+	at       uint64 // acceptances before its last refusal
+	refusals int    // after an acceptance
+}
+
+func newSearch(s *Shipper, h *held, d *delivery, now time.Time) *search {
+	q := &search{shipper: s, held: h, d: d, root: d.todo[len(d.todo)-1], began: s.acceptances, live: s.liveAnswers}
+	clear(s.refused.since)
+	var next func() (question, bool)
+	next, q.stop = iter.Pull(func(yield func(question) bool) {
+		q.yield = yield
+		q.run()
+	})
+	q.resume = next
+	q.due = now
+	return q
+}
+
+// advance goes on to the next question, after so many points were sent for the
+// last one. It reports false when there is none.
+func (q *search) advance(now time.Time, sent int64) bool {
+	next, ok := q.resume()
+	if !ok {
+		return false
+	}
+	q.pending = next
+	q.due = now.Add(max(next.wait, q.shipper.searchGap(sent)))
+	return true
+}
+
+// abandon ends the search without a conclusion.
+func (q *search) abandon() {
+	q.over = true
+	q.stop()
+	for _, x := range q.suspects {
+		delete(q.shipper.refused.suspects, q.hash(x.series))
+	}
+}
+
+// ask sends points of the batch, and reports whether the backend accepts them.
+func (q *search) ask(p points) bool { return q.put(question{points: p}) }
+
+func (q *search) put(ask question) bool {
+	if q.over || !q.yield(ask) {
+		q.over = true
+		return false
+	}
+	return q.answer
+}
+
+// idle waits until something else was answered.
+func (q *search) idle() { q.put(question{wait: searchPoll}) }
+
+func (q *search) hash(series int) seriesHash { return q.d.grid.hashes[series] }
+func (q *search) accepted() bool             { return q.shipper.acceptances > q.began }
+func (q *search) now() time.Time             { return time.Now() }
+
+func (q *search) run() {
+	whole := q.d.in(q.root)
+	if !q.byProbe {
+		if !q.refusedAgain(whole) || q.over {
+			return
+		}
+		q.put(question{wait: q.shipper.searchSpread(whole)})
+	}
+	q.d.portions[len(q.d.portions)-1].parts = true
+	q.shipper.keepNote(q.held, q.d)
+	root := &node{part: q.root, points: whole}
+	if q.byProbe {
+		q.stack = append(q.stack, root)
+	} else {
+		q.descend(root)
+	}
+	q.walk()
+	if q.end == endBatch && !q.over {
+		q.compareAges()
+	}
+	for _, x := range q.suspects {
+		delete(q.shipper.refused.suspects, q.hash(x.series))
+	}
+}
+
+// refusedAgain sends the refused body once more, unchanged. A backend that then
+// accepts it contradicts itself.
+func (q *search) refusedAgain(whole points) bool {
+	tries := 1
+	if q.shipper.refused.doubtful(q.now()) {
+		tries = doubtfulWholes - 1
+	}
+	for range tries {
+		if q.ask(whole) {
+			q.shipper.contradicted(q.now())
+			return false
+		}
+	}
+	return true
+}
+
+// walk tries the parts on the stack, and condemns suspects as soon as it can.
+func (q *search) walk() {
+	for waited := 0; !q.over && q.end == endSearched; {
+		if x := q.confirmable(); x != nil {
+			q.confirm(x)
+			continue
+		}
+		if len(q.stack) == 0 {
+			if len(q.suspects) == 0 || waited > q.shipper.patience() {
+				return
+			}
+			waited++
+			q.idle()
+			continue
+		}
+		n := q.stack[len(q.stack)-1]
+		q.stack = q.stack[:len(q.stack)-1]
+		q.try(n)
+	}
+}
+
+// left returns the points of a part that are still to be judged.
+func (q *search) left(p part) points {
+	left := q.d.in(p).without(q.d.of(func(x seriesHash) bool { return q.shipper.refused.condemned[x] != nil }))
+	for _, x := range q.suspects {
+		left.without(x.points)
+	}
+	return left
+}
+
+// try sends a part. If it is refused its halves are next, down to one series.
+func (q *search) try(n *node) {
+	n.points = q.left(n.part)
+	switch {
+	case n.points.empty():
+		n.parent.accept(q, 0)
+	case n.parent != nil && n.points.covers(n.parent.points):
+		q.descend(n) // its parent, which was refused, holds no other points
+	case q.ask(n.points):
+		n.parent.accept(q, n.points.count())
+	default:
+		q.descend(n)
+	}
+}
+
+// descend goes on with the halves of a part that was refused.
+func (q *search) descend(n *node) {
+	series := q.d.grid.seriesOf(n.points)
+	if len(series) == 1 {
+		q.leaf(series[0], n.points)
+		return
+	}
+	halves := n.halves()
+	n.children = len(halves)
+	for _, half := range slices.Backward(halves) {
+		q.stack = append(q.stack, &node{part: half, parent: n})
+	}
+}
+
+// accept notes that a half of n was accepted, or holds nothing. If both were,
+// though n was refused, nothing in n is bad: either two series are refused only
+// together, or n was too large.
+func (n *node) accept(q *search, count int64) {
+	if n == nil {
+		return
+	}
+	n.accepted++
+	n.largest = max(n.largest, count)
+	if n.accepted < n.children || q.shipper.refused.doubtful(q.now()) {
+		return
+	}
+	if series := q.d.grid.seriesOf(n.points); len(series) == 2 {
+		if r := q.shipper.refused; len(r.apart) < r.max {
+			r.apart[q.hash(series[1])] = true
+		}
+		return
+	}
+	q.shipper.sizes.refused(q.now(), q.d.id, n.largest)
+}
+
+// leaf judges a single series that was refused. While none of its ticks is
+// known to be good, it may as well be the ticks, or the batch, or everything.
+func (q *search) leaf(x int, p points) {
+	if !q.d.isProven(p) {
+		if q.leafByTick(x, p) || !q.anotherPasses(x, p, othersTried) && !q.over && q.nothingAccepted(x, p) {
+			return
+		}
+	}
+	if q.over || q.end != endSearched {
+		return
+	}
+	q.suspect(x, p)
+}
+
+func (q *search) suspect(x int, p points) {
+	q.suspects = append(q.suspects, &suspect{series: x, points: p, at: q.shipper.acceptances})
+	if r := q.shipper.refused; len(r.suspects) < r.max {
+		r.suspects[q.hash(x)] = true
+	}
+}
+
+// halfTicks returns the halves of the ticks of a series.
+func (q *search) halfTicks(p points) (a, b points) {
+	ticks := q.d.grid.ticksOf(p)
+	middle := ticks[len(ticks)/2]
+	a = p.and(q.d.grid.where(func(_, tick int) bool { return tick < middle }))
+	return a, p.clone().without(a)
+}
+
+// leafByTick finds out whether the series is refused in some ticks only. It
+// reports whether that settled the matter.
+func (q *search) leafByTick(x int, p points) bool {
+	if len(q.d.grid.ticksOf(p)) < 2 {
+		return false
+	}
+	a, b := q.halfTicks(p)
+	refused := a
+	if q.ask(a) {
+		refused = b
+	} else if !q.ask(b) {
+		return false
+	}
+	if !q.over {
+		q.ticks(x, refused)
+	}
+	return true
+}
+
+// badTicks returns the points of a series in those ticks in which it is refused:
+// one tick after the other is found by halving, and then the rest is tried.
+func (q *search) badTicks(p points, most int) points {
+	bad := newPoints(q.d.n)
+	for rest := p; !rest.empty() && !q.over; {
+		one := rest
+		for len(q.d.grid.ticksOf(one)) > 1 {
+			a, b := q.halfTicks(one)
+			if one = a; q.ask(a) {
+				one = b
+			}
+		}
+		bad.with(one)
+		rest = p.clone().without(bad).and(q.d.left)
+		if rest.empty() || q.over || q.ask(rest) {
+			break
+		}
+		if most--; most == 0 {
+			return bad.with(rest)
+		}
+	}
+	return bad
+}
+
+// ticks judges ticks in which a series was refused, while it was accepted in
+// others: they are tried with other series. If these are refused as well, the
+// ticks are bad.
+func (q *search) ticks(x int, p points) {
+	bad := q.badTicks(p, badTicksMax)
+	if q.over {
+		return
+	}
+	if q.anotherPasses(x, bad, othersOfTick) {
+		q.points(x, bad)
+		return
+	}
+	of := q.d.grid.ticksOf(bad)
+	gone := q.d.in(q.root).and(q.d.grid.where(func(_, tick int) bool { return slices.Contains(of, tick) }))
+	q.d.refused(gone)
+	s := q.shipper
+	s.say.foundTicks(s.log, q.now(), q.d.id, len(of), gone.count(), q.d.reason, s.spool != nil)
+	q.stack = nil // what is left of the batch is tried as one
+	if rest := q.left(q.root); !rest.empty() {
+		q.stack = []*node{{part: q.root}}
+	}
+}
+
+// points gives up single points of a series, once the backend refused them
+// again. A series with such points in two batches is a suspect.
+func (q *search) points(x int, bad points) {
+	single := q.shipper.refused.single
+	if len(single) < q.shipper.refused.max {
+		single[q.hash(x)]++
+	}
+	if single[q.hash(x)] > 1 {
+		q.suspect(x, bad)
+		return
+	}
+	if q.ask(bad) {
+		q.shipper.contradicted(q.now())
+	} else if !q.over {
+		q.d.refused(bad)
+		s := q.shipper
+		s.say.gaveUp(s.log, q.now(), q.d.id, bad.count(), seriesName(q.d, x)+": "+q.d.reason, s.spool != nil)
+	}
+}
+
+// anotherPasses tries other single series, spread over the batch, in the ticks
+// of p until one is accepted.
+func (q *search) anotherPasses(x int, p points, most int) bool {
+	ticks := q.d.grid.ticksOf(p)
+	same := q.d.grid.where(func(_, tick int) bool { return slices.Contains(ticks, tick) })
+	left := q.left(q.root).and(same).without(p)
+	others := slices.DeleteFunc(q.d.grid.seriesOf(left), func(y int) bool { return y == x })
+	step := max(1, len(others)/most)
+	for i, tried := step/2, 0; i < len(others) && tried < most && !q.over; i, tried = i+step, tried+1 {
+		if q.ask(left.and(q.d.grid.where(func(series, _ int) bool { return series == others[i] }))) {
+			return true
+		}
+	}
+	return false
+}
+
+// nothingAccepted decides what it means that a whole descent and other series
+// spread over the batch were refused. It reports whether that settles the search.
+func (q *search) nothingAccepted(x int, p points) bool {
+	for waited := 0; !q.accepted() && q.shipper.liveAnswers == q.live && waited < q.shipper.patience()/2 && !q.over; waited++ {
+		q.idle()
+	}
+	switch {
+	case q.over:
+		return true
+	case !q.accepted() && (q.byProbe || q.lenient != strict):
+		return false
+	case !q.accepted():
+		if q.anotherBody(p) {
+			q.stack = []*node{{part: q.root}}
+		} else {
+			q.end = endEverything
+		}
+		return true
+	case q.shipper.refused.since[q.hash(x)] || len(q.d.grid.batch.Series) == 1:
+		// The series passes with other batches.
+		if len(q.d.grid.ticksOf(q.d.in(q.root))) > 1 {
+			if bad := q.badTicks(p, badTicksMax/4); !bad.covers(p) {
+				q.ticks(x, bad)
+				return true
+			}
+		}
+		q.end = endBatch
+		return true
+	}
+	return false
+}
+
+// anotherBody tries one series in other forms of the body, and keeps the one
+// that the backend takes.
+func (q *search) anotherBody(p points) bool {
+	for _, v := range q.shipper.otherBodies() {
+		if q.put(question{points: p, variant: v}) {
+			q.shipper.adopt(v)
+			return true
+		}
+	}
+	return false
+}
+
+// confirmable returns a suspect since whose refusal something was accepted.
+func (q *search) confirmable() *suspect {
+	for _, x := range q.suspects {
+		if q.shipper.acceptances > x.at {
+			return x
+		}
+	}
+	return nil
+}
+
+// confirm sends a suspect again, and condemns it if it is refused again.
+func (q *search) confirm(x *suspect) {
+	accepted := q.ask(x.points)
+	if q.over {
+		return
+	}
+	x.at = q.shipper.acceptances
+	if x.refusals++; !accepted && q.shipper.refused.doubtful(q.now()) && x.refusals < doubtfulRefusals {
+		return
+	}
+	q.suspects = slices.DeleteFunc(q.suspects, func(y *suspect) bool { return y == x })
+	if accepted {
+		delete(q.shipper.refused.suspects, q.hash(x.series))
+		q.shipper.contradicted(q.now())
+		return
+	}
+	q.shipper.condemn(q.now(), q.d, x.series, false)
+}
+
+// compareAges finds out, when nothing of a batch was accepted that is not fresh,
+// whether the backend has a bound on age: other batches that wait, as a whole,
+// are tried halfway in time between the newest that was refused and the oldest
+// that was accepted. If they are refused up to ones that no bound on age would
+// rule out, it refuses what is older than the newest that it has.
+func (q *search) compareAges() {
+	s := q.shipper
+	if q.now().Sub(time.UnixMilli(q.held.TimeMS)) < oldBatch*s.cfg.Rules.BatchInterval {
+		return
+	}
+	refused, accepted, tried := q.held.TimeMS, s.newestMS, 0
+	for from, to := refused+1, accepted; from < to && !q.over; {
+		middle := from + (to-from)/2
+		q.otherMS = 0
+		passes := q.put(question{sinceMS: middle, untilMS: to})
+		switch {
+		case q.otherMS == 0:
+			to = middle
+		case passes:
+			to = min(q.otherMS, middle)
+		default:
+			refused, from = q.otherMS, q.otherMS+1
+			tried++
+		}
+	}
+	if tried == 0 || q.over {
+		return
+	}
+	s.tooOld(q.now(), refused)
+}

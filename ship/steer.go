@@ -1,0 +1,133 @@
+package ship
+
+import "time"
+
+const (
+	// searchRate is how many times the live rate, in points, a search may send.
+	searchRate = 3
+	// searchGapMin is the least time between two of its requests.
+	searchGapMin = 100 * time.Millisecond
+	// searchSpreadMax is how many batch intervals a search of a whole batch waits
+	// at most before it begins: a fleet's searches do not begin together.
+	searchSpreadMax = 3
+)
+
+// searchGap is how long a search waits after it sent so many points.
+func (s *Shipper) searchGap(sent int64) time.Duration {
+	live := max(s.livePoints, 1)
+	return max(time.Duration(float64(sent)/float64(live)*float64(s.cfg.Rules.BatchInterval)/searchRate), searchGapMin)
+}
+
+// searchSpread is how long a search of these points waits before it begins.
+func (s *Shipper) searchSpread(p points) time.Duration {
+	share := min(float64(p.count())/float64(max(s.livePoints, 1)), 1)
+	return s.machine.uniform(0, time.Duration(share*searchSpreadMax*float64(s.cfg.Rules.BatchInterval)))
+}
+
+// patience is how many times a search polls for other answers.
+func (s *Shipper) patience() int { return int(4 * s.cfg.Rules.BatchInterval / searchPoll) }
+
+// question returns the question of the search if it is due, or nil.
+func (s *Shipper) question(now time.Time) *dispatch {
+	for q := s.search; q != nil && !now.Before(q.due); q = s.search {
+		switch p := q.pending; {
+		case p.untilMS > 0:
+			if out := s.otherBatch(now, p); out != nil {
+				q.otherMS = out.TimeMS
+				return out
+			}
+		case p.points != nil:
+			out := s.dispatchAs(q.held, q.d, p.points, p.variant)
+			out.purpose = ofSearch
+			return out
+		}
+		q.answer = false
+		s.stepSearch(now, 0)
+	}
+	if s.search != nil && s.search.pending.points == nil && s.strict() && s.machine.mayDrain(now) {
+		return s.oldest(now) // nothing else would be accepted while the search waits
+	}
+	return nil
+}
+
+// otherBatch returns the whole of another batch of the backlog, or nil.
+func (s *Shipper) otherBatch(now time.Time, q question) *dispatch {
+	h := s.spooled(now, q.sinceMS)
+	for _, m := range s.memory {
+		if h == nil && m.late && m.TimeMS >= q.sinceMS && !s.rests(now, m.ID) {
+			h = m
+		}
+	}
+	if h == nil || h.TimeMS >= q.untilMS {
+		return nil
+	}
+	out := s.prepare(now, h)
+	if out == nil {
+		return nil
+	}
+	if out.d == nil {
+		if d := s.deliveryOf(h); d != nil {
+			d.begin(portion{points: d.grid.whole()})
+			out.d, out.points = d, d.grid.whole()
+		}
+	}
+	out.purpose = ofOther
+	return out
+}
+
+// answerSearch gives the search under way the answer to its question.
+func (s *Shipper) answerSearch(now time.Time, out *dispatch, accepted bool) {
+	if s.search == nil {
+		return
+	}
+	s.search.answer = accepted
+	s.stepSearch(now, out.payload.Points)
+}
+
+// stepSearch has the search go on, after so many points were sent for it, and
+// takes its conclusion when it ends.
+func (s *Shipper) stepSearch(now time.Time, sent int64) {
+	q := s.search
+	if q.advance(now, sent) {
+		return
+	}
+	s.search = nil
+	h, d := q.held, q.d
+	h.late = true
+	if n := len(d.todo); n > 0 && q.end != endEverything {
+		if q.end == endBatch {
+			bad := d.in(q.root)
+			s.say.gaveUp(s.log, now, h.ID, bad.count(), d.reason, s.spool != nil)
+			d.refused(bad)
+		}
+		d.todo = d.todo[:n-1]
+	}
+	if q.end == endEverything {
+		d.close()
+		out := &dispatch{held: h, d: d}
+		s.pauseForRefusals(now, out, Outcome{Verdict: Pause, Cause: d.reason})
+		return
+	}
+	s.advance(now, h, d)
+}
+
+// endSearch abandons the search under way.
+func (s *Shipper) endSearch() {
+	if q := s.search; q != nil {
+		s.search = nil
+		q.abandon()
+	}
+}
+
+// tooOld takes what a search found of old batches: refusedMS is the time of the
+// newest one that was refused.
+func (s *Shipper) tooOld(now time.Time, refusedMS int64) {
+	age := now.Sub(time.UnixMilli(refusedMS))
+	if age < ageMin {
+		s.age.order, s.machine.fifo = true, true
+		s.say.ordered(s.log)
+		return
+	}
+	s.age.bound, s.age.until = age, now.Add(limitLife)
+	s.say.aged(s.log, age)
+}
