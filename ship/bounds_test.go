@@ -77,8 +77,8 @@ func TestASmallMemoryBoundIsEnough(t *testing.T) {
 // unreadable is a spool whose entries cannot be read.
 type unreadable struct{ *memorySpool }
 
-func (unreadable) Oldest() (ship.Entry, bool) { return ship.Entry{}, false }
-func (unreadable) Pending() int64             { return 3 }
+func (unreadable) Oldest(int64, []ship.ID) (ship.Entry, bool) { return ship.Entry{}, false }
+func (unreadable) Pending() int64                             { return 3 }
 
 func TestAnUnreadableSpoolDoesNotHoldUpLiveBatches(t *testing.T) {
 	for _, fifo := range []bool{false, true} {

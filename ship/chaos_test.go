@@ -1,11 +1,9 @@
 package ship_test
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,10 +23,7 @@ type chaosSpool struct {
 	ledger ship.Ledger
 	buf    []byte
 
-	backend *chaosBackend
-	evicted map[ship.ID]int64 // items of whole entries
-	parted  map[ship.ID]bool  // of these, those that arrive in parts
-	twice   int64             // points that were evicted while their request was under way
+	evicted []ship.ID
 }
 
 func (s *chaosSpool) Append(e ship.Entry) error {
@@ -37,100 +32,39 @@ func (s *chaosSpool) Append(e ship.Entry) error {
 	if s.rng.Float64() < s.fail {
 		return errors.New("disk full")
 	}
-	e.Payload, e.Marks = bytes.Clone(e.Payload), slices.Clone(e.Marks)
-	s.entries = append(s.entries, e)
+	s.append(e)
 	for s.cap > 0 && len(s.entries) > s.cap {
 		oldest := s.entries[0]
 		s.entries = s.entries[1:]
-		s.ledger.Lose("spool_evicted", left(oldest))
-		s.evicted[oldest.ID] = oldest.Items
+		s.ledger.Lose("spool_evicted", oldest.Items)
+		s.evicted = append(s.evicted, oldest.ID)
 	}
 	return nil
 }
 
-// left is what the marks leave of an entry.
-func left(e ship.Entry) int64 {
-	n := e.Items
-	for _, m := range e.Marks {
-		if m.Fate != ship.PartCut {
-			n -= share(m.Part, e.Items)
-		}
-	}
-	return n
-}
-
-// share is how many of n points a part holds.
-func share(part uint16, n int64) int64 {
-	if part <= 1 {
-		return n
-	}
-	whole := share(part/2, n)
-	if part%2 == 0 {
-		return (whole + 1) / 2
-	}
-	return whole / 2
-}
-
-func (s *chaosSpool) Oldest() (ship.Entry, bool) {
+func (s *chaosSpool) Oldest(sinceMS int64, except []ship.ID) (ship.Entry, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.entries) == 0 || s.blind {
+	if s.blind {
 		return ship.Entry{}, false
 	}
-	e := s.entries[0]
+	e, ok := s.oldest(sinceMS, except)
 	s.buf = append(s.buf[:0], e.Payload...)
 	e.Payload = s.buf
-	return e, true
+	return e, ok
 }
 
-func (s *chaosSpool) Ack(id ship.ID) bool {
-	found := s.memorySpool.Ack(id)
-	if !found {
-		if !s.parted[id] {
-			s.twice += s.took(id, s.evicted[id])
-		}
-		delete(s.evicted, id)
+// whole are the batches that the spool counts as a whole, evicted or pending,
+// though some of their points may have arrived.
+func (s *chaosSpool) whole() map[ship.ID]bool {
+	ids := make(map[ship.ID]bool)
+	for _, e := range s.entries {
+		ids[e.ID] = true
 	}
-	return found
-}
-
-func (s *chaosSpool) Mark(id ship.ID, m ship.Mark) bool {
-	found := s.memorySpool.Mark(id, m)
-	if !found && m.Fate == ship.PartDelivered {
-		s.twice += s.took(ship.ID{Epoch: id.Epoch, Seq: id.Seq, Part: m.Part}, share(m.Part, s.evicted[id]))
-		s.parted[id] = true // memory may send the rest of it
+	for _, id := range s.evicted {
+		ids[id] = true
 	}
-	return found
-}
-
-func (s *chaosSpool) SetAside(id ship.ID, reason string) error {
-	if s.breaks() {
-		return errors.New("disk full")
-	}
-	return s.memorySpool.SetAside(id, reason)
-}
-
-func (s *chaosSpool) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
-	if s.breaks() {
-		return errors.New("disk full")
-	}
-	return s.memorySpool.SetAsidePart(id, p, reason)
-}
-
-// took is how many points of an evicted batch arrived all the same.
-func (s *chaosSpool) took(id ship.ID, points int64) int64 {
-	s.backend.mu.Lock()
-	defer s.backend.mu.Unlock()
-	if points == 0 {
-		return 0
-	}
-	return points - s.backend.leftOut[id.String()]
-}
-
-func (s *chaosSpool) breaks() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.rng.Float64() < s.fail
+	return ids
 }
 
 // chaosBackend answers at random, and refuses some points for good.
@@ -142,7 +76,6 @@ type chaosBackend struct {
 	limit          int            // bytes of a body; 0 is none
 	compression    ship.Compression
 	rejects        bool // takes batches without their first series
-	leftOut        map[string]int64
 }
 
 func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
@@ -160,7 +93,6 @@ func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
 		return ship.Outcome{Verdict: ship.TooLarge, Cause: "413"}
 	}
 	if len(b.poison) == 0 && !b.rejects {
-		delete(b.leftOut, p.ID)
 		return ship.Outcome{Verdict: ship.Acked}
 	}
 	batch := decode(p)
@@ -176,10 +108,8 @@ func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
 				points++
 			}
 		}
-		b.leftOut[p.ID] = points
 		return ship.Outcome{Verdict: ship.Acked, RejectedPoints: points, RejectedSeries: []int{0}, Cause: "series"}
 	}
-	delete(b.leftOut, p.ID)
 	return ship.Outcome{Verdict: ship.Acked}
 }
 
@@ -213,9 +143,8 @@ func accountForAll(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	cfg := chaosConfig(rng)
 	queueBytes := pick[int64](rng, 4<<10, 16<<10, 4<<20)
-	spool := &chaosSpool{rng: rand.New(rand.NewPCG(seed, 2)), cap: pick(rng, 0, 0, 5, 50), evicted: make(map[ship.ID]int64), parted: make(map[ship.ID]bool)}
-	backend := &chaosBackend{rng: rand.New(rand.NewPCG(seed, 3)), accept: 1, poison: make(map[int64]bool), leftOut: make(map[string]int64)}
-	spool.backend = backend
+	spool := &chaosSpool{rng: rand.New(rand.NewPCG(seed, 2)), cap: pick(rng, 0, 0, 5, 50)}
+	backend := &chaosBackend{rng: rand.New(rand.NewPCG(seed, 3)), accept: 1, poison: make(map[int64]bool)}
 	for range rng.IntN(4) {
 		backend.poison[1+rng.Int64N(2000)] = true
 	}
@@ -243,20 +172,24 @@ func accountForAll(t *testing.T, seed uint64) {
 	if took := r.ended.Sub(asked); took > cfg.ShutdownTimeout {
 		t.Errorf("seed %d: the flush took %v", seed, took)
 	}
-	var delivered, spooled, dead int64
+	var delivered, spooled, twice int64
+	whole := spool.whole()
 	for _, a := range r.backend.accepted {
 		delivered += a.batch.Points()
+		if whole[ship.ID{Epoch: a.batch.Agent.Epoch, Seq: a.batch.Agent.Seq}] {
+			twice += a.batch.Points()
+		}
 	}
 	for _, e := range spool.entries {
-		spooled += left(e)
-	}
-	for _, e := range spool.dead {
-		dead += left(e)
+		spooled += e.Items
 	}
 	produced := r.produced * int64(points)
-	if sum := delivered + spooled + dead + r.lost() - spool.twice; sum != produced {
+	if sum := delivered + spooled + spool.deadPoints + r.lost() - twice; sum != produced {
 		t.Errorf("seed %d: delivered %d + spooled %d + dead %d + lost %v - twice %d = %d, want %d",
-			seed, delivered, spooled, dead, r.ledger.Losses(), spool.twice, sum, produced)
+			seed, delivered, spooled, spool.deadPoints, r.ledger.Losses(), twice, sum, produced)
+	}
+	if dead := r.setAsideIn(&spool.memorySpool); dead != spool.deadPoints {
+		t.Errorf("seed %d: %d points are dead, and %d in letters", seed, spool.deadPoints, dead)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -121,15 +122,17 @@ func (s *fleetSpool) Append(e Entry) error {
 	return nil
 }
 
-func (s *fleetSpool) Oldest() (Entry, bool) {
-	if len(s.entries) == 0 {
-		return Entry{}, false
+func (s *fleetSpool) Oldest(sinceMS int64, except []ID) (Entry, bool) {
+	for _, e := range s.entries {
+		id := ID{Epoch: e.epoch, Seq: e.seq}
+		if e.timeMS >= sinceMS && !slices.Contains(except, id) {
+			return Entry{ID: id, Items: e.items, TimeMS: e.timeMS, Payload: []byte(fleetBody)}, true
+		}
 	}
-	e := s.entries[0]
-	return Entry{ID: ID{Epoch: e.epoch, Seq: e.seq}, Items: e.items, TimeMS: e.timeMS, Payload: []byte(fleetBody)}, true
+	return Entry{}, false
 }
 
-func (s *fleetSpool) Ack(id ID) bool {
+func (s *fleetSpool) Ack(id ID, _ int64) bool {
 	for i, e := range s.entries {
 		switch {
 		case e.epoch != id.Epoch || e.seq != id.Seq:
@@ -147,11 +150,9 @@ func (s *fleetSpool) Ack(id ID) bool {
 func (s *fleetSpool) Pending() int64  { return int64(len(s.entries)) }
 func (s *fleetSpool) MakeRoom() error { return nil }
 
-func (s *fleetSpool) Mark(ID, Mark) bool { panic("the server refuses no batch") }
-
-func (s *fleetSpool) SetAside(ID, string) error { panic("the server refuses no batch") }
-
-func (s *fleetSpool) SetAsidePart(ID, Piece, string) error { panic("the server refuses no batch") }
+func (s *fleetSpool) Note(ID, []byte) bool { panic("the server refuses no batch") }
+func (s *fleetSpool) Refuse(int64)         { panic("the server refuses no batch") }
+func (s *fleetSpool) SetAside(Letter)      { panic("the server refuses no batch") }
 
 // fleetCodec makes bodies that nobody reads.
 type fleetCodec struct{}

@@ -251,8 +251,10 @@ func (r *rig) largest() (bytes int) {
 }
 
 // setAside returns how many points are in dead letters.
-func (r *rig) setAside() (n int64) {
-	for _, e := range r.spool.dead {
+func (r *rig) setAside() (n int64) { return r.setAsideIn(r.spool) }
+
+func (r *rig) setAsideIn(s *memorySpool) (n int64) {
+	for _, e := range s.dead {
 		n += e.Items
 	}
 	return n

@@ -154,7 +154,7 @@ func TestDrainRateRisesAndIsHalvedOnOverload(t *testing.T) {
 	gap := func() time.Duration {
 		var sum time.Duration
 		for range 1000 {
-			m.sentBacklog(now, 0)
+			m.sentBacklog(now, 1)
 			sum += m.drainAt.Sub(now)
 		}
 		return (sum / 1000).Round(time.Second)
@@ -194,12 +194,12 @@ func TestAFleetsFirstReplaysAreSpread(t *testing.T) {
 // Parts follow each other as much faster as they are smaller, up to a bound.
 func TestPartsArePacedByTheirSize(t *testing.T) {
 	now := time.Unix(0, 0)
-	for halvings, share := range map[int]time.Duration{0: 1, 1: 2, 4: 16, 9: 16} {
+	for share, faster := range map[float64]time.Duration{1: 1, 0.5: 2, 1.0 / 16: 16, 1e-3: 16, 1e-6: 16} {
 		m := newTestMachine(1)
-		m.sentBacklog(now, halvings)
-		gap := m.rules.BatchInterval / share
+		m.sentBacklog(now, share)
+		gap := m.rules.BatchInterval / faster
 		if wait := m.drainAt.Sub(now); wait < gap*3/4 || wait > gap*5/4 {
-			t.Errorf("the next after a part of %d halvings waits %v, want about %v", halvings, wait, gap)
+			t.Errorf("the next after a share of %v waits %v, want about %v", share, wait, gap)
 		}
 	}
 }

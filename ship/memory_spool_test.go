@@ -7,17 +7,25 @@ import (
 	"sync"
 
 	"github.com/heka-insights/heka-insights-agent/ship"
-	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
 
-// memorySpool is a Spool that can be broken.
+// memorySpool is a Spool that can be broken: it takes no further entry then, and
+// loses letters, while what it has can still be noted and acknowledged.
 type memorySpool struct {
-	mu       sync.Mutex
-	broken   bool
-	entries  []ship.Entry
-	dead     []ship.Entry
-	reasons  []string
-	appended int
+	mu      sync.Mutex
+	broken  bool
+	entries []ship.Entry
+	// dead are the letters, and reasons is what they are for.
+	dead    []ship.Entry
+	reasons []string
+	of      []ship.ID // of the letters
+
+	appended    int
+	appendedPts int64 // points
+	delivered   int64 // points, as Ack says
+	deadPoints  int64 // points, as Ack and Refuse say
+	refused     int64 // of these, as Refuse says
+	unkept      int64 // points of letters that were lost
 }
 
 func (s *memorySpool) Append(e ship.Entry) error {
@@ -26,22 +34,39 @@ func (s *memorySpool) Append(e ship.Entry) error {
 	if s.broken {
 		return errors.New("disk full")
 	}
-	e.Payload = bytes.Clone(e.Payload)
-	s.entries = append(s.entries, e)
-	s.appended++
+	s.append(e)
 	return nil
 }
 
-func (s *memorySpool) Oldest() (ship.Entry, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.entries) == 0 {
-		return ship.Entry{}, false
-	}
-	return s.entries[0], true
+// append is called with mu held.
+func (s *memorySpool) append(e ship.Entry) {
+	e.Payload, e.Note = bytes.Clone(e.Payload), bytes.Clone(e.Note)
+	s.entries = append(s.entries, e)
+	s.appended++
+	s.appendedPts += e.Items
 }
 
-// take removes an entry, and returns it.
+func (s *memorySpool) Oldest(sinceMS int64, except []ship.ID) (ship.Entry, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.oldest(sinceMS, except)
+}
+
+// oldest is called with mu held.
+func (s *memorySpool) oldest(sinceMS int64, except []ship.ID) (ship.Entry, bool) {
+	for _, e := range s.entries {
+		if e.TimeMS >= sinceMS && !slices.Contains(except, e.ID) {
+			e.Note = bytes.Clone(e.Note)
+			return e, true
+		}
+	}
+	return ship.Entry{}, false
+}
+
+// first returns the oldest entry of all.
+func (s *memorySpool) first() (ship.Entry, bool) { return s.Oldest(0, nil) }
+
+// take removes an entry, and returns it. It is called with mu held.
 func (s *memorySpool) take(id ship.ID) (e ship.Entry, ok bool) {
 	i := slices.IndexFunc(s.entries, func(e ship.Entry) bool { return e.ID == id })
 	if i < 0 {
@@ -52,60 +77,49 @@ func (s *memorySpool) take(id ship.ID) (e ship.Entry, ok bool) {
 	return e, true
 }
 
-func (s *memorySpool) Ack(id ship.ID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.take(id)
-	return ok
-}
-
-func (s *memorySpool) Mark(id ship.ID, m ship.Mark) bool {
+func (s *memorySpool) Note(id ship.ID, note []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.entries {
 		if s.entries[i].ID == id {
-			s.entries[i].Marks = append(slices.Clone(s.entries[i].Marks), m)
+			s.entries[i].Note = bytes.Clone(note)
 			return true
 		}
 	}
 	return false
 }
 
-func (s *memorySpool) SetAside(id ship.ID, reason string) error {
+func (s *memorySpool) Ack(id ship.ID, dead int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.take(id)
+	if !ok {
+		return false
+	}
+	if dead < 0 || dead > e.Items {
+		panic("more points are dead than there were")
+	}
+	s.delivered += e.Items - dead
+	s.deadPoints += dead
+	return true
+}
+
+func (s *memorySpool) Refuse(points int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deadPoints += points
+	s.refused += points
+}
+
+func (s *memorySpool) SetAside(l ship.Letter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken {
-		return errors.New("disk full")
+		s.unkept += l.Items
+		return
 	}
-	if e, ok := s.take(id); ok {
-		s.dead, s.reasons = append(s.dead, e), append(s.reasons, reason)
-	}
-	return nil
-}
-
-func (s *memorySpool) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
-	s.mu.Lock()
-	broken := s.broken
-	s.mu.Unlock()
-	if broken {
-		return errors.New("disk full")
-	}
-	plain, err := ship.Decompress(p.Payload)
-	if err != nil {
-		panic(err)
-	}
-	batch, err := encode.Native{}.Decode(plain)
-	if err != nil {
-		panic(err)
-	}
-	if s.Mark(id, ship.Mark{Part: p.Part, Fate: ship.PartDead}) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		part := ship.ID{Epoch: id.Epoch, Seq: id.Seq, Part: p.Part}
-		s.dead = append(s.dead, ship.Entry{ID: part, Items: batch.Points(), Payload: p.Payload})
-		s.reasons = append(s.reasons, reason)
-	}
-	return nil
+	l.Payload = bytes.Clone(l.Payload)
+	s.dead, s.reasons, s.of = append(s.dead, l.Entry), append(s.reasons, l.Reason), append(s.of, l.Of)
 }
 
 func (s *memorySpool) Pending() int64 {

@@ -89,7 +89,7 @@ func TestABadBatchAtTheHeadIsPassed(t *testing.T) {
 			r.run(time.Minute)
 			r.backend.fail(unavailable)
 			r.run(2 * time.Minute)
-			head, _ := r.spool.Oldest()
+			head, _ := r.spool.first()
 			poison := metric.BatchID(head.Epoch, head.Seq)
 			r.backend.set(refusing(poison))
 			r.run(time.Hour)
@@ -163,7 +163,7 @@ func TestStrictOrderComesBackFromAPauseWithABadHead(t *testing.T) {
 		if phase := r.shipper.Stats().Phase; phase != "paused" {
 			t.Fatalf("phase = %s, want paused", phase)
 		}
-		head, _ := r.spool.Oldest()
+		head, _ := r.spool.first()
 		r.backend.set(refusing(metric.BatchID(head.Epoch, head.Seq)))
 		r.run(3 * time.Hour)
 		r.stop()

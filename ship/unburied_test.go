@@ -1,8 +1,6 @@
 package ship_test
 
 import (
-	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,15 +8,18 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
-// unburied is a spool that can set nothing aside.
+// unburied is a spool that keeps no letter.
 type unburied struct{ *memorySpool }
 
-func (unburied) SetAside(ship.ID, string) error                 { return errors.New("read-only") }
-func (unburied) SetAsidePart(ship.ID, ship.Piece, string) error { return errors.New("read-only") }
+func (s unburied) SetAside(l ship.Letter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unkept += l.Items
+}
 
-// A bad point that cannot be set aside waits. It holds up neither the rest of
-// its batch, nor live batches, nor an outage's end, nor what is in memory.
-func TestWhatCannotBeSetAsideHoldsUpNothingInMemory(t *testing.T) {
+// Letters are copies: a bad point of which none can be kept is settled with its
+// batch all the same, and holds up nothing, also when the spool takes no batch.
+func TestALetterThatCannotBeKeptHoldsUpNothing(t *testing.T) {
 	for _, fifo := range []bool{false, true} {
 		for _, full := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -26,53 +27,25 @@ func TestWhatCannotBeSetAsideHoldsUpNothingInMemory(t *testing.T) {
 				cfg.FIFO = fifo
 				spool := &memorySpool{}
 				r := startWith(t, cfg, 4<<20, unburied{spool})
-				r.run(time.Minute)
+				r.runWide(time.Minute, 3)
 				bad := without(refusal, r.produced+4)
 				r.backend.set(bad)
-				r.run(10 * time.Minute)
+				r.runWide(10*time.Minute, 3)
 				spool.setBroken(full)
 				r.backend.fail(unavailable)
-				r.run(10 * time.Minute)
+				r.runWide(10*time.Minute, 3)
 				r.backend.set(bad)
-				r.run(time.Hour)
-				missing, behind := r.produced-int64(len(r.backend.ticks())), int64(10*12+10)
-				if full {
-					behind = 10 // of live batches
-				}
-				if missing > behind {
-					t.Errorf("fifo %v, full %v: %d ticks have not arrived an hour after an outage, want at most %d", fifo, full, missing, behind)
+				r.runWide(2*time.Hour, 3)
+				missing := r.produced - int64(len(r.backend.ticks()))
+				if behind := int64(1 + 2*3); missing > behind { // the bad one, and two batches under way
+					t.Errorf("fifo %v, full %v: %d ticks have not arrived, want at most %d", fifo, full, missing, behind)
 				}
 				r.stop()
+				if spool.deadPoints != 1 || spool.unkept != 1 || r.lost() != 0 {
+					t.Errorf("fifo %v, full %v: %d points dead, %d in letters that were not kept, lost %v; want the bad one, and none lost",
+						fifo, full, spool.deadPoints, spool.unkept, r.ledger.Losses())
+				}
 			})
 		}
 	}
-}
-
-// Nor does it hold up the other parts of its batch, which are tried again.
-func TestWhatCannotBeSetAsideHoldsUpNothingOfItsBatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := config()
-		cfg.Rules.BatchInterval = time.Minute
-		spool := &memorySpool{}
-		r := startWith(t, cfg, 4<<20, unburied{spool})
-		r.run(time.Minute)
-		head, bad := "", r.produced+3
-		seen := make(map[string]bool)
-		r.backend.set(func(p ship.Payload) ship.Outcome {
-			holdsBad := without(refusal, bad)(p).Verdict != ship.Acked
-			if head == "" && holdsBad {
-				head = p.ID
-			}
-			if holdsBad || head != "" && strings.HasPrefix(p.ID, head) && p.ID != head+"/1/1" && !seen[p.ID] {
-				seen[p.ID] = true
-				return refusal
-			}
-			return ship.Outcome{Verdict: ship.Acked}
-		})
-		r.run(time.Hour)
-		if e, ok := spool.Oldest(); !ok || left(e) != 1 {
-			t.Errorf("%d points of the bad batch wait, want the bad one", left(e))
-		}
-		r.stop()
-	})
 }
