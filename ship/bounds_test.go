@@ -166,7 +166,7 @@ func TestFaultsAreQuiet(t *testing.T) {
 	first := ""
 	for name, answer := range map[string]func(ship.Payload) ship.Outcome{
 		"every second request fails":   everySecond(unavailable),
-		"every second request refused": everySecond(ship.Outcome{Verdict: ship.Reject, Cause: "400"}),
+		"every second request refused": everySecond(ship.Outcome{Verdict: ship.Reject, Status: 400, Cause: "400"}),
 		"one batch always fails": func(p ship.Payload) ship.Outcome {
 			if first == "" {
 				first = p.ID

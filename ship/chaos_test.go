@@ -98,7 +98,7 @@ func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
 	batch := decode(p)
 	for _, tick := range valuesOf(batch, counterDesc.Name) {
 		if b.poison[tick] {
-			return ship.Outcome{Verdict: ship.Reject, Cause: "400"}
+			return ship.Outcome{Verdict: ship.Reject, Status: 400, Cause: "400"}
 		}
 	}
 	if b.rejects {

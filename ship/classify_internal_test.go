@@ -29,10 +29,9 @@ func TestClassifyStatus(t *testing.T) {
 	verdicts := map[Verdict][]int{
 		Pause:       {301, 302, 303, 307, 308, 401, 403, 404, 405, 407, 410, 501, 505},
 		Retry:       {408, 409, 425, 429, 500, 502, 503, 504, 507, 529, 599},
-		Reject:      {400, 406, 422},
+		Reject:      {400, 402, 406, 411, 414, 418, 422, 423, 431, 451},
 		TooLarge:    {413},
 		Unsupported: {415},
-		Decline:     {402, 411, 414, 418, 423, 431, 451},
 	}
 	for want, statuses := range verdicts {
 		for _, status := range statuses {
@@ -45,6 +44,9 @@ func TestClassifyStatus(t *testing.T) {
 			}
 			if want == Pause && o.Hint == "" {
 				t.Errorf("%d: a pause without a hint", status)
+			}
+			if content := status == 403 || want == Retry && status >= 500 && status != 502 && status != 503 && status != 504; o.MayBeContent != content {
+				t.Errorf("%d: may be about the content: %v, want %v", status, o.MayBeContent, content)
 			}
 			if overload := status == 429 || status == 503; o.Overload != overload {
 				t.Errorf("%d: overload %v, want %v", status, o.Overload, overload)

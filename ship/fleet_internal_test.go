@@ -115,6 +115,7 @@ func (f *fleet) start(a *fleetAgent, now time.Duration) {
 		source = greatest{}
 	}
 	s.machine = newMachine(cfg.Rules, rand.New(source), fleetStart.Add(now))
+	s.refused = newRefusedSeries(rand.New(source), defaultMaxSeries)
 	a.shipper = s
 	a.took = append(a.took, nil)
 	a.wake, a.answer, a.restart = now, never, never

@@ -2,6 +2,7 @@ package ship
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -150,15 +151,18 @@ func (s *fleetSpool) Ack(id ID, _ int64) bool {
 func (s *fleetSpool) Pending() int64  { return int64(len(s.entries)) }
 func (s *fleetSpool) MakeRoom() error { return nil }
 
-func (s *fleetSpool) Note(ID, []byte) bool { panic("the server refuses no batch") }
-func (s *fleetSpool) Refuse(int64)         { panic("the server refuses no batch") }
-func (s *fleetSpool) SetAside(Letter)      { panic("the server refuses no batch") }
+func (s *fleetSpool) Note(id ID, _ []byte) bool {
+	return slices.ContainsFunc(s.entries, func(e fleetEntry) bool { return e.epoch == id.Epoch && e.seq == id.Seq })
+}
 
-// fleetCodec makes bodies that nobody reads.
+func (s *fleetSpool) Refuse(int64)    { panic("the server refuses no batch") }
+func (s *fleetSpool) SetAside(Letter) { panic("the server refuses no batch") }
+
+// fleetCodec makes bodies that cannot be read, so that a batch is one piece.
 type fleetCodec struct{}
 
 func (fleetCodec) Append(dst []byte, _ *metric.Batch) []byte { return append(dst, fleetBody...) }
-func (fleetCodec) Decode([]byte) (*metric.Batch, error)      { panic("no batch is cut in parts") }
+func (fleetCodec) Decode([]byte) (*metric.Batch, error)      { return nil, errors.New("no points") }
 
 // fleetSender is never asked to send: the fleet takes the requests off the
 // shipper's channel.

@@ -11,7 +11,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
-var refusal = ship.Outcome{Verdict: ship.Reject, Cause: "422"}
+var refusal = ship.Outcome{Verdict: ship.Reject, Status: 422, Cause: "422"}
 
 // refusing accepts all batches but one, of which it takes no part either.
 func refusing(id string) func(ship.Payload) ship.Outcome {
@@ -61,7 +61,7 @@ func TestPoisonIsGivenUpAndNothingElse(t *testing.T) {
 func TestRefusalOfEverythingPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, config(), 4<<20)
-		r.backend.fail(ship.Outcome{Verdict: ship.Reject, Cause: "400"})
+		r.backend.fail(ship.Outcome{Verdict: ship.Reject, Status: 400, Cause: "400"})
 		r.run(10 * time.Minute)
 		from := r.backend.requestCount()
 		r.run(time.Hour)
@@ -112,7 +112,7 @@ func TestAnEarlierRefusalIsNoVerdict(t *testing.T) {
 			if requests++; requests == 2 {
 				return ship.Outcome{Verdict: ship.Acked}
 			}
-			return ship.Outcome{Verdict: ship.Reject, Cause: "400"}
+			return ship.Outcome{Verdict: ship.Reject, Status: 400, Cause: "400"}
 		})
 		r.run(time.Hour)
 		r.backend.set(nil)

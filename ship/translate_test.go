@@ -195,7 +195,7 @@ func TestPointsAhead(t *testing.T) {
 		body := fmt.Sprintf(`{"schema":"heka.batch/1","batch_id":%q,"agent":{"id":"a","version":"1","epoch":"0000000000000007","seq":1},"times":[%d,%d],"series":[`+
 			`{"name":"x","unit":"1","kind":"gauge","labels":{},"values":[1,2]}]}`, metric.BatchID(7, 1), now.Add(59*time.Second).UnixMilli(), now.Add(2*time.Minute).UnixMilli())
 		o := client.Send(t.Context(), ship.Payload{ID: metric.BatchID(7, 1), Points: 2, Body: []byte(body)})
-		if o.Verdict != ship.Acked || o.Unsent || o.RejectedPoints != 1 || !strings.Contains(o.Cause, "in the future") || !slices.Equal(o.RejectedPlaces, []metric.Place{{Series: 0, Time: 1}}) || len(s.seen().stored) != 1 {
+		if o.Verdict != ship.Acked || o.Unsent || o.RejectedPoints != 1 || !strings.Contains(o.Cause, "in the future") || !slices.Equal(o.OutsidePlaces, []metric.Place{{Series: 0, Time: 1}}) || len(o.RejectedPlaces) > 0 || len(s.seen().stored) != 1 {
 			t.Errorf("%+v, stored %v", o, s.seen().stored)
 		}
 	})
@@ -386,7 +386,7 @@ func TestThePayloadStaysAsItIs(t *testing.T) {
 		client := w.lineClient(to.Limits{MaxAge: time.Hour})
 		defer client.Close()
 		o := client.Send(t.Context(), ship.Payload{ID: "00000000000000070000000000000001", Points: 1, Body: old, Compression: ship.CompressionNone})
-		if o.Verdict != ship.Acked || !o.Unsent || o.RejectedPoints != 1 || len(o.RejectedPlaces) != 1 || !bytes.Equal(before, old) || s.seen().requests > 0 {
+		if o.Verdict != ship.Acked || !o.Unsent || o.RejectedPoints != 1 || len(o.OutsidePlaces) != 1 || len(o.RejectedPlaces) > 0 || !bytes.Equal(before, old) || s.seen().requests > 0 {
 			t.Errorf("%+v, %d requests", o, s.seen().requests)
 		}
 	})
