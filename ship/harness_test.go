@@ -31,6 +31,7 @@ type backend struct {
 	answer    func(p ship.Payload) ship.Outcome
 	delay     time.Duration
 	rejects   int64 // points of each batch
+	mute      bool  // what it accepts it does not acknowledge
 	refreshed bool
 	accepted  []arrival // each batch once, in order of arrival
 	seen      map[string]bool
@@ -74,6 +75,9 @@ func (b *backend) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 		b.seen[p.ID] = true
 		b.accepted = append(b.accepted, arrival{time.Now(), batch})
 	}
+	if b.mute {
+		return ship.Outcome{Cause: "reset", MayBeContent: true}
+	}
 	return o
 }
 
@@ -113,6 +117,13 @@ func (b *backend) set(answer func(ship.Payload) ship.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.answer = answer
+}
+
+// setMute has it acknowledge nothing of what it accepts.
+func (b *backend) setMute(mute bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mute = mute
 }
 
 func (b *backend) fail(o ship.Outcome) { b.set(func(ship.Payload) ship.Outcome { return o }) }
@@ -238,6 +249,30 @@ func (r *rig) stop() {
 func (r *rig) spooled() (n int64) {
 	for _, e := range r.spool.entries {
 		n += e.Items
+	}
+	return n
+}
+
+// arrived returns how many points arrived, and fails if one did twice.
+func (r *rig) arrived() (n int64) {
+	r.t.Helper()
+	seen := make(map[string]bool)
+	for _, a := range r.backend.accepted {
+		n += a.batch.Points()
+		for _, c := range a.batch.Series {
+			name := c.Name
+			for _, l := range c.Series.Labels {
+				name += "," + l.Value
+			}
+			for i, v := range c.Values {
+				if !v.IsNull() {
+					seen[name+"@"+strconv.FormatInt(a.batch.Times[i], 10)] = true
+				}
+			}
+		}
+	}
+	if int64(len(seen)) != n {
+		r.t.Errorf("%d points arrived, but only %d different ones", n, len(seen))
 	}
 	return n
 }

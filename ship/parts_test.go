@@ -31,38 +31,57 @@ func keys(b *backend) (ids []string) {
 	return ids
 }
 
-// One bad point in 5,000: all others arrive, and it takes 28 requests.
+// withoutPoint refuses, with o, whatever holds one point: the one of a tick in
+// the series of this number, as rig.wideTick makes them.
+func withoutPoint(o ship.Outcome, tick int64, series int) func(ship.Payload) ship.Outcome {
+	if series == 0 {
+		return without(o, tick)
+	}
+	bad := tick*7919 + int64(series)
+	return func(p ship.Payload) ship.Outcome {
+		if slices.Contains(valuesOf(decode(p), padDesc.Name), bad) {
+			return o
+		}
+		return ship.Outcome{Verdict: ship.Acked}
+	}
+}
+
+// One bad point in 5,000, whichever it is: all others arrive, and it takes 28
+// requests.
 func TestOneBadPointCostsItself(t *testing.T) {
 	for _, mode := range []ship.SpoolMode{ship.SpoolOff, ship.SpoolOnFailure, ship.SpoolAlways} {
-		synctest.Test(t, func(t *testing.T) {
-			cfg := config()
-			cfg.Mode = mode
-			cfg.Rules.BatchInterval = time.Minute
-			r := start(t, cfg, 4<<20)
-			r.runWide(time.Minute, 100)
-			bad := r.produced + 7
-			live := make(map[string]bool)
-			r.backend.set(func(p ship.Payload) ship.Outcome {
-				o := without(refusal, bad)(p)
-				if o.Verdict == ship.Acked && !strings.Contains(p.ID, "/") {
-					live[p.ID] = true
+		for _, series := range []int{0, 1, 250, 333, 499} {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config()
+				cfg.Mode = mode
+				cfg.Rules.BatchInterval = time.Minute
+				r := start(t, cfg, 4<<20)
+				r.runWide(time.Minute, 500)
+				bad := withoutPoint(refusal, r.produced+7, series)
+				live := make(map[string]bool)
+				r.backend.set(func(p ship.Payload) ship.Outcome {
+					o := bad(p)
+					if o.Verdict == ship.Acked && !strings.Contains(p.ID[32:], "/") {
+						live[p.ID] = true
+					}
+					return o
+				})
+				from := r.backend.requestCount()
+				r.runWide(30*time.Minute, 500) // 5,000 to 6,000 points a batch
+				if n := r.backend.requestCount() - from - len(live); n > 29 {
+					t.Errorf("%s, series %d: %d requests for the batch with the bad point, want at most 28", mode, series, n)
 				}
-				return o
+				r.stop()
+				dead := r.spool.deadPoints
+				if arrived := r.arrived(); arrived != r.produced*500-1 || r.lost()+dead != 1 || (mode == ship.SpoolOff) != (r.lost() == 1) || r.setAside() != dead {
+					t.Errorf("%s, series %d: %d of %d points arrived, %d dead, %d set aside, lost %v; want one given up",
+						mode, series, arrived, r.produced*500, dead, r.setAside(), r.ledger.Losses())
+				}
+				if r.spool.Pending() != 0 {
+					t.Errorf("%s, series %d: %d batches wait in the end", mode, series, r.spool.Pending())
+				}
 			})
-			from := r.backend.requestCount()
-			r.runWide(20*time.Minute, 500) // 5,000 to 6,000 points a batch
-			if n := r.backend.requestCount() - from - len(live); n > 29 {
-				t.Errorf("%s: %d requests for the batch with the bad point, want at most 28", mode, n)
-			}
-			r.stop()
-			got := int64(len(r.backend.ticks()))
-			if got != r.produced-1 || r.lost()+r.setAside() != 1 || (mode == ship.SpoolOff) != (r.lost() == 1) {
-				t.Errorf("%s: %d of %d ticks arrived, %d set aside, lost %v; want one given up", mode, got, r.produced, r.setAside(), r.ledger.Losses())
-			}
-			if r.spool.Pending() != 0 {
-				t.Errorf("%s: %d batches wait in the end", mode, r.spool.Pending())
-			}
-		})
+		}
 	}
 }
 
@@ -147,6 +166,41 @@ func TestPartsKeepTheirNamesOverARestart(t *testing.T) {
 	})
 }
 
+// A body that may have arrived is repeated unchanged before anything else of its
+// batch is sent, whatever probes are made of it and whichever series turns out
+// to be refused meanwhile: a backend that de-duplicates has each point once.
+func TestABodyWithoutAnAnswerIsRepeatedUnchanged(t *testing.T) {
+	for _, mode := range []ship.SpoolMode{ship.SpoolOff, ship.SpoolOnFailure, ship.SpoolAlways} {
+		for _, fifo := range []bool{false, true} {
+			for _, minutes := range []time.Duration{1, 3, 20} {
+				synctest.Test(t, func(t *testing.T) {
+					cfg := config()
+					cfg.Mode, cfg.FIFO = mode, fifo
+					r := start(t, cfg, 4<<20)
+					r.runWide(time.Minute, 20)
+					r.backend.setMute(true)
+					r.runWide(minutes*time.Minute, 20)
+					r.backend.setMute(false)
+					from := r.produced
+					r.backend.set(func(p ship.Payload) ship.Outcome {
+						for _, v := range valuesOf(decode(p), padDesc.Name) {
+							if v%7919 == 7 && v/7919 > from { // a series turns bad
+								return refusal
+							}
+						}
+						return ship.Outcome{Verdict: ship.Acked}
+					})
+					r.runWide(2*time.Hour, 20)
+					r.stop()
+					if arrived, dead := r.arrived(), r.spool.deadPoints+r.lost(); arrived < r.produced*19 || dead > r.produced-from {
+						t.Errorf("%s, fifo %v, %d minutes: %d points arrived of %d, %d given up", mode, fifo, minutes, arrived, r.produced*20, dead)
+					}
+				})
+			}
+		}
+	}
+}
+
 // Some backends answer 500 to a point that they cannot stand.
 func TestTheSameFailureForOneBatchIsPoison(t *testing.T) {
 	for _, fifo := range []bool{false, true} {
@@ -195,116 +249,105 @@ func TestABadBackendIsNotPoison(t *testing.T) {
 	}
 }
 
-// An answer such as 402 or 451 is no matter of points: the batch is tried three
-// times in all, with others accepted in between, and then set aside whole.
-func TestADeclinedBatchIsSetAsideAfterThreeTries(t *testing.T) {
-	for _, fifo := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			cfg := config()
-			cfg.FIFO = fifo
-			r := start(t, cfg, 4<<20)
-			r.run(time.Minute)
-			tries := 0
-			bad := r.produced + 5
-			declined := without(ship.Outcome{Verdict: ship.Decline, Status: 451, Cause: "451"}, bad)
-			r.backend.set(func(p ship.Payload) ship.Outcome {
-				o := declined(p)
-				if o.Verdict == ship.Decline {
-					tries++
+// What the sender cannot send is set aside as a whole, at once, and holds up
+// nothing.
+func TestADeclinedBatchIsSetAsideAtOnce(t *testing.T) {
+	for _, mode := range []ship.SpoolMode{ship.SpoolOff, ship.SpoolOnFailure, ship.SpoolAlways} {
+		for _, fifo := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config()
+				cfg.FIFO, cfg.Mode = fifo, mode
+				r := start(t, cfg, 4<<20)
+				r.runWide(time.Minute, 3)
+				tries := 0
+				declined := without(ship.Outcome{Verdict: ship.Decline, Unsent: true, Cause: "unreadable"}, r.produced+5, r.produced+30)
+				r.backend.set(func(p ship.Payload) ship.Outcome {
+					o := declined(p)
+					if o.Verdict == ship.Decline {
+						tries++
+					}
+					return o
+				})
+				r.runWide(time.Hour, 3)
+				r.stop()
+				dead := r.spool.deadPoints
+				if mode == ship.SpoolOff {
+					dead = r.lost()
 				}
-				return o
+				if tries != 2 || dead != 2*3*3 || int64(len(r.backend.ticks()))+r.spooled()/3 != r.produced-2*3 || r.setAside() != r.spool.deadPoints {
+					t.Errorf("%s, fifo %v: %d tries, %d points dead, %d in letters, lost %v; want two tries and two batches of 9",
+						mode, fifo, tries, dead, r.setAside(), r.ledger.Losses())
+				}
+				if mode != ship.SpoolOff && (len(r.spool.dead) != 2 || r.lost() != 0 || r.spool.reasons[0] != "unreadable") {
+					t.Errorf("%s, fifo %v: %d letters %q, lost %v", mode, fifo, len(r.spool.dead), r.spool.reasons, r.ledger.Losses())
+				}
 			})
-			r.run(time.Hour)
-			r.stop()
-			if tries != 3 || r.setAside() != 3 || len(r.spool.dead) != 1 || r.lost() != 0 {
-				t.Errorf("fifo %v: %d tries, %d points in %d letters, lost %d; want 3 tries and one letter of 3",
-					fifo, tries, r.setAside(), len(r.spool.dead), r.lost())
-			}
-		})
+		}
 	}
 }
 
-// One that is then refused for its points, or its size, is cut after all.
-func TestADeclinedBatchIsCutOnceItIsRefused(t *testing.T) {
-	for _, o := range []ship.Outcome{refusal, {Verdict: ship.TooLarge, Cause: "413"}} {
+// A refusal that does not come again is no verdict: a backend that refuses each
+// body once gets all there is, and contradicts itself.
+func TestOneRefusalIsNoVerdict(t *testing.T) {
+	for _, points := range []int{1, 20} {
 		synctest.Test(t, func(t *testing.T) {
 			r := start(t, config(), 4<<20)
-			r.run(time.Minute)
-			refused := without(o, r.produced+5)
-			declined := false
+			r.runWide(time.Minute, points)
+			seen := make(map[string]bool)
 			r.backend.set(func(p ship.Payload) ship.Outcome {
-				o := refused(p)
-				if o.Verdict != ship.Acked && !declined {
-					declined = true
-					return ship.Outcome{Verdict: ship.Decline, Status: 451, Cause: "451"}
+				if !seen[p.ID] {
+					seen[p.ID] = true
+					return refusal
 				}
-				return o
+				return ship.Outcome{Verdict: ship.Acked}
 			})
-			r.run(time.Hour)
+			r.runWide(time.Hour, points)
+			r.backend.set(nil)
+			r.runWide(3*time.Hour, points)
 			r.stop()
-			if got := int64(len(r.backend.ticks())); got != r.produced-1 || r.setAside() != 1 || r.lost() != 0 {
-				t.Errorf("%s: %d of %d ticks arrived, %d set aside, lost %d; want one set aside", o.Cause, got, r.produced, r.setAside(), r.lost())
+			r.wantEveryTick()
+			if len(seen) < 100 || r.spool.deadPoints != 0 || r.arrived() != r.produced*int64(points) {
+				t.Errorf("%d points a tick: %d refusals, %d points dead; want many and none", points, len(seen), r.spool.deadPoints)
+			}
+			if !strings.Contains(r.log.String(), "contradicts itself") {
+				t.Errorf("the log does not say that the backend contradicts itself:\n%s", r.log)
 			}
 		})
 	}
 }
 
-// A refusal that does not come again is no verdict, not even of a single point
-// whose sibling was accepted.
-func TestOneRefusalIsNoVerdict(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := start(t, config(), 4<<20)
-		r.run(time.Minute)
-		first := ""
-		seen := make(map[string]bool)
-		r.backend.set(func(p ship.Payload) ship.Outcome {
-			if first == "" {
-				first = p.ID
-			}
-			if strings.HasPrefix(p.ID, first) && p.ID != first+"/1" && !seen[p.ID] {
-				seen[p.ID] = true
-				return refusal
-			}
-			return ship.Outcome{Verdict: ship.Acked}
-		})
-		r.run(time.Hour)
-		r.stop()
-		r.wantEveryTick()
-		if len(seen) < 4 || r.setAside() != 0 {
-			t.Errorf("%d refusals, %d points set aside; want some and none", len(seen), r.setAside())
-		}
-	})
-}
-
-// Nor is one of each part of a batch of which another part was accepted, however
+// Nor is one of each part of a batch that was refused as a whole twice, however
 // many other batches are accepted meanwhile.
 func TestOneRefusalOfEachPartIsNoVerdict(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cfg := config()
-		cfg.Rules.BatchInterval = interval
-		r := start(t, cfg, 4<<20)
-		r.run(time.Minute)
-		r.backend.fail(unavailable)
-		r.run(5 * time.Minute)
-		head := ""
-		seen := make(map[string]bool)
-		r.backend.set(func(p ship.Payload) ship.Outcome {
-			if head == "" && p.Points > 6 {
-				head = p.ID
+	for _, points := range []int{1, 20} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config()
+			cfg.Rules.BatchInterval = interval
+			r := start(t, cfg, 4<<20)
+			r.runWide(time.Minute, points)
+			r.backend.fail(unavailable)
+			r.runWide(5*time.Minute, points)
+			head := ""
+			seen := make(map[string]int)
+			r.backend.set(func(p ship.Payload) ship.Outcome {
+				if head == "" && p.Points > int64(6*points) {
+					head = p.ID
+				}
+				if head != "" && strings.HasPrefix(p.ID, head) {
+					if seen[p.ID]++; seen[p.ID] == 1 || p.ID == head && seen[p.ID] == 2 {
+						return refusal
+					}
+				}
+				return ship.Outcome{Verdict: ship.Acked}
+			})
+			r.runWide(3*time.Hour, points)
+			r.stop()
+			r.wantEveryTick()
+			if len(seen) < 5 || r.spool.deadPoints != 0 || r.arrived() != r.produced*int64(points) {
+				t.Errorf("%d points a tick: %d bodies refused, %d points dead; want many and none", points, len(seen), r.spool.deadPoints)
 			}
-			if head != "" && strings.HasPrefix(p.ID, head) && p.ID != head+"/1/1" && !seen[p.ID] {
-				seen[p.ID] = true
-				return refusal
-			}
-			return ship.Outcome{Verdict: ship.Acked}
 		})
-		r.run(time.Hour)
-		r.stop()
-		r.wantEveryTick()
-		if len(seen) < 10 || r.setAside() != 0 {
-			t.Errorf("%d refusals, %d points set aside; want many and none", len(seen), r.setAside())
-		}
-	})
+	}
 }
 
 // In strict order the backlog carries what is live, so it drains at any
@@ -329,7 +372,8 @@ func TestStrictOrderCatchesUpAtMultiplierOne(t *testing.T) {
 }
 
 // Points that the backend leaves out of a batch which it takes are kept, under
-// a name that it has not seen.
+// a name that it has not seen. A series that it names is remembered, so it is
+// left out of later batches.
 func TestRejectedSeriesAreSetAside(t *testing.T) {
 	for _, mode := range []ship.SpoolMode{ship.SpoolOff, ship.SpoolOnFailure, ship.SpoolAlways} {
 		synctest.Test(t, func(t *testing.T) {
@@ -337,28 +381,43 @@ func TestRejectedSeriesAreSetAside(t *testing.T) {
 			cfg.Mode = mode
 			r := start(t, cfg, 4<<20)
 			r.runWide(time.Minute, 3)
-			var left int64
+			healthy := r.produced
+			named := 0
 			r.backend.set(func(p ship.Payload) ship.Outcome {
 				b := decode(p)
-				points := int64(len(b.Times))
-				left += points
-				return ship.Outcome{Verdict: ship.Acked, RejectedPoints: points, RejectedSeries: []int{1}, Cause: "series"}
+				for i, c := range b.Series {
+					if len(c.Series.Labels) > 0 && c.Series.Labels[0].Value == "1" {
+						named++
+						return ship.Outcome{Verdict: ship.Acked, RejectedPoints: int64(len(b.Times)), RejectedSeries: []int{i}, Cause: "series"}
+					}
+				}
+				return ship.Outcome{Verdict: ship.Acked}
 			})
-			r.runWide(time.Minute, 3)
+			r.runWide(time.Hour, 3)
 			r.stop()
 			r.backend.set(nil)
-			if got := r.setAside() + r.lost(); got != left || left == 0 {
-				t.Errorf("%s: %d points set aside and lost, want the %d that were left out", mode, got, left)
+			dead := r.spool.deadPoints
+			if mode == ship.SpoolOff {
+				dead = r.lost()
+			}
+			if ticks := r.produced - healthy; dead < ticks-3 || dead > ticks+3 || r.arrived()+dead != 3*r.produced {
+				t.Errorf("%s: %d points given up, %d arrived of %d; want a third of %d", mode, dead, r.arrived(), 3*r.produced, 3*ticks)
+			}
+			if named < 2 || named > 20 {
+				t.Errorf("%s: the series was sent %d times in an hour, want it to be left out but for retests", mode, named)
 			}
 			if mode == ship.SpoolOff {
 				return
 			}
-			if r.lost() != 0 || r.spool.Pending() != 0 {
-				t.Errorf("%s: lost %v, %d waiting; want dead letters alone", mode, r.ledger.Losses(), r.spool.Pending())
+			if r.lost() != 0 || r.spool.Pending() != 0 || r.setAside() != dead {
+				t.Errorf("%s: lost %v, %d waiting, %d points of %d in letters; want dead letters alone", mode, r.ledger.Losses(), r.spool.Pending(), r.setAside(), dead)
 			}
-			for _, e := range r.spool.dead {
+			for i, e := range r.spool.dead {
 				if r.backend.seen[e.String()] {
 					t.Errorf("%s: the letter %s has the name of a batch that the backend knows", mode, e.ID)
+				}
+				if r.spool.reasons[i] != "series" {
+					t.Errorf("%s: a letter for the reason %q", mode, r.spool.reasons[i])
 				}
 			}
 		})
