@@ -58,6 +58,7 @@ func (s *Shipper) prepare(now time.Time, h *held) *dispatch {
 			return nil
 		}
 		out := s.dispatch(h, d, p)
+		out.purpose = d.portions[len(d.portions)-1].purpose
 		tooLarge := s.forbids(now, len(out.payload.Body)) || !s.sizes.allows(now, p.count())
 		if !tooLarge || !d.split() {
 			s.keepNote(h, d)
@@ -68,6 +69,7 @@ func (s *Shipper) prepare(now time.Time, h *held) *dispatch {
 
 // nextOf returns the points to send next of a batch, nil if there are none now.
 func (s *Shipper) nextOf(now time.Time, h *held, d *delivery) points {
+	s.age.apply(now, h, d, s.newestMS)
 	for {
 		if d.open {
 			if p := d.next(); p != nil {
@@ -80,28 +82,43 @@ func (s *Shipper) nextOf(now time.Time, h *held, d *delivery) points {
 			d.begin(next)
 			continue
 		}
-		if s.finish(now, h, d) {
+		switch next := s.nextPortion(now, h, d); {
+		case !next.points.empty():
+			d.begin(next)
+		case s.finish(now, h, d):
 			return nil
-		}
-		p := d.of(func(x seriesHash) bool { return !s.refused.leavesOut(x) && !s.refused.apart[x] })
-		if p.empty() {
-			p = s.apartOf(d)
-		}
-		if p.empty() {
+		default:
 			s.rest(h, d)
 			return nil
 		}
-		d.begin(portion{points: p})
 	}
 }
 
-// apartOf returns the points of one of the series that travel alone.
-func (s *Shipper) apartOf(d *delivery) points {
-	i := slices.IndexFunc(d.rest, func(x seriesHash) bool { return s.refused.apart[x] && !s.refused.leavesOut(x) })
-	if i < 0 {
-		return newPoints(d.n)
+// nextPortion returns what to send of a batch after all before was answered: the
+// series that may travel together or, of a fresh batch, one to retest.
+func (s *Shipper) nextPortion(now time.Time, h *held, d *delivery) portion {
+	if p := s.together(now, d); !p.empty() {
+		return portion{points: p}
 	}
-	return d.of(func(x seriesHash) bool { return x == d.rest[i] })
+	x, due := s.refused.dueOf(now, d.rest)
+	return portion{
+		points:  d.of(func(y seriesHash) bool { return due && !h.late && x == y }),
+		purpose: ofRetest,
+	}
+}
+
+// together returns the points to send next of what is left of a batch: those of
+// the series that may travel together.
+func (s *Shipper) together(now time.Time, d *delivery) points {
+	group, found := 0, false
+	for _, x := range d.rest {
+		if g := s.refused.group(now, x); !s.refused.leavesOut(x) && (!found || g == 0) {
+			group, found = g, true
+		}
+	}
+	return d.of(func(x seriesHash) bool {
+		return found && !s.refused.leavesOut(x) && s.refused.group(now, x) == group
+	})
 }
 
 // rest leaves a batch for later.
@@ -208,16 +225,11 @@ func (s *Shipper) keepNote(h *held, d *delivery) {
 // finish settles a batch of which nothing waits but what is given up. It
 // reports whether it did.
 func (s *Shipper) finish(now time.Time, h *held, d *delivery) bool {
-	d.refused(d.of(func(x seriesHash) bool { return s.refused.final(now, x) }))
-	if s.age.rules() {
-		d.refused(d.outside(func(tick time.Time) bool { return s.age.tooOld(now, tick) }))
-		if s.age.order && h.TimeMS < s.newestMS {
-			d.refused(d.left.clone())
-		}
-	}
-	if !d.left.empty() {
+	given := d.of(func(x seriesHash) bool { return s.refused.final(now, x) })
+	if !given.covers(d.left) {
 		return false
 	}
+	d.refused(given)
 	s.settled(h, d)
 	return true
 }

@@ -2,7 +2,6 @@ package ship
 
 import (
 	"slices"
-	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
@@ -13,6 +12,8 @@ type portion struct {
 	points points
 	// parts: parts of it were sent, so the whole of it never is again.
 	parts bool
+	// purpose is why it is sent.
+	purpose purpose
 }
 
 // delivery is how far a batch has come that is not delivered as one body. The
@@ -179,9 +180,4 @@ func readNote(b []byte, n int) (portions []portion) {
 		portions = append(portions, p)
 	}
 	return portions
-}
-
-// outside returns the points that the time of a tick rules out.
-func (d *delivery) outside(ruledOut func(tick time.Time) bool) points {
-	return d.grid.where(func(_, tick int) bool { return ruledOut(time.UnixMilli(d.grid.batch.Times[tick])) }).and(d.left)
 }

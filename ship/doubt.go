@@ -99,6 +99,9 @@ func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
 	if o.Verdict != Retry && o.Verdict != Pause || o.Verdict == Pause && !o.MayBeContent || asksForLess(o) || o.Unsent {
 		return o.Verdict
 	}
+	if o.MayBeContent && (out.purpose == ofRetest || out.purpose == ofRetestOthers) {
+		return Reject
+	}
 	if q := s.search; q != nil {
 		ofIt := out.purpose == ofSearch
 		if o.MayBeContent && q.lenient >= contentFailures || ofIt && q.lenient == allFailures {
@@ -122,23 +125,16 @@ func (d *doubt) judge(out *dispatch, o Outcome) Verdict {
 		d.fails++
 	}
 	d.vouched = false
-	if out.purpose == ofBatch && (o.MayBeContent && d.fails >= culpritMax || d.fails >= silencesMax) {
+	switch {
+	case out.purpose != ofBatch:
+	case o.MayBeContent && d.fails >= culpritMax:
+		out.lenient = contentFailures
+		return Reject
+	case d.fails >= silencesMax:
+		out.lenient = allFailures
 		return Reject
 	}
 	return o.Verdict
-}
-
-// leniency is which failures a search takes for refusals that begins with this
-// outcome.
-func (s *Shipper) leniency(o Outcome) leniency {
-	switch {
-	case o.MayBeContent:
-		return contentFailures
-	case o.Status == 0 || o.Status >= 500 || o.Status == http.StatusRequestTimeout ||
-		o.Status == http.StatusConflict || o.Status == http.StatusTooEarly:
-		return allFailures
-	}
-	return strict
 }
 
 // probe chooses what to find out with whether the backend accepts anything: the

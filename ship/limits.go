@@ -74,10 +74,9 @@ func (s *Shipper) tooLarge(now time.Time, out *dispatch, o Outcome) {
 // pointLimit remembers how many points a backend takes in one body that refuses
 // larger ones as if their points were bad.
 type pointLimit struct {
-	most  int64
+	most  int64 // points of the largest half of a refused part that was accepted
 	until time.Time
-	batch ID    // in which a part was refused, but both its halves were not
-	seen  int64 // points of the larger half
+	batch ID // in which that was seen
 }
 
 // allows reports whether so many points may be sent in one body.
@@ -86,21 +85,24 @@ func (l *pointLimit) allows(now time.Time, points int64) bool {
 }
 
 // refused notes that a part of a batch was refused whose halves, of so many
-// points at most, were accepted. It takes two batches to believe it.
-func (l *pointLimit) refused(now time.Time, batch ID, points int64) {
+// points at most, were accepted. It takes two batches to believe it. It reports
+// false if that cannot be for the size: more points were accepted elsewhere.
+func (l *pointLimit) refused(now time.Time, batch ID, points, half int64) bool {
+	if points <= l.most {
+		*l = pointLimit{}
+		return false
+	}
 	if l.batch != batch && l.batch != (ID{}) {
-		l.most, l.until = min(l.seen, points), now.Add(limitLife)
+		l.until = now.Add(limitLife)
 	}
-	if l.batch != batch {
-		l.seen = points
-	}
-	l.batch, l.seen = batch, min(l.seen, points)
+	l.batch, l.most = batch, max(l.most, half)
+	return true
 }
 
 // disprove forgets a limit when more was accepted.
-func (l *pointLimit) disprove(points int64) {
-	if points > l.most {
-		l.until = time.Time{}
+func (l *pointLimit) disprove(now time.Time, points int64) {
+	if now.Before(l.until) && points > l.most {
+		*l = pointLimit{}
 	}
 }
 
@@ -115,9 +117,16 @@ type ageLimit struct {
 
 func (l *ageLimit) rules() bool { return l.order || time.Now().Before(l.until) }
 
-// tooOld reports whether a tick of a batch is not worth a request.
-func (l *ageLimit) tooOld(now, tick time.Time) bool {
-	return now.Before(l.until) && now.Sub(tick) >= l.bound
+// apply gives up the points of a batch that are not worth a request, when what
+// was accepted is as new as newestMS.
+func (l *ageLimit) apply(now time.Time, h *held, d *delivery, newestMS int64) {
+	switch {
+	case l.order && h.TimeMS < newestMS:
+		d.refused(d.left.clone())
+	case now.Before(l.until):
+		ticks := d.grid.batch.Times
+		d.refused(d.grid.where(func(_, tick int) bool { return now.Sub(time.UnixMilli(ticks[tick])) >= l.bound }))
+	}
 }
 
 // minPlainBytes bounds how small fresh batches are made: no server that means

@@ -19,7 +19,7 @@ const (
 	// ofProbe asks with a single series of a batch whether anything is accepted.
 	ofProbe
 	// ofRetest asks whether a refused series is accepted by now, ofRetestOthers
-	// whether all others are as well.
+	// whether all others are as well: with their points of a fresh batch.
 	ofRetest
 	ofRetestOthers
 )
@@ -38,7 +38,9 @@ type dispatch struct {
 	series, ticks []int
 	payload       Payload
 	variant       bodyVariant
-	lenient       leniency // of the search that an accepted probe begins
+	// lenient is which failures the search takes for refusals that begins with
+	// the answer.
+	lenient leniency
 }
 
 // pick chooses what to send now, if anything. Live batches go first; an outage
@@ -55,9 +57,6 @@ func (s *Shipper) pick(now time.Time) *dispatch {
 		if d := s.live(now); d != nil {
 			return d
 		}
-	}
-	if d := s.retest(now); d != nil {
-		return d
 	}
 	if s.search != nil {
 		return s.question(now)

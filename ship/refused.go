@@ -11,13 +11,13 @@ const (
 	// given up: a backend that contradicts itself shows it within that time.
 	probation = 10 * time.Minute
 	// retestFirst is when a series is retested that was condemned for the first
-	// time, retestEvery when after that, and retestMax the most that being
-	// condemned again and again can make of it.
+	// time, retestEvery at most how long after that, and retestMax what being
+	// condemned again and again makes of it at most.
 	retestFirst = time.Minute
 	retestEvery = 5 * time.Minute
 	retestMax   = time.Hour
 	// retestGap is the time between the retests of any two series.
-	retestGap = 4 * time.Minute
+	retestGap = 90 * time.Second
 	// forgetAfter is how long it is remembered that a series was condemned once.
 	forgetAfter = 24 * time.Hour
 	// doubtFor is how long a contradiction makes the backend's refusals doubtful.
@@ -40,12 +40,14 @@ type refusedSeries struct {
 	known map[seriesHash]bool
 	// since were accepted with other batches since the search under way began.
 	since map[seriesHash]bool
-	// apart may not travel with some other series, so they travel alone.
-	apart map[seriesHash]bool
+	// groups of series that may not travel with others, by number; 0 is all others.
+	groups    map[seriesHash]int
+	lastGroup int
 	// single counts the batches in which single points of a series were refused.
 	single map[seriesHash]int
 
 	retestAt     time.Time // no retest before this
+	lastFound    time.Time // when a series was last condemned
 	contradicted time.Time // when the backend last contradicted itself
 }
 
@@ -69,13 +71,13 @@ func newRefusedSeries(rng *rand.Rand, most int) *refusedSeries {
 		rng: rng, max: most,
 		condemned: make(map[seriesHash]*sentence), past: make(map[seriesHash]spells),
 		suspects: make(map[seriesHash]bool), known: make(map[seriesHash]bool), since: make(map[seriesHash]bool),
-		apart: make(map[seriesHash]bool), single: make(map[seriesHash]int),
+		groups: make(map[seriesHash]int), single: make(map[seriesHash]int),
 	}
 }
 
 // idle reports whether batches may be sent as they are.
 func (r *refusedSeries) idle() bool {
-	return len(r.condemned) == 0 && len(r.suspects) == 0 && len(r.apart) == 0
+	return len(r.condemned) == 0 && len(r.suspects) == 0 && len(r.groups) == 0
 }
 
 // condemn remembers a series. One that the backend named itself needs no
@@ -100,7 +102,7 @@ func (r *refusedSeries) condemn(now time.Time, x seriesHash, name string, named 
 	if named {
 		s.final = now
 	}
-	r.condemned[x] = s
+	r.condemned[x], r.lastFound = s, now
 	if first := now.Add(retestFirst); len(r.condemned) == 1 || first.Before(r.retestAt) {
 		r.retestAt = first
 	}
@@ -117,8 +119,8 @@ func (r *refusedSeries) forgetPast(now time.Time) {
 
 // retestWait is how long a series waits that was condemned so many times.
 func (r *refusedSeries) retestWait(count int) time.Duration {
-	wait := min(retestEvery<<min(max(count-2, 0), 8), retestMax)
-	return wait*3/4 + time.Duration(r.rng.Float64()*float64(wait/2))
+	wait := min(retestEvery<<min(max(count-1, 0), 8), retestMax)
+	return wait*7/10 + time.Duration(r.rng.Float64()*float64(wait/4))
 }
 
 // dueOf returns which of these series is to be retested now, if any: the one
@@ -187,6 +189,29 @@ func (r *refusedSeries) accept(of []seriesHash, elsewhere bool) {
 // is refused or, while a suspect waits for an acceptance, was never accepted.
 func (r *refusedSeries) leavesOut(x seriesHash) bool {
 	return r.condemned[x] != nil || r.suspects[x] || len(r.suspects) > 0 && len(r.known) > 0 && !r.known[x]
+}
+
+// unknownGroup is the group of series that were never accepted.
+const unknownGroup = -1
+
+// group returns with which others a series may travel. One that was never
+// accepted travels apart while refusals are recent: if it is bad, it does not
+// hold up others.
+func (r *refusedSeries) group(now time.Time, x seriesHash) int {
+	if now.Sub(r.lastFound) < doubtFor && len(r.known) > 0 && len(r.known) < r.max && !r.known[x] {
+		return unknownGroup
+	}
+	return r.groups[x]
+}
+
+// part has series travel apart from others from now on.
+func (r *refusedSeries) part(of []seriesHash) {
+	r.lastGroup++
+	for _, x := range of {
+		if len(r.groups) < r.max {
+			r.groups[x] = r.lastGroup
+		}
+	}
 }
 
 // final reports whether the points of a series are given up.

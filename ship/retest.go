@@ -5,43 +5,6 @@ import (
 	"time"
 )
 
-// dueForRetest begins the retest of a refused series with the points of it that
-// a fresh batch has, and reports whether there is one.
-func (s *Shipper) dueForRetest(now time.Time, out *dispatch) bool {
-	x, ok := s.refused.dueOf(now, out.d.rest)
-	if !ok {
-		return false
-	}
-	out.d.begin(portion{points: out.d.of(func(y seriesHash) bool { return x == y })})
-	s.retesting = &retesting{held: out.held, d: out.d, purpose: ofRetest}
-	s.machine.until = now.Add(searchGapMin)
-	return true
-}
-
-// retesting is a retest that is to be sent.
-type retesting struct {
-	held    *held
-	d       *delivery
-	purpose purpose
-}
-
-// retest returns the retest that is due, or nil.
-func (s *Shipper) retest(time.Time) *dispatch {
-	r := s.retesting
-	if r == nil {
-		return nil
-	}
-	s.retesting = nil
-	p := r.d.next()
-	if p == nil {
-		return nil
-	}
-	s.keepNote(r.held, r.d)
-	out := s.dispatch(r.held, r.d, p)
-	out.purpose = r.purpose
-	return out
-}
-
 // retestAccepted releases what is accepted again. If that was one series, all
 // others are tried together.
 func (s *Shipper) retestAccepted(now time.Time, out *dispatch) {
@@ -52,8 +15,7 @@ func (s *Shipper) retestAccepted(now time.Time, out *dispatch) {
 	}
 	others := out.d.of(func(x seriesHash) bool { return s.refused.condemned[x] != nil })
 	if out.d.next() == nil && out.purpose == ofRetest && !others.empty() {
-		out.d.begin(portion{points: others})
-		s.retesting = &retesting{held: out.held, d: out.d, purpose: ofRetestOthers}
+		out.d.begin(portion{points: others, purpose: ofRetestOthers})
 		s.machine.until = now.Add(searchGapMin)
 		return
 	}

@@ -70,7 +70,10 @@ type search struct {
 	stack    []*node
 	suspects []*suspect
 	end      searchEnd
-	otherMS  int64 // the time of the other batch that was asked for; 0 if there is none
+	// otherMS is the time of the last tick of the other batch that was asked for,
+	// zero if there is none, and otherAge how old its first one was then.
+	otherMS  int64
+	otherAge time.Duration
 }
 
 // leniency is which failures a search takes for refusals.
@@ -274,13 +277,20 @@ func (n *node) accept(q *search, count int64) {
 	if n.accepted < n.children || q.shipper.refused.doubtful(q.now()) {
 		return
 	}
-	if series := q.d.grid.seriesOf(n.points); len(series) == 2 {
-		if r := q.shipper.refused; len(r.apart) < r.max {
-			r.apart[q.hash(series[1])] = true
-		}
+	series := q.d.grid.seriesOf(n.points)
+	size := n.points.count()
+	if len(series) > 2 && q.shipper.sizes.refused(q.now(), q.d.id, size, n.largest) {
 		return
 	}
-	q.shipper.sizes.refused(q.now(), q.d.id, n.largest)
+	var second []seriesHash
+	for _, i := range series {
+		if i >= n.halves()[1].fromSeries {
+			second = append(second, q.hash(i))
+		}
+	}
+	if len(second) < len(series) {
+		q.shipper.refused.part(second)
+	}
 }
 
 // leaf judges a single series that was refused. While none of its ticks is
@@ -491,29 +501,25 @@ func (q *search) confirm(x *suspect) {
 // whether the backend has a bound on age: other batches that wait, as a whole,
 // are tried halfway in time between the newest that was refused and the oldest
 // that was accepted. If they are refused up to ones that no bound on age would
-// rule out, it refuses what is older than the newest that it has.
+// rule out, the backend refuses what is older than the newest that it has.
 func (q *search) compareAges() {
 	s := q.shipper
 	if q.now().Sub(time.UnixMilli(q.held.TimeMS)) < oldBatch*s.cfg.Rules.BatchInterval {
 		return
 	}
-	refused, accepted, tried := q.held.TimeMS, s.newestMS, 0
-	for from, to := refused+1, accepted; from < to && !q.over; {
+	var age time.Duration // of the oldest tick of the newest batch that was refused
+	for from, to := q.held.TimeMS+1, s.newestMS; from < to && !q.over; {
 		middle := from + (to-from)/2
 		q.otherMS = 0
 		passes := q.put(question{sinceMS: middle, untilMS: to})
 		switch {
-		case q.otherMS == 0:
+		case q.otherMS == 0, passes:
 			to = middle
-		case passes:
-			to = min(q.otherMS, middle)
 		default:
-			refused, from = q.otherMS, q.otherMS+1
-			tried++
+			from, age = q.otherMS+1, q.otherAge
 		}
 	}
-	if tried == 0 || q.over {
-		return
+	if age > 0 && !q.over {
+		s.tooOld(q.now(), age)
 	}
-	s.tooOld(q.now(), refused)
 }

@@ -3,8 +3,6 @@ package ship
 import (
 	"slices"
 	"time"
-
-	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 // settle takes the outcome of the request under way.
@@ -80,9 +78,6 @@ func (s *Shipper) accepted(now time.Time, out *dispatch) {
 	case ofRetest, ofRetestOthers:
 		s.retestAccepted(now, out)
 	case ofBatch:
-		if out.live && out.d.next() == nil && s.dueForRetest(now, out) {
-			return
-		}
 		s.advance(now, out.held, out.d)
 	}
 }
@@ -90,7 +85,11 @@ func (s *Shipper) accepted(now time.Time, out *dispatch) {
 // advance goes on with a batch after an answer: to its next part, to its end, or
 // to wait for what is not accepted yet.
 func (s *Shipper) advance(now time.Time, h *held, d *delivery) {
-	if d == nil || d.open && d.next() != nil {
+	if d.open && d.next() != nil {
+		return
+	}
+	if !s.nextPortion(now, h, d).points.empty() {
+		s.machine.until = now.Add(searchGapMin)
 		return
 	}
 	if !s.finish(now, h, d) {
@@ -104,33 +103,26 @@ func (s *Shipper) vouch(now time.Time, out *dispatch) {
 	s.newestMS = max(s.newestMS, out.TimeMS)
 	s.limit.disprove(len(out.payload.Body))
 	s.known.disprove(len(out.payload.Body))
-	s.sizes.disprove(out.payload.Points)
+	s.sizes.disprove(now, out.payload.Points)
 	s.doubt.vouch(out.ID)
-	if s.search == nil {
-		return
+	if s.search != nil || out.d != nil {
+		s.refused.accept(s.seriesIn(out), s.search != nil && s.search.d.id != out.ID)
 	}
-	b := s.searched(out)
-	if b == nil {
-		return
-	}
-	var of []seriesHash
-	for i := range b.Series {
-		of = append(of, hashOf(b.Series[i].Series))
-	}
-	s.refused.accept(of, s.search.d.id != out.ID)
 }
 
-// searched returns the batch that a body holds.
-func (s *Shipper) searched(out *dispatch) *metric.Batch {
+// seriesIn returns the series of a body.
+func (s *Shipper) seriesIn(out *dispatch) []seriesHash {
+	var of []seriesHash
 	if out.d != nil {
-		b, _, _ := out.d.grid.carve(out.points)
-		return b
+		for _, i := range out.d.grid.seriesOf(out.points) {
+			of = append(of, out.d.grid.hashes[i])
+		}
+	} else if b, err := s.decode(out.Payload); err == nil {
+		for i := range b.Series {
+			of = append(of, hashOf(b.Series[i].Series))
+		}
 	}
-	b, err := s.decode(out.Payload)
-	if err != nil {
-		return nil
-	}
-	return b
+	return of
 }
 
 // rejected gives up the points that the backend left out of what it
@@ -199,7 +191,7 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 		s.rest(out.held, d)
 	default:
 		s.search = newSearch(s, out.held, d, now)
-		s.search.lenient = s.leniency(o)
+		s.search.lenient = out.lenient
 		s.stepSearch(now, out.payload.Points)
 	}
 }

@@ -102,8 +102,7 @@ type Shipper struct {
 
 	deliveries map[ID]*delivery // of batches that are not delivered as one body
 	refused    *refusedSeries
-	search     *search    // nil: there is none
-	retesting  *retesting // nil: there is none
+	search     *search // nil: there is none
 	doubt      doubt
 	sizes      pointLimit
 	age        ageLimit

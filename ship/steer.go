@@ -33,7 +33,7 @@ func (s *Shipper) question(now time.Time) *dispatch {
 		switch p := q.pending; {
 		case p.untilMS > 0:
 			if out := s.otherBatch(now, p); out != nil {
-				q.otherMS = out.TimeMS
+				q.otherMS, q.otherAge = out.TimeMS, now.Sub(time.UnixMilli(out.firstMS()))
 				return out
 			}
 		case p.points != nil:
@@ -73,6 +73,14 @@ func (s *Shipper) otherBatch(now time.Time, q question) *dispatch {
 	}
 	out.purpose = ofOther
 	return out
+}
+
+// firstMS is the time of a batch's first tick, as far as that is known.
+func (d *dispatch) firstMS() int64 {
+	if d.d == nil {
+		return d.TimeMS
+	}
+	return d.d.grid.batch.Times[0]
 }
 
 // answerSearch gives the search under way the answer to its question.
@@ -119,10 +127,9 @@ func (s *Shipper) endSearch() {
 	}
 }
 
-// tooOld takes what a search found of old batches: refusedMS is the time of the
-// newest one that was refused.
-func (s *Shipper) tooOld(now time.Time, refusedMS int64) {
-	age := now.Sub(time.UnixMilli(refusedMS))
+// tooOld takes what a search found of old batches: the newest one that was
+// refused had ticks of this age.
+func (s *Shipper) tooOld(now time.Time, age time.Duration) {
 	if age < ageMin {
 		s.age.order, s.machine.fifo = true, true
 		s.say.ordered(s.log)
