@@ -31,6 +31,7 @@ func TestHostileStatus(t *testing.T) {
 		for _, code := range pause.codes {
 			c := behaves(strconv.Itoa(code), shiptest.Status(code)).paused()
 			c.check = says(c.name, pause.hint)
+			c.refused = pause.hint == "nothing is accepted"
 			cases = append(cases, c)
 		}
 	}

@@ -199,6 +199,8 @@ type trouble struct {
 	height string
 	// atOnce says that delivery notices its end with the next tick.
 	atOnce bool
+	// refused says that it is refusals, so that a search comes before the pause.
+	refused bool
 	// check looks at what is special about it, at its height; may be nil.
 	check func(w *world)
 }
@@ -233,12 +235,18 @@ func (h trouble) recovery() time.Duration {
 // requestsMax bounds the requests while it lasts: a probe a minute when paused
 // and three when down, after some that come first.
 func (h trouble) requestsMax() int64 {
+	// A search is a descent, two halves of its ticks, eight other series, and
+	// the other forms of the body; fresh batches go beside it.
+	const search = 20
 	first, perMinute := 20, 20
 	switch h.height {
 	case "paused":
 		first, perMinute = 10, 1
 	case "down":
 		perMinute = 3
+	}
+	if h.refused {
+		first += search
 	}
 	return int64(first) + int64(perMinute)*int64(h.duration()/time.Minute) + int64(h.wellFirst/config().Rules.BatchInterval)
 }

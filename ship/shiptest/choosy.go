@@ -64,9 +64,9 @@ func Takes(encodings ...string) Behaviour {
 	}
 }
 
-// LeavesOut takes batches without the series of these indexes, for good, and
-// says so. What arrives at the ingest is the rest.
-func LeavesOut(reason string, series ...int) Behaviour {
+// LeavesOut takes batches without the series for which refused reports true, for
+// good, and says so. What arrives at the ingest is the rest.
+func LeavesOut(reason string, refused func(*metric.Series) bool) Behaviour {
 	return func(well http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			batch := peek(r)
@@ -86,7 +86,7 @@ func LeavesOut(reason string, series ...int) Behaviour {
 			}
 			var rest []metric.Column
 			for i, column := range batch.Series {
-				if slices.Contains(series, i) {
+				if refused(column.Series) {
 					answer.Rejected = append(answer.Rejected, rejected{i, reason})
 				} else {
 					rest = append(rest, column)

@@ -41,7 +41,7 @@ func TestLeavesOutSaysWhat(t *testing.T) {
 	extra.Values = []metric.Value{metric.Int(7), metric.Int(8)}
 	first.Series = append(first.Series, extra)
 	ingest := shiptest.NewIngest()
-	ingest.Behave(shiptest.LeavesOut("too many", 1))
+	ingest.Behave(shiptest.LeavesOut("too many", func(s *metric.Series) bool { return s.Name == "extra" }))
 	status, body := post(ingest, first.ID(), first)
 	rejected, err := encode.Native{}.Acknowledged(first.ID(), first.Points(), []byte(body))
 	if status != http.StatusOK || err != nil || rejected.Points != 2 || len(rejected.Series) != 1 || rejected.Series[0] != 1 || rejected.Reason != "too many" {
