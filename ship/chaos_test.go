@@ -4,11 +4,14 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
@@ -76,6 +79,18 @@ type chaosBackend struct {
 	limit          int            // bytes of a body; 0 is none
 	compression    ship.Compression
 	rejects        bool // takes batches without their first series
+	bad            int  // refuses each series whose number is a multiple of it; 0: none
+}
+
+// refusesSeries reports whether a batch holds a series that is refused.
+func (b *chaosBackend) refusesSeries(batch *metric.Batch) bool {
+	return b.bad > 0 && slices.ContainsFunc(batch.Series, func(c metric.Column) bool {
+		if len(c.Series.Labels) == 0 {
+			return false
+		}
+		n, _ := strconv.Atoi(c.Series.Labels[0].Value)
+		return n%b.bad == 0
+	})
 }
 
 func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
@@ -92,7 +107,7 @@ func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
 	case b.limit > 0 && len(p.Body) > b.limit:
 		return ship.Outcome{Verdict: ship.TooLarge, Cause: "413"}
 	}
-	if len(b.poison) == 0 && !b.rejects {
+	if len(b.poison) == 0 && !b.rejects && b.bad == 0 {
 		return ship.Outcome{Verdict: ship.Acked}
 	}
 	batch := decode(p)
@@ -100,6 +115,9 @@ func (b *chaosBackend) answer(p ship.Payload) ship.Outcome {
 		if b.poison[tick] {
 			return ship.Outcome{Verdict: ship.Reject, Status: 400, Cause: "400"}
 		}
+	}
+	if b.refusesSeries(batch) {
+		return ship.Outcome{Verdict: ship.Reject, Status: 400, Cause: "400"}
 	}
 	if b.rejects {
 		var points int64
@@ -200,6 +218,7 @@ func disturb(rng *rand.Rand, r *rig, spool *chaosSpool, backend *chaosBackend) {
 	backend.limit = pick(rng, 0, 0, 0, 500, 2000)
 	backend.compression = pick(rng, "", "", "", ship.CompressionNone, ship.CompressionGzip)
 	backend.rejects = rng.IntN(8) == 0
+	backend.bad = pick(rng, 0, 0, 0, 7, 3, 1)
 	backend.mu.Unlock()
 	spool.mu.Lock()
 	spool.fail = pick(rng, 0, 0, 0.5, 1)

@@ -184,6 +184,7 @@ func TestABodyWithoutAnAnswerIsRepeatedUnchanged(t *testing.T) {
 					cfg.Mode, cfg.FIFO = mode, fifo
 					r := start(t, cfg, 4<<20)
 					r.runWide(time.Minute, 20)
+					before := r.produced
 					r.backend.setMute(true)
 					r.runWide(minutes*time.Minute, 20)
 					r.backend.setMute(false)
@@ -198,7 +199,7 @@ func TestABodyWithoutAnAnswerIsRepeatedUnchanged(t *testing.T) {
 					})
 					r.runWide(2*time.Hour, 20)
 					r.stop()
-					if arrived, dead := r.arrived(), r.spool.deadPoints+r.lost(); arrived < r.produced*19 || dead > r.produced-from {
+					if arrived, dead := r.arrived(), r.spool.deadPoints+r.lost(); arrived < r.produced*19 || dead > r.produced-before {
 						t.Errorf("%s, fifo %v, %d minutes: %d points arrived of %d, %d given up", mode, fifo, minutes, arrived, r.produced*20, dead)
 					}
 				})
@@ -423,7 +424,7 @@ func TestRejectedSeriesAreSetAside(t *testing.T) {
 					t.Errorf("%s: the letter %s has the name of a batch that the backend knows", mode, e.ID)
 				}
 				if r.spool.reasons[i] != "series" {
-					t.Errorf("%s: a letter for the reason %q", mode, r.spool.reasons[i])
+					t.Fatalf("%s: a letter for the reason %q", mode, r.spool.reasons[i])
 				}
 			}
 		})
