@@ -52,6 +52,10 @@ var (
 		Name: "heka.agent.requests.failed", Unit: "{requests}", Kind: metric.Counter,
 		Help: "Requests that were not acknowledged; their batches are tried again.", Source: "the shipper",
 	}
+	selfSeriesRefused = metric.Desc{
+		Name: "heka.agent.series.refused", Unit: "{series}", Kind: metric.UpDown,
+		Help: "Series that the backend refuses for good, and that batches leave out until it accepts them again.", Source: "the shipper",
+	}
 	selfLost = metric.Desc{
 		Name: "heka.agent.points.lost", Unit: "{points}", Kind: metric.Counter, Labels: []string{"reason"},
 		Help: "Points given up, by reason. A batch's own loss counts over the agent's life on the host, this since the process started.", Source: "the loss ledger",
@@ -77,7 +81,7 @@ var (
 func selfDescs() []*metric.Desc {
 	return []*metric.Desc{
 		&selfQueuePoints, &selfQueueBytes, &selfWaiting, &selfSpoolRecords, &selfSpoolBytes, &selfSpoolPoints, &selfSpoolUsable,
-		&selfBatchesDelivered, &selfPointsDelivered, &selfFailures, &selfLost, &selfLag, &selfRSS, &selfCPU, &selfGoroutines,
+		&selfBatchesDelivered, &selfPointsDelivered, &selfFailures, &selfSeriesRefused, &selfLost, &selfLag, &selfRSS, &selfCPU, &selfGoroutines,
 	}
 }
 
@@ -119,6 +123,7 @@ func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {
 	s.Int(&selfBatchesDelivered, stats.DeliveredBatches)
 	s.Int(&selfPointsDelivered, stats.DeliveredPoints)
 	s.Int(&selfFailures, stats.Failures)
+	s.Int(&selfSeriesRefused, stats.RefusedSeries)
 	if !stats.LastDelivery.IsZero() {
 		s.Float(&selfLag, stats.Lag.Round(time.Millisecond).Seconds())
 	}

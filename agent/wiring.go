@@ -139,6 +139,7 @@ func shipConfig(cfg Config, id Identity, build Build, bootMS int64) ship.Config 
 		Compression:     compression,
 		Mode:            ship.SpoolMode(cfg.Spool.Mode),
 		FIFO:            cfg.Ship.DrainFIFO,
+		MaxSeries:       cfg.Collect.MaxSeries,
 		ShutdownTimeout: cfg.ShutdownTimeout,
 		Rules: ship.Rules{
 			RetryInitial:    cfg.Ship.RetryInitial,

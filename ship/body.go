@@ -206,8 +206,9 @@ func positions(list []int) func(int) int {
 
 // keepNote has the spool remember the portions of a batch, if there is anything
 // to remember.
-func (s *Shipper) keepNote(h *held, d *delivery) {
-	note := d.note()
+func (s *Shipper) keepNote(h *held, d *delivery) { s.note(h, d.note()) }
+
+func (s *Shipper) note(h *held, note []byte) {
 	if slices.Equal(note, h.Note) {
 		return
 	}

@@ -24,13 +24,13 @@ func classifyError(err error) Outcome {
 	if o, ok := classifyTLS(err); ok {
 		return o
 	}
-	o := Outcome{Verdict: Retry, Cause: withoutAddresses(err).Error()}
+	o := Outcome{Verdict: Retry, Cause: withoutAddresses(err).Error(), NoConnection: isDial(err)}
 	var dns *net.DNSError
 	var timeout net.Error
 	var configuration *configError
 	switch {
 	case errors.As(err, &configuration):
-		return Outcome{Verdict: Pause, Cause: err.Error(), Hint: configuration.hint}
+		return Outcome{Verdict: Pause, Cause: err.Error(), Hint: configuration.hint, NoConnection: true}
 	case errors.Is(err, context.Canceled):
 		o.Cause = "the request was cancelled"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -42,20 +42,24 @@ func classifyError(err error) Outcome {
 		o.Cause, o.Hint, o.Overload = "timed out", "check the way to the backend (routes, firewalls, proxies), and its load", true
 	default:
 		o.Hint = "check the way to the backend, and its log"
-		o.MayBeContent = brokeOff(err)
+		o.MayBeContent = !o.NoConnection && brokeOff(err)
 	}
 	return o
+}
+
+// isDial reports whether no connection was made.
+func isDial(err error) bool {
+	var operation *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &operation) && operation.Op == "dial" || errors.As(err, &dns)
 }
 
 // brokeOff reports whether a connection ended that was there: it was reset, or
 // closed without an answer, maybe by something that does not like the body.
 func brokeOff(err error) bool {
 	var operation *net.OpError
-	if errors.As(err, &operation) && operation.Op == "dial" {
-		return false
-	}
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE) || errors.As(err, &operation) || isStreamReset(err)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &operation) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || isStreamReset(err)
 }
 
 // isStreamReset recognises HTTP/2's reset of one request, whose type net/http

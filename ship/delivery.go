@@ -145,19 +145,23 @@ func (d *delivery) of(is func(x seriesHash) bool) points {
 	return d.grid.where(func(series, _ int) bool { return is(d.grid.hashes[series]) }).and(d.left)
 }
 
-// note is what to keep of the portions, nil if the whole batch is the only one.
+// note is what to keep of the portions, nil if there are none.
 func (d *delivery) note() []byte {
 	all := append(slices.Clone(d.portions), d.noted...)
-	if len(all) == 0 || len(all) == 1 && !all[0].parts && all[0].points.count() == int64(d.n) {
+	if len(all) == 0 {
 		return nil
 	}
+	return writeNote(all, d.n)
+}
+
+func writeNote(all []portion, n int) []byte {
 	b := []byte{noteVersion}
 	for _, p := range all {
 		parts := byte(0)
 		if p.parts {
 			parts = 1
 		}
-		b = p.points.appendRuns(append(b, parts), d.n)
+		b = p.points.appendRuns(append(b, parts), n)
 	}
 	return b
 }

@@ -99,7 +99,7 @@ func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
 	if o.Verdict != Retry && o.Verdict != Pause || o.Verdict == Pause && !o.MayBeContent || asksForLess(o) || o.Unsent {
 		return o.Verdict
 	}
-	if o.MayBeContent && (out.purpose == ofRetest || out.purpose == ofRetestOthers) {
+	if o.MayBeContent && s.explains(out) {
 		return Reject
 	}
 	if q := s.search; q != nil {
@@ -114,6 +114,16 @@ func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
 		s.doubt.blamed = 0
 	}
 	return s.doubt.judge(out, o)
+}
+
+// explains reports whether a condemned series in what was sent explains a
+// failure that may be about the body.
+func (s *Shipper) explains(out *dispatch) bool {
+	if len(s.refused.condemned) == 0 || out.purpose == ofProbe || out.purpose == ofOther {
+		return false
+	}
+	d := s.deliveryOf(out.held)
+	return d != nil && s.holdsCondemned(d)
 }
 
 // judge counts a failure of a batch.

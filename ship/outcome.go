@@ -48,6 +48,8 @@ type Outcome struct {
 	// MayBeContent marks a failure that may be about what was sent: a 403, a
 	// server error that speaks of no load, a connection that broke.
 	MayBeContent bool
+	// NoConnection says that the request did not leave this host: nobody has it.
+	NoConnection bool
 	// Unsent says that no request was made: it tells nothing of the backend.
 	Unsent bool
 }

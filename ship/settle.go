@@ -183,8 +183,8 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 		d.begin(portion{points: d.grid.whole()})
 	}
 	switch {
-	case s.allCondemned(d):
-		d.close()
+	case s.holdsCondemned(d):
+		d.close() // that explains it
 		s.advance(now, out.held, d)
 	case s.search != nil:
 		d.close()
@@ -196,10 +196,14 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 	}
 }
 
-// allCondemned reports whether the open portion holds condemned series alone.
-func (s *Shipper) allCondemned(d *delivery) bool {
-	p := d.next()
-	return !slices.ContainsFunc(d.grid.seriesOf(p), func(i int) bool { return s.refused.condemned[d.grid.hashes[i]] == nil })
+// holdsCondemned reports whether what is next of the open portion, or of the
+// whole batch, has points of a condemned series.
+func (s *Shipper) holdsCondemned(d *delivery) bool {
+	p := d.left
+	if d.open {
+		p = d.next()
+	}
+	return slices.ContainsFunc(d.grid.seriesOf(p), func(i int) bool { return s.refused.condemned[d.grid.hashes[i]] != nil })
 }
 
 // refusedUnread takes the refusal of a batch that cannot be read, and so not be
@@ -243,12 +247,30 @@ func (s *Shipper) failed(now time.Time, out *dispatch, o Outcome) {
 	for _, h := range s.memory {
 		h.late = true
 	}
-	if d := out.d; d != nil && s.search == nil && d.left.count() == int64(d.n) {
+	s.fix(out, o)
+	began := s.machine.failed(now, o, out.backlog)
+	s.say.failed(s.log, now, began, o, s.machine, s.waiting(), s.kept())
+}
+
+// fix has a body that the backend may have, since nobody knows what became of
+// it, sent again unchanged: under another id the same points would be there
+// twice.
+func (s *Shipper) fix(out *dispatch, o Outcome) {
+	d := out.d
+	switch {
+	case d == nil && !o.NoConnection && (o.Status == 0 || !o.MayBeContent) && out.Items > 0:
+		all := newPoints(int(out.Items))
+		for i := range int(out.Items) {
+			all.add(i)
+		}
+		s.note(out.held, writeNote([]portion{{points: all}}, int(out.Items)))
+	case d != nil && s.search == nil && d.left.count() == int64(d.n):
+		if out.purpose == ofProbe && o.Status != 0 {
+			d.close() // that was an answer
+		}
 		s.keepNote(out.held, d)
 		delete(s.deliveries, d.id) // the note has all of it
 	}
-	began := s.machine.failed(now, o, out.backlog)
-	s.say.failed(s.log, now, began, o, s.machine, s.waiting(), s.kept())
 }
 
 // kept says where what is not delivered stays, and so what bounds it.

@@ -9,7 +9,8 @@ import (
 type Stats struct {
 	// Phase is healthy, ramping, down or paused.
 	Phase string
-	// DeliveredBatches and DeliveredPoints were acknowledged.
+	// DeliveredBatches and DeliveredPoints were acknowledged; a part of a batch
+	// counts as one.
 	DeliveredBatches, DeliveredPoints int64
 	// Attempts counts requests, Failures those that were not acknowledged.
 	Attempts, Failures int64
@@ -20,6 +21,8 @@ type Stats struct {
 	MemoryBytes int64
 	// WaitingBatches are cut and not acknowledged, on disk or in memory.
 	WaitingBatches int64
+	// RefusedSeries are left out of batches, since the backend refuses them.
+	RefusedSeries int64
 	// LastDelivery is when a batch was last acknowledged; zero if never.
 	LastDelivery time.Time
 	// Lag is how old the newest sample of that batch was by then.
@@ -71,4 +74,5 @@ func (s *Shipper) publish() {
 	s.stats.stats.QueuePoints = q.points
 	s.stats.stats.MemoryBytes = q.bytes + q.held
 	s.stats.stats.WaitingBatches = waiting
+	s.stats.stats.RefusedSeries = int64(len(s.refused.condemned))
 }
