@@ -8,42 +8,53 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
+// ID names a record of the spool: a batch.
+type ID struct{ Epoch, Seq uint64 }
+
 // Entry is one batch as the spool keeps it.
 type Entry struct {
 	ID
-	// Items is how many points the batch holds.
-	Items int64
-	// TimeMS is the time of its newest tick, Unix ms.
-	TimeMS int64
-	// Payload is the native body, compressed or not (its first bytes tell).
-	Payload []byte
-	// Marks say what became of parts of it, in any order.
-	Marks []Mark
+	// Items is how many points the batch holds, TimeMS the time of its newest
+	// tick, Unix ms.
+	Items, TimeMS int64
+	// Payload is the native body, compressed or not (its first bytes tell); Note
+	// is the shipper's own.
+	Payload, Note []byte
+}
+
+// Letter is a copy of points that were refused for good.
+type Letter struct {
+	// Of is the batch whose points these are.
+	Of ID
+	// Reason says in a few words why they were refused.
+	Reason string
+	// Entry is an entry of its own, whose ID follows from Of and the points.
+	Entry
 }
 
 // Spool is the durable queue that the shipper falls back on. It is called by
 // one goroutine. No method may wait for a device that does not answer longer
 // than the shipper may be late.
 type Spool interface {
-	// Append stores e, with its marks. After an error the shipper keeps e in
+	// Append stores e, with its note. After an error the shipper keeps e in
 	// memory.
 	Append(e Entry) error
-	// Oldest returns the oldest entry that is not acknowledged; ok is false
-	// when there is none that can be read.
-	Oldest() (e Entry, ok bool)
-	// Ack forgets an entry. It reports whether the entry was still there: one
-	// that was evicted meanwhile has been counted already.
-	Ack(id ID) bool
-	// Mark remembers that a part of an entry is cut or delivered. It reports
-	// whether the entry is still there.
-	Mark(id ID, m Mark) bool
-	// SetAside takes an entry that the backend refuses for good out of the
-	// queue and keeps it, with the reason, for a person to look at. One that was
-	// evicted meanwhile is no error. After an error it waits as before.
-	SetAside(id ID, reason string) error
-	// SetAsidePart does so with a part of an entry, which it marks as dead.
-	SetAsidePart(id ID, p Piece, reason string) error
-	// Pending counts the entries that are not acknowledged.
+	// Oldest returns the oldest entry that waits, of those that are not older
+	// than sinceMS and not in except; ok is false when there is none that can be
+	// read.
+	Oldest(sinceMS int64, except []ID) (e Entry, ok bool)
+	// Note replaces the note of an entry and reports whether it waits.
+	Note(id ID, note []byte) bool
+	// Ack settles an entry: dead of its points were refused for good, the others
+	// delivered. It reports whether the entry still waited: one that was evicted
+	// meanwhile has been counted already.
+	Ack(id ID, dead int64) bool
+	// SetAside keeps a copy of refused points for a person to look at.
+	SetAside(l Letter)
+	// Refuse counts points as refused for good whose entry never was in the
+	// spool.
+	Refuse(points int64)
+	// Pending counts the entries that wait.
 	Pending() int64
 	// MakeRoom is called when memory is full. It returns nil when Append is
 	// worth another try, for which it may have evicted the oldest entries.
