@@ -160,7 +160,7 @@ func (in *inspector) record(o *opened, i int) error {
 		Found: FoundRecord, File: o.name, Offset: int64(e.off), Length: int64(e.length),
 		Record:       Record{ID: e.id(), Items: int64(e.items), TimeMS: e.timeMS, Note: o.notes[e.off]},
 		PayloadBytes: int64(e.length) - headerBytes,
-		Dead:         int64(e.dead),
+		Dead:         int64(o.dead[e.off]),
 		State:        o.state(e),
 		LostKnown:    true,
 	}
@@ -190,7 +190,7 @@ func (o *opened) state(e *entry) State {
 	switch {
 	case o.aside:
 		return StateQuarantined
-	case e.fate == delivered && e.dead > 0 && e.dead == e.items:
+	case e.fate == delivered && e.items > 0 && o.dead[e.off] == e.items:
 		return StateDead
 	case e.fate == delivered:
 		return StateDelivered

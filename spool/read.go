@@ -95,7 +95,7 @@ func (s *Spool) settled(seg *segment, i int) {
 		return
 	}
 	e := &seg.entries[i]
-	s.writeMark(seg, mark{off: e.off, fate: e.fate, dead: e.dead})
+	s.writeMark(seg, mark{off: e.off, fate: e.fate, dead: seg.dead[e.off]})
 }
 
 // writeMark writes to a segment's sidecar; mu is held.

@@ -45,7 +45,6 @@ type entry struct {
 	off        uint32 // of the header in the segment
 	length     uint32 // of header and payload
 	items      uint32
-	dead       uint32 // of a delivered one: points that were refused for good
 	fate       fate
 }
 
@@ -58,8 +57,10 @@ type segment struct {
 	segmentID
 	entries []entry
 	head    int // no entry before it is pending
-	// notes are those of pending entries, by offset. There are few.
+	// notes are those of pending entries, dead the points of delivered ones that
+	// were refused for good, by offset. There are few.
 	notes   map[uint32][]byte
+	dead    map[uint32]uint32
 	size    int64
 	items   uint64 // in all records so far: the next one's "before"
 	foreign int    // records that are not ours to judge
@@ -114,7 +115,7 @@ func (seg *segment) settle(i int, f fate) {
 		seg.tally.appended -= int64(e.items)
 	}
 	e.fate = f
-	seg.tally.settle(f, int64(e.items), int64(e.dead))
+	seg.tally.settle(f, int64(e.items), int64(seg.dead[e.off]))
 	delete(seg.notes, e.off)
 	seg.records--
 	seg.points -= int64(e.items)
@@ -127,7 +128,12 @@ func (seg *segment) settle(i int, f fate) {
 // acknowledge settles entry i as delivered, but for dead of its points.
 func (seg *segment) acknowledge(i int, dead int64) {
 	e := &seg.entries[i]
-	e.dead = uint32(min(max(dead, 0), int64(e.items)))
+	if dead = min(max(dead, 0), int64(e.items)); dead > 0 {
+		if seg.dead == nil {
+			seg.dead = map[uint32]uint32{}
+		}
+		seg.dead[e.off] = uint32(dead)
+	}
 	seg.settle(i, delivered)
 }
 
@@ -146,11 +152,9 @@ func (seg *segment) setNote(i int, note []byte) {
 
 // repeatDead has the entries written again that count dead points.
 func (seg *segment) repeatDead() {
-	for i := range seg.entries {
-		if e := &seg.entries[i]; e.dead > 0 {
-			seg.unmarked = mark{off: e.off, fate: e.fate, dead: e.dead}.append(seg.unmarked, seg.salt)
-			seg.deadMarks = true
-		}
+	for off, dead := range seg.dead {
+		seg.unmarked = mark{off: off, fate: delivered, dead: dead}.append(seg.unmarked, seg.salt)
+		seg.deadMarks = true
 	}
 }
 
@@ -158,7 +162,7 @@ func (seg *segment) repeatDead() {
 func (seg *segment) tallyOf(i int) tally {
 	e := &seg.entries[i]
 	t := tally{appended: int64(e.items)}
-	t.settle(e.fate, t.appended, int64(e.dead))
+	t.settle(e.fate, t.appended, int64(seg.dead[e.off]))
 	return t
 }
 

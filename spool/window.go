@@ -25,11 +25,16 @@ type window struct {
 func (w *window) peek(off int64, n int) ([]byte, error) {
 	at := off - w.off
 	if at < 0 || at+int64(n) > int64(len(w.b)) && !w.end {
-		if len(w.buf) < max(n, windowBytes) {
-			w.buf = make([]byte, max(n, windowBytes))
+		buf, kept := w.buf, 0
+		if len(buf) < max(n, windowBytes) {
+			buf = make([]byte, max(n, 2*len(buf), windowBytes))
 		}
-		got, err := w.f.ReadAt(w.buf, off)
-		at, w.off, w.b, w.end = 0, off, w.buf[:got], errors.Is(err, io.EOF)
+		if at >= 0 && at < int64(len(w.b)) {
+			kept = copy(buf, w.b[at:])
+		}
+		got, err := w.f.ReadAt(buf[kept:], off+int64(kept))
+		got += kept
+		at, w.off, w.buf, w.b, w.end = 0, off, buf, buf[:got], errors.Is(err, io.EOF)
 		if got < n && !w.end {
 			return nil, err
 		}
