@@ -85,17 +85,17 @@ func (p *process) parse(name string) []letterEntry {
 }
 
 // lettered says where entries are: in letters, and in those to be replayed.
-func (p *process) lettered() (dead, again map[ID]string) {
-	dead, again = map[ID]string{}, map[ID]string{}
+func (p *process) lettered() (dead, again map[ID][]string) {
+	dead, again = map[ID][]string{}, map[ID][]string{}
 	for name := range p.disk.names {
 		if path.Dir(name) != deadDir {
 			continue
 		}
 		for _, e := range p.parse(name) {
 			if isReplay(name) {
-				again[e.ID] = name
+				again[e.ID] = append(again[e.ID], name)
 			} else {
-				dead[e.ID] = name
+				dead[e.ID] = append(dead[e.ID], name)
 			}
 		}
 	}
@@ -138,28 +138,42 @@ func (o *oracle) unreplayed(how crash) (points int64) {
 	return points
 }
 
-// settleLetters notes the promise of each letter that the spool counts as
-// written, and ends it where the cap took it or its record is as good.
+// settleLetters notes the promise of each letter that the spool has written,
+// and ends it where the cap took it or its record is as good.
 func (p *process) settleLetters() error {
+	for _, f := range p.s.dead.files {
+		if !p.there[stem(f.name)] {
+			p.there[stem(f.name)], p.written[stem(f.name)] = true, true
+		}
+	}
 	dead, again := p.lettered()
 	for id, of := range p.o.offered {
 		if id.Epoch != letterEpoch {
 			continue
 		}
-		inDead, inAgain := dead[id] != "", again[id] != ""
-		if of.letter && of.replayed && !inDead && !inAgain && !of.durable && !of.doubtful && p.cfg.Fsync != FsyncNever {
+		inAgain := again[id] != nil
+		if of.letter && of.replayed && dead[id] == nil && !inAgain && !of.durable && !of.doubtful && p.cfg.Fsync != FsyncNever {
 			return fmt.Errorf("the letter of record %v is gone, and the record is not durable", id)
 		}
-		of.letter = (inDead || inAgain) && (of.letter || p.written(dead[id]))
+		of.letter = slices.ContainsFunc(slices.Concat(dead[id], again[id]), func(name string) bool { return p.written[stem(path.Base(name))] })
 		of.replayed = inAgain
 		of.buried = of.buried && !of.replayed
 	}
 	return nil
 }
 
-// written says that the spool has written a letter.
-func (p *process) written(name string) bool {
-	return slices.ContainsFunc(p.s.dead.files, func(f asideFile) bool { return f.name == path.Base(name) })
+// found notes which letters there are when a process starts: only after a power
+// cut are they known to be durable.
+func (p *process) found() {
+	p.there = map[string]bool{}
+	for name := range p.disk.names {
+		if path.Dir(name) == deadDir {
+			p.there[stem(path.Base(name))] = true
+		}
+	}
+	if p.how.power {
+		p.written = maps.Clone(p.there)
+	}
 }
 
 // judgeLetters checks that each letter that was written is there, unless its
@@ -170,11 +184,12 @@ func (p *process) judgeLetters(disk *memFS) error {
 	void := p.how.power && (p.cfg.Fsync == FsyncNever || p.o.shaken)
 	for id, of := range p.o.offered {
 		of.letter = of.letter && !void
-		if of.letter && p.o.waiting[id] == nil && dead[id] == "" && again[id] == "" {
+		if of.letter && p.o.waiting[id] == nil && dead[id] == nil && again[id] == nil {
 			return fmt.Errorf("the letter of record %v is gone", id)
 		}
 	}
-	if void || p.how.syncs > 0 {
+	p.o.loose = p.o.loose || void || p.how.syncs > 0
+	if p.o.loose {
 		return nil
 	}
 	s := open(p.cfg, disk)
@@ -182,7 +197,7 @@ func (p *process) judgeLetters(disk *memFS) error {
 	if err != nil {
 		return err
 	}
-	for _, where := range []map[ID]string{dead, again} {
+	for _, where := range []map[ID][]string{dead, again} {
 		for id := range where {
 			of := p.o.offered[id]
 			if waits[of.of] > 0 {

@@ -32,7 +32,10 @@ type oracle struct {
 	// one cannot know that what it reads of the ledger is not on the device. A
 	// power cut shows it. syncs is how many had failed at the last one.
 	shaken bool
-	syncs  int
+	// loose says that a letter may be of points whose settling was lost: an fsync
+	// had failed, or there was none before a power cut.
+	loose bool
+	syncs int
 	// doubtful says that a process did not write again what an fsync had failed
 	// for, or could not sync what it found: segments may have less than they show
 	// until a power cut.

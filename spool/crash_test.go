@@ -86,13 +86,16 @@ type process struct {
 	up   bool    // the spool was mounted when last looked at
 	wild float64 // how likely an operation fails when it may
 
+	early  int64 // points told to Refuse before the spool was mounted
 	parsed map[*inode]parsedLetter
+	// Letters by name: those that this process has seen, and those that are durable.
+	there, written map[string]bool
 }
 
 func newProcess(seed uint64, log func(string, ...any)) *process {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	return &process{
-		seed: seed, log: log, rng: rng, disk: newMemFS(rng), o: newOracle(), parsed: map[*inode]parsedLetter{},
+		seed: seed, log: log, rng: rng, disk: newMemFS(rng), o: newOracle(), parsed: map[*inode]parsedLetter{}, written: map[string]bool{},
 		cfg: Config{
 			MaxBytes: 8<<10 + rng.Int64N(56<<10), MaxAge: time.Hour, MinFree: 1 << 20,
 			Fsync: []Fsync{FsyncInterval, FsyncAlways, FsyncNever, FsyncInterval, FsyncAlways}[rng.IntN(5)],
@@ -109,7 +112,8 @@ func (p *process) String() string {
 // live opens the spool and uses it until a crash or the end of the work.
 func (p *process) live() error {
 	p.disk.revive(1+p.rng.IntN([]int{20, 200, 1000}[p.rng.IntN(3)]), p.wild)
-	p.how, p.up = crash{syncs: p.disk.syncFaults}, false
+	p.found()
+	p.how, p.up, p.early = crash{syncs: p.disk.syncFaults}, false, 0
 	p.s = open(p.cfg, p.disk)
 	if err := p.check("open", effect{}); err != nil {
 		return err
@@ -121,7 +125,7 @@ func (p *process) live() error {
 		}
 	}
 	if !p.disk.dead && p.rng.IntN(3) == 0 {
-		p.shut()
+		return p.shut()
 	}
 	return nil
 }
@@ -134,11 +138,13 @@ func (p *process) check(name string, did effect) error {
 		if p.disk.dead {
 			p.o.doubt(p.disk.syncFaults == p.how.syncs)
 		}
+		p.early += did.direct
 		return nil
 	}
 	if !p.up {
 		p.up, p.born = true, p.s.next
 		p.o.trust(p.s, p.disk.syncFaults == p.how.syncs)
+		did.direct += p.early
 	}
 	if err := p.o.observe(p.s, did, p.born); err != nil {
 		return err
@@ -296,10 +302,14 @@ func (p *process) weather() effect {
 }
 
 // shut stops the spool in order.
-func (p *process) shut() {
+func (p *process) shut() error {
 	err := p.s.Close(background)
 	p.log("%d.%d close: %v", p.generation, p.disk.ops, err)
 	p.o.closed(p.s, err, p.up)
+	if !p.up { // Close may have mounted it
+		p.o.now.Appended, p.o.now.Dead, p.o.unsaved = p.o.now.Appended+p.early, p.o.now.Dead+p.early, p.o.unsaved+p.early
+	}
+	return p.settleLetters()
 }
 
 // die ends the process, or the machine, and has the oracle judge what is left.

@@ -173,6 +173,7 @@ func (s *Spool) waiting() map[ID]bool {
 // writeLetters makes durable what settled the points in the letters, and then
 // writes them. slow is held.
 func (s *Spool) writeLetters(letters []gathered) error {
+	var trimErr error
 	if len(letters) > 0 {
 		if err := s.flush(); err != nil {
 			return err
@@ -181,20 +182,18 @@ func (s *Spool) writeLetters(letters []gathered) error {
 		for _, g := range letters {
 			size += g.bytes()
 		}
-		if err := s.trimLetters(s.cfg.MaxBytes/asideShare - blocks(size)); err != nil {
-			return err
-		}
+		trimErr = s.trimLetters(s.cfg.MaxBytes/asideShare - blocks(size))
 	}
 	s.mu.Lock()
 	if s.ledger.direct != s.saved.direct || s.ledger.lettersLost != s.saved.lettersLost {
 		s.ledgerEdits++
 	}
 	s.unlock()
-	if s.lock == nil {
+	switch {
+	case s.lock == nil:
 		return nil // nothing was appended
-	}
-	if err := s.sweep(); err != nil || len(letters) == 0 {
-		return err
+	case len(letters) == 0 || trimErr != nil:
+		return errors.Join(s.sweep(), trimErr)
 	}
 	if err := s.syncMarks(); err != nil {
 		return err
@@ -281,20 +280,10 @@ func (s *Spool) trimLetters(limit int64) error {
 	return err
 }
 
-// syncMarks makes the entries of sidecars durable that say how many points of
-// a record are dead. slow is held.
+// syncMarks makes durable what settled records: the ledger's counts of segments
+// that are gone, and the entries in the sidecars of the others. slow is held.
 func (s *Spool) syncMarks() error {
-	s.mu.Lock()
-	var todo []*segment
-	var err error
-	for _, seg := range slices.Concat(s.segs, s.retired) {
-		if seg.deadMarks {
-			err = errors.Join(err, s.flushMarks(seg))
-			todo = append(todo, seg)
-			seg.deadMarks = err != nil // one that comes meanwhile is the next call's
-		}
-	}
-	s.mu.Unlock()
+	todo, err := s.unsyncedMarks()
 	if err != nil || len(todo) == 0 {
 		return err
 	}
@@ -302,12 +291,40 @@ func (s *Spool) syncMarks() error {
 		err = errors.Join(err, s.sync(seg.acks))
 	}
 	if err = errors.Join(err, s.syncDir(".")); err != nil {
-		// The kernel may have dropped them: they are written again.
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, seg := range todo {
-			seg.repeatDead()
+			seg.repeatMarks() // the kernel may have dropped them
 		}
 	}
 	return err
+}
+
+// unsyncedMarks sweeps until no segment is still to be counted as gone, and
+// returns those whose sidecars are to be synced.
+func (s *Spool) unsyncedMarks() (todo []*segment, err error) {
+	for {
+		if err := s.sweep(); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		if len(s.retired) == 0 {
+			break
+		}
+		s.mu.Unlock() // one more is gone since
+	}
+	defer s.mu.Unlock()
+	for _, seg := range s.segs {
+		if seg.marksOwed {
+			todo = append(todo, seg)
+			err = errors.Join(err, s.flushMarks(seg))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, seg := range todo {
+		seg.marksOwed = false // one that comes meanwhile is the next call's
+	}
+	return todo, nil
 }

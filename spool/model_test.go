@@ -446,7 +446,7 @@ func (m *model) check(t *rapid.T) {
 	if records != st.Records || points != st.Points || used+m.s.dead.bytes+m.s.kept.bytes != st.DiskBytes || owed != m.s.owed {
 		t.Fatalf("index has %d records, %d points, %d bytes, owes %d (%d); stats say %+v", records, points, used, owed, m.s.owed, st)
 	}
-	if st.Dead > m.dead || st.Dead < m.dead && !m.faulted && len(m.brought) == 0 {
+	if st.Dead > m.dead || st.Dead < m.dead && !m.faulted && len(m.brought)+len(m.mayLack) == 0 {
 		t.Fatalf("%d points are dead, want %d", st.Dead, m.dead)
 	}
 	var given int64

@@ -101,7 +101,7 @@ func (s *Spool) settled(seg *segment, i int) {
 // writeMark writes to a segment's sidecar; mu is held.
 func (s *Spool) writeMark(seg *segment, m mark) {
 	seg.unmarked = m.append(seg.unmarked, seg.salt)
-	seg.deadMarks = seg.deadMarks || m.dead > 0
+	seg.marksOwed = seg.marksOwed || m.fate != pending
 	_ = s.flushMarks(seg) // costs a re-send at worst
 }
 

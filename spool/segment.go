@@ -89,8 +89,8 @@ type segment struct {
 	acks     file // the sidecar, opened by the first mark
 	acksSize int64
 	unmarked []byte // entries that are still to be written to it, in order
-	// deadMarks says that no fsync covers an entry that counts dead points.
-	deadMarks bool
+	// marksOwed says that no fsync covers an entry that settles a record.
+	marksOwed bool
 }
 
 // add appends a pending entry.
@@ -150,11 +150,13 @@ func (seg *segment) setNote(i int, note []byte) {
 	}
 }
 
-// repeatDead has the entries written again that count dead points.
-func (seg *segment) repeatDead() {
-	for off, dead := range seg.dead {
-		seg.unmarked = mark{off: off, fate: delivered, dead: dead}.append(seg.unmarked, seg.salt)
-		seg.deadMarks = true
+// repeatMarks has the entries written again that settle records.
+func (seg *segment) repeatMarks() {
+	seg.marksOwed = true
+	for i := range seg.entries {
+		if e := &seg.entries[i]; e.fate != pending && e.fate != moved {
+			seg.unmarked = mark{off: e.off, fate: e.fate, dead: seg.dead[e.off]}.append(seg.unmarked, seg.salt)
+		}
 	}
 }
 

@@ -239,10 +239,7 @@ func (s *Spool) retire(seg *segment) {
 	for _, c := range seg.copies {
 		s.owed -= int64(len(c))
 	}
-	seg.copies, seg.entries, seg.notes, seg.dead = nil, nil, nil, nil
-	if !seg.deadMarks {
-		seg.unmarked = nil // else a letter needs them: see syncMarks
-	}
+	seg.copies, seg.entries, seg.notes, seg.dead, seg.unmarked = nil, nil, nil, nil, nil
 	seg.head, seg.sealed = 0, true
 	s.segs = slices.DeleteFunc(s.segs, func(o *segment) bool { return o == seg })
 	s.retired = append(s.retired, seg)
