@@ -19,11 +19,12 @@ var errDiskHangs = errors.New("the disk does not answer")
 // store is what durable needs of *spool.Spool.
 type store interface {
 	Append(spool.Record) error
-	Oldest() (spool.Record, error)
-	Ack(id spool.ID) bool
-	Mark(id spool.ID, m spool.Mark) bool
-	SetAside(id spool.ID, reason string) error
-	SetAsidePart(id spool.ID, p spool.Piece, reason string) error
+	Oldest(sinceMS int64, except []spool.ID) (spool.Record, error)
+	Note(id spool.ID, note []byte) bool
+	Ack(id spool.ID, dead int64) bool
+	SetAside(spool.Letter)
+	LoseLetters(points int64)
+	Refuse(points int64)
 	MakeRoom() error
 	Lose(reason string, points int64)
 	Losses() []spool.Loss
@@ -41,7 +42,25 @@ type durable struct {
 	hanging <-chan struct{} // closed when the call that hangs returns; guarded by mu, like all below
 	pending int64           // as last seen
 	losses  []metric.Loss   // as last seen
-	owed    []metric.Loss   // losses to tell the spool when it answers again
+	owed    owed            // what to tell the spool when it answers again
+}
+
+// owed are counts of while the disk hung.
+type owed struct {
+	losses           []metric.Loss
+	refused, letters int64 // points refused for good, and those whose letter was dropped
+}
+
+func (o *owed) tell(s store) {
+	for _, l := range o.losses {
+		s.Lose(l.Reason, l.Points)
+	}
+	if o.refused > 0 {
+		s.Refuse(o.refused)
+	}
+	if o.letters > 0 {
+		s.LoseLetters(o.letters)
+	}
 }
 
 func newDurable(s store) *durable { return &durable{store: s} }
@@ -58,13 +77,10 @@ func (d *durable) within(f func()) (returned, begun bool) {
 		default:
 			return false, false
 		}
-		owed := d.owed
-		d.owed = nil
-		call := f
+		debt, call := d.owed, f
+		d.owed = owed{}
 		f = func() {
-			for _, l := range owed {
-				d.store.Lose(l.Reason, l.Points)
-			}
+			debt.tell(d.store)
 			call()
 		}
 	}
@@ -94,66 +110,64 @@ func (d *durable) Append(e ship.Entry) error {
 	return err
 }
 
-// Oldest returns the oldest batch that can be read.
-func (d *durable) Oldest() (ship.Entry, bool) {
+// Oldest returns the oldest batch that can be read, of those that are not
+// older than sinceMS and not in except.
+func (d *durable) Oldest(sinceMS int64, except []ship.ID) (ship.Entry, bool) {
+	var ids []spool.ID // a copy: the call may outlive this one
+	for _, id := range except {
+		ids = append(ids, spool.ID(id))
+	}
 	var r spool.Record
 	var err error
-	if ok, _ := d.within(func() { r, err = d.store.Oldest() }); !ok {
+	if ok, _ := d.within(func() { r, err = d.store.Oldest(sinceMS, ids) }); !ok {
 		return ship.Entry{}, false
 	}
 	return toEntry(r), err == nil
 }
 
 func toRecord(e ship.Entry) spool.Record {
-	r := spool.Record{ID: spool.ID(e.ID), Items: e.Items, TimeMS: e.TimeMS, Payload: e.Payload}
-	for _, m := range e.Marks {
-		r.Marks = append(r.Marks, toMark(m))
-	}
-	return r
+	return spool.Record{ID: spool.ID(e.ID), Items: e.Items, TimeMS: e.TimeMS, Payload: e.Payload, Note: e.Note}
 }
 
 func toEntry(r spool.Record) ship.Entry {
-	e := ship.Entry{ID: ship.ID(r.ID), Items: r.Items, TimeMS: r.TimeMS, Payload: r.Payload}
-	for _, m := range r.Marks {
-		e.Marks = append(e.Marks, ship.Mark{Part: m.Part, Fate: ship.PartFate(m.Fate)})
-	}
-	return e
+	return ship.Entry{ID: ship.ID(r.ID), Items: r.Items, TimeMS: r.TimeMS, Payload: r.Payload, Note: r.Note}
 }
 
-// toMark relies on the fates having the same numbers, which a test holds.
-func toMark(m ship.Mark) spool.Mark { return spool.Mark{Part: m.Part, Fate: spool.PartFate(m.Fate)} }
-
-// Ack forgets a batch. If the disk hangs, the batch is sent again later.
-func (d *durable) Ack(id ship.ID) bool {
+// Note replaces a batch's note. If the disk hangs, the note may be forgotten.
+func (d *durable) Note(id ship.ID, note []byte) bool {
 	var there bool
-	ok, _ := d.within(func() { there = d.store.Ack(spool.ID(id)) })
+	ok, _ := d.within(func() { there = d.store.Note(spool.ID(id), note) })
 	return ok && there
 }
 
-// Mark remembers what became of a part. If the disk hangs, the part is sent
-// again later.
-func (d *durable) Mark(id ship.ID, m ship.Mark) bool {
+// Ack settles a batch. If the disk hangs, the batch is sent again later.
+func (d *durable) Ack(id ship.ID, dead int64) bool {
 	var there bool
-	ok, _ := d.within(func() { there = d.store.Mark(spool.ID(id), toMark(m)) })
+	ok, _ := d.within(func() { there = d.store.Ack(spool.ID(id), dead) })
 	return ok && there
 }
 
-// SetAside makes a batch a dead letter.
-func (d *durable) SetAside(id ship.ID, reason string) error {
-	var err error
-	if ok, _ := d.within(func() { err = d.store.SetAside(spool.ID(id), reason) }); !ok {
-		return errDiskHangs
+// SetAside keeps a copy of refused points. While the disk hangs there is none,
+// and the points are told to it later as those of a lost letter.
+func (d *durable) SetAside(l ship.Letter) {
+	letter := spool.Letter{Of: spool.ID(l.Of), Reason: l.Reason, Record: toRecord(l.Entry)}
+	if _, begun := d.within(func() { d.store.SetAside(letter) }); begun {
+		return
 	}
-	return err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed.letters += l.Items
 }
 
-// SetAsidePart makes a dead letter of a part of a batch.
-func (d *durable) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
-	var err error
-	if ok, _ := d.within(func() { err = d.store.SetAsidePart(spool.ID(id), spool.Piece(p), reason) }); !ok {
-		return errDiskHangs
+// Refuse counts points that were refused for good; while the disk hangs, they
+// are told to it later.
+func (d *durable) Refuse(points int64) {
+	if _, begun := d.within(func() { d.store.Refuse(points) }); begun {
+		return
 	}
-	return err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owed.refused += points
 }
 
 // MakeRoom makes room for Append if it can.
@@ -184,7 +198,7 @@ func (d *durable) Lose(reason string, points int64) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.owed = append(d.owed, metric.Loss{Reason: reason, Points: points})
+	d.owed.losses = append(d.owed.losses, metric.Loss{Reason: reason, Points: points})
 }
 
 // Losses returns all counts; while the disk hangs, as of before.

@@ -67,12 +67,12 @@ func BenchmarkDrain(b *testing.B) {
 				s := running(b, spool.Config{Dir: dir})
 				b.StartTimer()
 				for ; n < b.N; n++ {
-					r, err := s.Oldest()
+					r, err := s.Oldest(0, nil)
 					if errors.Is(err, spool.ErrEmpty) {
 						break
 					}
 					must(b, err)
-					s.Ack(r.ID)
+					s.Ack(r.ID, 0)
 				}
 				b.StopTimer()
 				drain(b, s)

@@ -89,7 +89,7 @@ func TestDrainedOutOfOrder(t *testing.T) {
 	s.segmentBytes = 2*(headerBytes+500) + headerBytes
 	appendAll(t, s, 1, 10, 500)
 	for _, seq := range []uint64{9, 10, 5, 6, 7} {
-		s.Ack(named(7, seq))
+		s.Ack(named(7, seq), 0)
 	}
 	must(t, s.Close(background))
 	for range 2 {

@@ -156,7 +156,7 @@ func (h *host) open(r request) error {
 
 // next reads the oldest record and acks it.
 func (h *host) next() ([]uint64, error) {
-	r, err := h.s.Oldest()
+	r, err := h.s.Oldest(0, nil)
 	if errors.Is(err, spool.ErrEmpty) {
 		return nil, nil
 	}
@@ -166,7 +166,7 @@ func (h *host) next() ([]uint64, error) {
 	if !bytes.Equal(r.Payload, record(r.Seq, len(r.Payload)).Payload) {
 		return nil, fmt.Errorf("record %d is not what was appended", r.Seq)
 	}
-	h.s.Ack(r.ID)
+	h.s.Ack(r.ID, 0)
 	return []uint64{r.Seq}, nil
 }
 

@@ -59,21 +59,24 @@ func (c *churner) step() error {
 		c.mine[i] = c.mine[len(c.mine)-1]
 		c.mine = c.mine[:len(c.mine)-1]
 	case n < 24 && len(c.mine) > 0:
-		return c.part(c.mine[c.rng.IntN(len(c.mine))])
+		c.note(c.mine[c.rng.IntN(len(c.mine))])
 	case n < 29:
-		r, err := c.s.Oldest()
+		r, err := c.s.Oldest(0, nil)
 		if errors.Is(err, spool.ErrEmpty) {
 			return nil
 		}
 		if err := errors.Join(err, checkKillRecord(r)); err != nil {
 			return err
 		}
-		if n > 27 {
-			return c.bury(r)
-		}
 		c.ack(r.Seq)
 	case n < 31:
 		points := 1 + c.rng.Int64N(1000)
+		if n == 30 {
+			c.say("refuse", uint64(points))
+			c.s.Refuse(points)
+			c.say("refused", uint64(points))
+			return nil
+		}
 		c.say("lose", uint64(points))
 		c.s.Lose("queue_full", points)
 		c.say("lost", uint64(points))
@@ -87,45 +90,32 @@ func (c *churner) step() error {
 	return nil
 }
 
+// ack settles a record, and sets its dead points aside.
 func (c *churner) ack(seq uint64) {
 	c.say("ack", seq)
-	if c.s.Ack(record(seq, 0).ID) {
-		c.say("acked", seq)
-	} else {
-		c.say("gone", seq)
-	}
-}
-
-func (c *churner) bury(r spool.Record) error {
-	c.say("bury", r.Seq)
-	if err := c.s.SetAside(r.ID, "killed"); err != nil {
-		return err
-	}
-	c.say("dead", r.Seq)
-	return nil
-}
-
-// part delivers a part of a record, or sets it aside, and says so.
-func (c *churner) part(seq uint64) error {
-	p := partSaid{seq, spool.Mark{Part: 2 + uint16(c.rng.IntN(6)), Fate: spool.PartDelivered}}
+	dead := deadOf(seq)
 	id := record(seq, 0).ID
-	var there bool
-	if c.rng.IntN(6) > 0 {
-		c.say("mark", p.line())
-		there = c.s.Mark(id, p.Mark)
-	} else {
-		c.say("maim", p.line())
-		there = c.s.Mark(id, spool.Mark{}) // says nothing, but whether it waits
-		if err := c.s.SetAsidePart(id, spool.Piece{Part: p.Part, Payload: make([]byte, 100)}, "killed"); err != nil {
-			return err
-		}
+	if !c.s.Ack(id, dead) {
+		c.say("gone", seq)
+		return
 	}
-	if there {
-		c.say("marked", p.line())
+	c.say("acked", seq)
+	if dead > 0 {
+		letter := spool.Record{ID: spool.ID{Epoch: 9, Seq: seq}, Items: dead, Payload: make([]byte, seq%2000)}
+		c.s.SetAside(spool.Letter{Of: id, Reason: "killed", Record: letter})
+		c.say("letter", seq)
+	}
+}
+
+// note replaces the note of a record.
+func (c *churner) note(seq uint64) {
+	n := seq<<8 | c.rng.Uint64N(1<<8)
+	c.say("note", n)
+	if c.s.Note(record(seq, 0).ID, []byte(noteOf(n))) {
+		c.say("noted", n)
 	} else {
 		c.say("gone", 0)
 	}
-	return nil
 }
 
 // say writes a line at once: what is in the pipe outlives the process.

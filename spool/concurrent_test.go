@@ -28,19 +28,20 @@ func TestConcurrent(t *testing.T) {
 				}
 				switch i % 4 {
 				case 0, 1:
-					s.Ack(named(3, 1000*g+i))
+					s.Ack(named(3, 1000*g+i), 0)
 				case 2:
-					if err := s.SetAside(named(3, 1000*g+i), "400"); err != nil {
-						t.Error(err)
-					}
+					s.Note(named(3, 1000*g+i-1), make([]byte, i%100))
+					s.Ack(named(3, 1000*g+i), 1)
+					s.SetAside(spool.Letter{Of: named(3, 1000*g+i), Reason: "400", Record: record(1000*g+i, 100)})
+					s.Refuse(1)
 				}
 			}
 		})
 	}
 	wg.Go(func() {
 		for range 100 {
-			if r, err := s.Oldest(); err == nil {
-				s.Ack(r.ID)
+			if r, err := s.Oldest(0, nil); err == nil {
+				s.Ack(r.ID, 0)
 			}
 		}
 	})

@@ -79,26 +79,28 @@ func TestCost(t *testing.T) {
 		"acks": func(p *program) contents {
 			fill(p, func() { p.record(nil, 1) })
 			for _, off := range p.offs[:len(p.offs)-1] {
-				b := sidecarMark{off: off, fate: delivered}.encode(imageID.salt)
-				p.sidecar = append(p.sidecar, b[:]...)
+				p.sidecar = mark{off: off, fate: delivered}.append(p.sidecar, imageID.salt)
 			}
 			p.sidecar = slices.Concat(p.sidecar, p.sidecar, p.sidecar)
 			return p.contents
 		},
-		"a part of each": func(p *program) contents {
+		"a note on each": func(p *program) contents {
 			fill(p, func() { p.record(nil, 2) })
-			for _, off := range p.offs {
-				b := sidecarMark{off, partDelivered, 2}.encode(imageID.salt)
-				p.sidecar = append(p.sidecar, b[:]...)
+			for i, off := range p.offs {
+				p.sidecar = mark{off: off, note: make([]byte, i%50)}.append(p.sidecar, imageID.salt)
 			}
 			return p.contents
 		},
-		"all parts of one": func(p *program) contents {
+		"long notes on one": func(p *program) contents {
 			p.record(nil, 255)
-			for part := range uint16(math.MaxUint16) {
-				b := sidecarMark{0, []fate{partDead, partCut}[part/256%2], math.MaxUint16 - part}.encode(imageID.salt)
-				p.sidecar = append(p.sidecar, b[:]...)
+			for n := range 60 {
+				p.sidecar = mark{note: bytes.Repeat([]byte{formatVersion}, n*1000)}.append(p.sidecar, imageID.salt)
 			}
+			return p.contents
+		},
+		"entries of a sidecar claimed": func(p *program) contents {
+			p.record(nil, 255)
+			p.sidecar = bytes.Repeat([]byte{0, 0, 0, 0, 1, formatVersion, 0, 16, 3}, size/9)
 			return p.contents
 		},
 	} {

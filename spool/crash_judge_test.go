@@ -52,7 +52,7 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 		return err
 	}
 	for id, of := range o.waiting {
-		if promised := of.durable || !how.power; promised && !of.free && !of.rotten && !of.mayBeDone() && drained[id] == 0 {
+		if promised := of.durable || !how.power; promised && !of.free && !of.rotten && drained[id] == 0 {
 			return fmt.Errorf("record %v of %d points is lost (durable: %t)", id, of.Items, of.durable)
 		}
 	}
@@ -75,7 +75,7 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 func (o *oracle) drain(s *Spool) (map[ID]int, error) {
 	drained := map[ID]int{}
 	for {
-		r, err := s.Oldest()
+		r, err := s.Oldest(0, nil)
 		if errors.Is(err, ErrEmpty) {
 			return drained, balance(s.Stats())
 		}
@@ -93,7 +93,7 @@ func (o *oracle) drain(s *Spool) (map[ID]int, error) {
 			return nil, fmt.Errorf("record %v comes back from a segment that is gone", r.ID)
 		}
 		drained[r.ID]++
-		if !s.Ack(r.ID) {
+		if !s.Ack(r.ID, 0) {
 			return nil, fmt.Errorf("record %v cannot be acknowledged", r.ID)
 		}
 	}
@@ -122,8 +122,6 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 	if how.power {
 		most.Appended += o.torn
 	}
-	vague := o.vague(how)
-	most.Delivered, most.Expired, most.Dead = most.Delivered+vague, most.Expired+vague, most.Dead+vague
 	if how.syncs > 0 {
 		most.Appended = got.Appended
 		if how.power || how.cuts > 0 {
@@ -131,7 +129,7 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 		}
 	}
 	if !how.power && how.syncs == 0 {
-		least.appended = o.now.Appended
+		least.appended = o.now.Appended - o.unsaved
 	}
 	if got.Appended < least.appended || got.Delivered < least.delivered || got.Evicted < least.evicted ||
 		got.Expired < least.expired || got.Corrupt < least.corrupt || got.Dead < least.dead {
@@ -146,7 +144,7 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 			return fmt.Errorf("%s is %d, not within %d and %d", reason, n, o.floorLosses[reason], o.losses[reason])
 		}
 	}
-	allowed := o.now.Corrupt + vague
+	allowed := o.now.Corrupt
 	for _, of := range o.offered {
 		switch {
 		case of.rotten, of.entries > 1, how.power && !of.durable:
@@ -214,7 +212,7 @@ func usable(s *Spool) error {
 	if err := s.Append(extra); err != nil {
 		return fmt.Errorf("after a crash: %w", err)
 	}
-	got, err := s.Oldest()
+	got, err := s.Oldest(0, nil)
 	if err != nil {
 		return fmt.Errorf("after a crash: %w", err)
 	}

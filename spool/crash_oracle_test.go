@@ -18,6 +18,9 @@ type oracle struct {
 
 	now    Stats            // after the last operation
 	losses map[string]int64 // the owner's losses then
+	// unsaved are the points told to Refuse that no ledger had then: a crash
+	// forgets them.
+	unsaved int64
 	// bad says that a segment was given up and not yet replaced. Its settled
 	// records are not written again, but counted when it is.
 	bad bool
@@ -29,7 +32,10 @@ type oracle struct {
 	// one cannot know that what it reads of the ledger is not on the device. A
 	// power cut shows it. syncs is how many had failed at the last one.
 	shaken bool
-	syncs  int
+	// loose says that a letter may be of points whose settling was lost: an fsync
+	// had failed, or there was none before a power cut.
+	loose bool
+	syncs int
 	// doubtful says that a process did not write again what an fsync had failed
 	// for, or could not sync what it found: segments may have less than they show
 	// until a power cut.
@@ -58,7 +64,11 @@ type offer struct {
 	// letter is the promise that there is a dead letter; replayed says that it
 	// is to be appended again, twice that it was: a crash may bring back both.
 	letter, replayed, twice bool
-	partly
+	// An entry of a letter has points of this record, or direct says how many
+	// Refuse had counted when it came.
+	of     ID
+	direct int64
+	noted
 }
 
 func newOracle() *oracle {
@@ -71,7 +81,8 @@ func newOracle() *oracle {
 // effect is what an operation did, as its caller sees it.
 type effect struct {
 	appended, refused *offer
-	delivered, dead   int64 // points that an Ack, a mark or SetAside took
+	delivered, dead   int64 // points that an Ack took
+	direct            int64 // points that Refuse took
 	synced            bool  // Sync succeeded
 	wrong             error // what Oldest returned is not what was offered
 }
@@ -79,18 +90,18 @@ type effect struct {
 func (e effect) String() string {
 	switch {
 	case e.appended != nil:
-		return fmt.Sprintf("took %d (%d points, %d bytes, %v)", e.appended.Seq, e.appended.Items, len(e.appended.Payload), e.appended.Marks)
+		return fmt.Sprintf("took %d (%d points, %d bytes, note %x)", e.appended.Seq, e.appended.Items, len(e.appended.Payload), e.appended.Note)
 	case e.refused != nil:
 		return fmt.Sprintf("refused %d", e.refused.Seq)
 	}
-	return fmt.Sprintf("delivered %d, dead %d, synced %t", e.delivered, e.dead, e.synced)
+	return fmt.Sprintf("delivered %d, dead %d, refused %d, synced %t", e.delivered, e.dead, e.direct, e.synced)
 }
 
 // observe checks a spool after an operation:
 //
-//   - the totals add up; Append alone adds to appended, and so does a replay,
-//     Ack and marks alone to delivered, SetAside and marks alone to dead;
-//   - what is known of the parts of a record is what was said of them;
+//   - the totals add up; Append and Refuse alone add to appended, and so does a
+//     replay, Ack alone to delivered, Ack and Refuse alone to dead;
+//   - the note of a record is what was said last;
 //   - pending is what Append took and nothing settled, no more often than it
 //     was written, with the right epoch, time and points;
 //   - durable records vanish from what is pending only as their points are
@@ -101,6 +112,7 @@ func (e effect) String() string {
 func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 	was := o.now
 	o.now, o.losses = s.Stats(), maps.Clone(s.ledger.losses)
+	o.unsaved = s.ledger.direct - s.saved.direct
 	o.bad = slices.ContainsFunc(s.segs, func(seg *segment) bool { return seg.bad })
 	if err := errors.Join(balance(o.now), did.wrong); err != nil {
 		return err
@@ -119,14 +131,14 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 	if err != nil {
 		return err
 	}
-	was.Appended += replayed
+	was.Appended += replayed + did.direct
 	left, err := o.pending(s, func(seg *segment, i int) bool {
 		return s.cfg.Fsync != FsyncNever && seg.number >= born && (did.synced || seg.copyOf(i) == nil)
 	})
 	if err != nil {
 		return err
 	}
-	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered || o.now.Dead != was.Dead+did.dead {
+	if o.now.Appended != was.Appended || o.now.Delivered != was.Delivered+did.delivered || o.now.Dead != was.Dead+did.dead+did.direct {
 		return fmt.Errorf("%+v became %+v", was, o.now)
 	}
 	if err := errors.Join(o.remembers(s, left), o.vanished(left, was, s.next)); err != nil {
@@ -182,9 +194,6 @@ func (o *oracle) pending(s *Spool, durable func(*segment, int) bool) (map[ID]int
 			if of == nil || of.Items != int64(e.items) || of.TimeMS != e.timeMS {
 				return nil, fmt.Errorf("segment %d has a record %v with %d points that nobody offered", seg.number, e.id(), e.items)
 			}
-			if err := of.allows(seg, i); err != nil {
-				return nil, err
-			}
 			n[e.id()]++
 			of.durable = of.durable || durable(seg, i)
 		}
@@ -207,7 +216,7 @@ func (o *oracle) vanished(left map[ID]int, was Stats, next uint64) error {
 		}
 		if n == 0 {
 			if of.durable && !of.free && !of.rotten && of.entries == 1 {
-				gone += of.left(1)
+				gone += of.Items
 			}
 			of.before = next
 			delete(o.waiting, id)
@@ -241,6 +250,6 @@ func (o *oracle) raiseFloor(s *Spool) {
 	if o.bad || o.doubtful {
 		appended = o.floor.appended
 	}
-	o.floor, o.floorLosses = s.ledger.totals, maps.Clone(s.ledger.losses)
+	o.floor, o.floorLosses = s.ledger.all(), maps.Clone(s.ledger.losses)
 	o.floor.appended = appended
 }

@@ -86,13 +86,16 @@ type process struct {
 	up   bool    // the spool was mounted when last looked at
 	wild float64 // how likely an operation fails when it may
 
-	burying *burial // while a part is set aside
+	early  int64 // points told to Refuse before the spool was mounted
+	parsed map[*inode]parsedLetter
+	// Letters by name: those that this process has seen, and those that are durable.
+	there, written map[string]bool
 }
 
 func newProcess(seed uint64, log func(string, ...any)) *process {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	return &process{
-		seed: seed, log: log, rng: rng, disk: newMemFS(rng), o: newOracle(),
+		seed: seed, log: log, rng: rng, disk: newMemFS(rng), o: newOracle(), parsed: map[*inode]parsedLetter{}, written: map[string]bool{},
 		cfg: Config{
 			MaxBytes: 8<<10 + rng.Int64N(56<<10), MaxAge: time.Hour, MinFree: 1 << 20,
 			Fsync: []Fsync{FsyncInterval, FsyncAlways, FsyncNever, FsyncInterval, FsyncAlways}[rng.IntN(5)],
@@ -109,7 +112,8 @@ func (p *process) String() string {
 // live opens the spool and uses it until a crash or the end of the work.
 func (p *process) live() error {
 	p.disk.revive(1+p.rng.IntN([]int{20, 200, 1000}[p.rng.IntN(3)]), p.wild)
-	p.how, p.up = crash{syncs: p.disk.syncFaults}, false
+	p.found()
+	p.how, p.up, p.early = crash{syncs: p.disk.syncFaults}, false, 0
 	p.s = open(p.cfg, p.disk)
 	if err := p.check("open", effect{}); err != nil {
 		return err
@@ -121,7 +125,7 @@ func (p *process) live() error {
 		}
 	}
 	if !p.disk.dead && p.rng.IntN(3) == 0 {
-		p.shut()
+		return p.shut()
 	}
 	return nil
 }
@@ -134,11 +138,13 @@ func (p *process) check(name string, did effect) error {
 		if p.disk.dead {
 			p.o.doubt(p.disk.syncFaults == p.how.syncs)
 		}
+		p.early += did.direct
 		return nil
 	}
 	if !p.up {
 		p.up, p.born = true, p.s.next
 		p.o.trust(p.s, p.disk.syncFaults == p.how.syncs)
+		did.direct += p.early
 	}
 	if err := p.o.observe(p.s, did, p.born); err != nil {
 		return err
@@ -160,7 +166,7 @@ func (p *process) choose() (string, func() effect) {
 	case n < 68:
 		return "ack", p.ackAny
 	case n < 73:
-		return "mark", p.mark
+		return "note", p.note
 	case n < 78:
 		return "tick", p.tick
 	case n < 83:
@@ -170,9 +176,9 @@ func (p *process) choose() (string, func() effect) {
 	case n < 88:
 		return "make room", func() effect { _ = p.s.MakeRoom(); return effect{} }
 	case n < 90:
-		return "set aside", p.setAside
+		return "set aside", p.setAsideFirst
 	case n < 92:
-		return "set aside part", p.setAsidePart
+		return "refuse", p.refuse
 	case n < 93:
 		return "replay", p.replay
 	case n < 96:
@@ -187,15 +193,14 @@ func (p *process) choose() (string, func() effect) {
 func (p *process) append() effect {
 	p.seq++
 	of := &offer{Record: p.record()}
-	did := of.take(of.Marks)
+	of.say(of.Note)
 	p.o.offered[of.ID] = of
 	err := p.s.Append(of.Record)
 	of.unsure = p.disk.dead
 	if err != nil {
 		return effect{refused: of}
 	}
-	did.appended = of
-	return did
+	return effect{appended: of}
 }
 
 // record makes a record. Some hold one of another segment, as a host's data
@@ -219,11 +224,11 @@ func (p *process) record() Record {
 	if p.rng.IntN(4) == 0 {
 		now = now.AddDate(10, 0, 0) // never expires
 	}
-	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(300), TimeMS: now.UnixMilli(), Payload: b, Marks: p.marks()}
+	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(300), TimeMS: now.UnixMilli(), Payload: b, Note: p.someNote()}
 }
 
 func (p *process) drain() effect {
-	r, err := p.s.Oldest()
+	r, err := p.s.Oldest(0, nil)
 	if err != nil {
 		return effect{}
 	}
@@ -234,12 +239,20 @@ func (p *process) drain() effect {
 	return p.ack(of, sameRecord(r, of.Record))
 }
 
+// ack settles a record; of some, points are refused, and have a letter.
 func (p *process) ack(of *offer, wrong error) effect {
 	did := effect{wrong: wrong}
-	before := p.s.Stats().Delivered
-	if p.s.Ack(of.ID) {
-		did.delivered = of.expect(1, p.s.Stats().Delivered-before)
+	var dead int64
+	if p.rng.IntN(3) == 0 {
+		dead = p.rng.Int64N(of.Items + 1)
 	}
+	if !p.s.Ack(of.ID, dead) {
+		return did
+	}
+	if dead > 0 && p.rng.IntN(4) > 0 {
+		p.setAside(of.ID, dead, 0)
+	}
+	did.delivered, did.dead = of.Items-dead, dead
 	return did
 }
 
@@ -255,7 +268,7 @@ func (p *process) pick() *offer {
 	if len(p.o.waiting) == 0 {
 		return nil
 	}
-	ids := slices.SortedFunc(maps.Keys(p.o.waiting), func(a, b ID) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part)) })
+	ids := slices.SortedFunc(maps.Keys(p.o.waiting), func(a, b ID) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Epoch, b.Epoch)) })
 	return p.o.waiting[ids[p.rng.IntN(len(ids))]]
 }
 
@@ -289,10 +302,14 @@ func (p *process) weather() effect {
 }
 
 // shut stops the spool in order.
-func (p *process) shut() {
+func (p *process) shut() error {
 	err := p.s.Close(background)
 	p.log("%d.%d close: %v", p.generation, p.disk.ops, err)
 	p.o.closed(p.s, err, p.up)
+	if !p.up { // Close may have mounted it
+		p.o.now.Appended, p.o.now.Dead, p.o.unsaved = p.o.now.Appended+p.early, p.o.now.Dead+p.early, p.o.unsaved+p.early
+	}
+	return p.settleLetters()
 }
 
 // die ends the process, or the machine, and has the oracle judge what is left.
@@ -308,8 +325,5 @@ func (p *process) die() error {
 	if err := p.judgeLetters(p.disk.clone()); err != nil {
 		return err
 	}
-	if err := p.o.judge(p.cfg, p.disk.clone(), p.how); err != nil {
-		return err
-	}
-	return p.judgeBurial(p.disk.clone())
+	return p.o.judge(p.cfg, p.disk.clone(), p.how)
 }

@@ -69,7 +69,8 @@ func TestSidecarDamage(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, n, size)
-	s.Ack(named(7, 2))
+	s.Note(named(7, 3), []byte("a note"))
+	s.Ack(named(7, 2), 1)
 	must(t, s.Close(context.Background()))
 	seg, ack := files(t, dir, segmentSuffix)[0], files(t, dir, sidecarSuffix)[0]
 	segment, err := os.ReadFile(seg)
@@ -83,6 +84,14 @@ func TestSidecarDamage(t *testing.T) {
 		must(t, os.WriteFile(seg, segment, fileMode))
 		must(t, os.WriteFile(ack, marks, fileMode))
 		s, _ := testSpool(t, dir, Config{})
+		if st := s.Stats(); st.Dead != 0 && (st.Dead != 1 || len(want) != 2) {
+			t.Fatalf("sidecar %x: %+v", marks, st)
+		}
+		s.WaitingNotes(func(seq uint64, note []byte) {
+			if len(note) > 0 && (seq != 3 || string(note) != "a note") {
+				t.Fatalf("sidecar %x: record %d has note %q", marks, seq, note)
+			}
+		})
 		if got := drain(t, s, size); !slices.Equal(got, want) {
 			t.Fatalf("sidecar %x: read %v, want %v", marks, got, want)
 		}
@@ -90,11 +99,16 @@ func TestSidecarDamage(t *testing.T) {
 		must(t, s.Close(context.Background()))
 	}
 	try(sound, 1, 3)
-	try(append(make([]byte, markBytes), sound...), 1, 3)
+	try(append(make([]byte, 13), sound...), 1, 3)
+	note := minMarkBytes + len("a note") // that of record 3 comes first
 	for bit := range len(sound) * 8 {
 		b := slices.Clone(sound)
 		b[bit/8] ^= 1 << (bit % 8)
-		try(b, 1, 2, 3)
+		if bit/8 < note {
+			try(b, 1, 3)
+		} else {
+			try(b, 1, 2, 3)
+		}
 	}
 	for length := range len(sound) {
 		try(sound[:length], 1, 2, 3)

@@ -2,145 +2,233 @@ package spool
 
 import (
 	"errors"
-	"fmt"
-	"hash/crc32"
+	"io/fs"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
 )
 
 const (
-	deadDir       = "dead"
-	quarantineDir = "quarantine"
-
-	// asideShare is the part of MaxBytes that each of the two may take.
-	asideShare = 16
-
-	// replayEvery is how often dead/ is looked at while it holds anything.
-	replayEvery = 10 * time.Second
+	// A letter is written when so much has gathered, or so long after its first
+	// entry.
+	letterBytes = 64 << 10
+	letterWait  = 10 * time.Minute
+	// letterRetry is the wait after one that could not be written.
+	letterRetry = time.Minute
+	// maxGathered bounds what gathers while letters can be written; else it is
+	// letterBytes. The newest entry comes on top.
+	maxGathered = 1 << 20
 )
 
-// SetAside moves a record that waits to dead/, with the reason in a few words:
-// the way out for what can never be delivered. It waits for the device, and
-// when it returns nil the dead letter is as durable as Fsync says. A record
-// that does not wait any more is no error. After ErrUnavailable it still waits.
-//
-// Dead letters take at most a 16th of MaxBytes, and one fits always: the oldest
-// goes first, and stays counted as dead. A letter whose file somebody renames
-// from .dead to .replay is appended again by Run.
-//
-// Of a record that was delivered in parts only what is left counts as dead, but
-// the letter has all of it, and so will a replay.
-func (s *Spool) SetAside(id ID, reason string) error { return s.bury(id, nil, id, reason) }
-
-// SetAsidePart makes a dead letter of a part of a record that waits, and marks
-// the part PartDead: in this order, and a crash in between leaves the part to be
-// sent, and the letter to be replaced by the next call. In all else it does what
-// SetAside does; a part of which nothing is left is no error. The record waits
-// until Ack, even if no part is left, but not after part 1, all of it, which has
-// the letter of the whole record. Any other letter is of a record of its own, named
-// by the part, with as many points as a Mark of the part means. An error other
-// than ErrUnavailable says that the part is too deep to have a name.
-func (s *Spool) SetAsidePart(id ID, p Piece, reason string) error {
-	p.Part = max(p.Part, 1)
-	name, err := id.part(p.Part)
-	if err != nil {
-		return fmt.Errorf("part %d of part %d: %w", p.Part, id.Part, err)
-	}
-	return s.bury(id, &p, name, reason)
+// gathered is an entry of the letter that is written next.
+type gathered struct {
+	Letter
+	at time.Time // when it came
 }
 
-// bury writes the letter of a record that waits, or of a part of it, and then
-// settles what is in it.
-func (s *Spool) bury(id ID, p *Piece, name ID, reason string) error {
+// SetAside gathers a copy of points that were refused for good, for a person
+// to look at and to have sent again. It does not wait for the disk and does not
+// fail: the spool writes one letter of all that has gathered, when that is
+// 64 KiB, 10 minutes after the first, and in Sync and Close. What is of a record
+// that waits stays in memory until that is settled: a letter on the disk is
+// always of points that are counted as dead, as durably as Fsync says. Until it
+// is written a crash of the process forgets it.
+//
+// Letters take at most a 16th of MaxBytes, and one fits always: the oldest goes
+// first. What had to go, or could not be written, is counted in
+// Stats.LettersLost.
+func (s *Spool) SetAside(l Letter) {
+	l.Reason = strings.ToValidUTF8(l.Reason[:min(len(l.Reason), maxReasonBytes)], "")
+	l.Payload, l.Note = slices.Clone(l.Payload), nil
+	l.Items = min(max(l.Items, 0), maxItems)
+	s.mu.Lock()
+	defer s.unlock()
+	if s.closed {
+		s.loseLetters(l.Items)
+		return
+	}
+	s.gather = append(s.gather, gathered{l, time.Now()})
+	s.gatheredBytes += l.bytes()
+	s.boundGathered()
+	if s.gatheredBytes >= letterBytes {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Refuse counts points that were refused for good and whose record never was
+// in the spool: as appended and as dead. It does not wait for the disk: the next
+// write of the ledger, which this does not cause, makes the count durable. A
+// letter is one, and Sync and Close.
+func (s *Spool) Refuse(points int64) {
+	s.mu.Lock()
+	defer s.unlock()
+	s.ledger.direct += min(max(points, 0), maxLoss)
+}
+
+// LoseLetters counts points that were refused for good and of which the owner
+// kept no copy. Like Refuse it does not cause a write.
+func (s *Spool) LoseLetters(points int64) {
+	s.mu.Lock()
+	defer s.unlock()
+	s.loseLetters(points)
+}
+
+// loseLetters counts points that no letter has any more; mu is held.
+func (s *Spool) loseLetters(points int64) { s.ledger.lettersLost += min(max(points, 0), maxLoss) }
+
+// boundGathered drops the oldest entries if there are too many; mu is held.
+func (s *Spool) boundGathered() {
+	limit := int64(maxGathered)
+	if s.cause != nil || time.Now().Before(s.lettersAt) {
+		limit = letterBytes
+	}
+	for n := len(s.gather); n > 1 && s.gatheredBytes-s.gather[n-1].bytes() > limit; n-- {
+		s.loseLetters(s.gather[0].Items)
+		s.gatheredBytes -= s.gather[0].bytes()
+		s.gather[0] = gathered{}
+		s.gather = s.gather[1:]
+	}
+}
+
+// bury writes a letter if it is due, or, with all set, whatever has gathered
+// and each count that no ledger has. It does not make the spool unusable: that
+// is for what records need. What could not be written stays gathered; the error
+// is of a spool that is unusable.
+func (s *Spool) bury(all bool) error {
 	s.slow.Lock()
 	defer s.slow.Unlock()
-	h, record, err := s.buried(id, p, name)
-	if err != nil || record == nil {
+	letters := s.takeGathered(all)
+	if letters == nil && !all {
+		return nil
+	}
+	err := s.writeLetters(letters)
+	s.mu.Lock()
+	defer s.unlock()
+	if err != nil && letters != nil {
+		for _, g := range letters {
+			s.gatheredBytes += g.bytes()
+		}
+		s.gather = append(letters, s.gather...)
+		s.lettersAt = time.Now().Add(letterRetry)
+		s.boundGathered()
+	}
+	if s.cause == nil {
+		return nil
+	}
+	return err
+}
+
+// takeGathered returns the entries that are to be written now, nil for none.
+func (s *Spool) takeGathered(all bool) (letters []gathered) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	switch {
+	case s.cause != nil || !s.mounted || len(s.gather) == 0:
+		return nil
+	case all:
+	case now.Before(s.lettersAt), s.gatheredBytes < letterBytes && now.Sub(s.gather[0].at) < letterWait:
+		return nil
+	}
+	waits := s.waiting()
+	var kept []gathered
+	s.gatheredBytes = 0
+	for _, g := range s.gather {
+		if waits[g.Of] {
+			kept = append(kept, g)
+			s.gatheredBytes += g.bytes()
+		} else {
+			letters = append(letters, g)
+		}
+	}
+	s.gather = kept
+	return letters
+}
+
+// waiting returns which of the records that letters are of still wait; mu is
+// held.
+func (s *Spool) waiting() map[ID]bool {
+	of := map[ID]bool{}
+	for _, g := range s.gather {
+		of[g.Of] = false
+	}
+	for _, seg := range s.segs {
+		for i := seg.head; i < len(seg.entries); i++ {
+			e := &seg.entries[i]
+			if e.fate != pending {
+				continue
+			}
+			if _, asked := of[e.id()]; asked {
+				of[e.id()] = true
+			}
+		}
+	}
+	return of
+}
+
+// writeLetters makes durable what settled the points in the letters, and then
+// writes them. slow is held.
+func (s *Spool) writeLetters(letters []gathered) error {
+	var trimErr error
+	if len(letters) > 0 {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		var size int64
+		for _, g := range letters {
+			size += g.bytes()
+		}
+		trimErr = s.trimLetters(s.cfg.MaxBytes/asideShare - blocks(size))
+	}
+	s.mu.Lock()
+	if s.ledger.direct != s.saved.direct || s.ledger.lettersLost != s.saved.lettersLost {
+		s.ledgerEdits++
+	}
+	s.unlock()
+	switch {
+	case s.lock == nil:
+		return nil // nothing was appended
+	case len(letters) == 0 || trimErr != nil:
+		return errors.Join(s.sweep(), trimErr)
+	}
+	if err := s.syncMarks(); err != nil {
 		return err
 	}
-	err = s.writeLetter(letterName(h.timeMS, name), encodeLetter(h, record, reason))
-	s.mu.Lock()
-	defer s.unlock()
-	if err != nil {
-		s.down(err)
-		return s.unavailable()
-	}
-	switch seg, i := s.findOldest(id); {
-	case seg == nil:
-	case p == nil || p.Part == 1:
-		s.settleEntry(seg, i, dead)
-	default:
-		s.markPart(seg, i, Mark{p.Part, PartDead})
-	}
-	return nil
+	return s.writeLetter(letters)
 }
 
-// buried returns what is to be set aside, header and payload, nil if it does
-// not wait.
-func (s *Spool) buried(id ID, p *Piece, name ID) (h header, record []byte, err error) {
-	s.mu.Lock()
-	defer s.unlock()
-	seg, i := s.findOldest(id)
-	if seg == nil {
-		if !s.mounted {
-			err = s.unavailable()
-		}
-		return h, nil, err
-	}
-	if p != nil {
-		h, record = seg.carve(i, *p, name)
-	} else if record, err = s.readWhole(seg, i); err == nil {
-		h, err = parseHeader(record, seg.salt)
-	}
-	if errors.Is(err, errDamaged) {
-		s.settleEntry(seg, i, corrupt)
-		return h, nil, nil
-	}
-	if err == nil {
-		err = s.checkFree(int64(len(record)))
-	}
-	if err != nil {
-		s.down(err)
-	}
-	return h, record, s.unavailable()
-}
+// blocks is what so many bytes take on a disk.
+func blocks(size int64) int64 { return (size + diskBlock - 1) / diskBlock * diskBlock }
 
-// readWhole is read without the buffer that Oldest lends out; mu is held.
-func (s *Spool) readWhole(seg *segment, i int) ([]byte, error) {
-	lent := s.readBuf
-	s.readBuf = nil
-	defer func() { s.readBuf = lent }()
-	return s.read(seg, i)
-}
-
-// carve makes a record of a part of entry i, nil if nothing of the part is left.
-// The header is still to be written.
-func (seg *segment) carve(i int, p Piece, name ID) (header, []byte) {
-	e := &seg.entries[i]
-	if seg.leftOf(i, p.Part) == 0 {
-		return header{}, nil
-	}
-	h := header{
-		kind: typeData, payloadLen: uint32(len(p.Payload)), ID: name, timeMS: e.timeMS,
-		items: uint32(itemsOf(p.Part, int64(e.items))), payloadCRC: crc32.Checksum(p.Payload, castagnoli),
-	}
-	return h, append(make([]byte, headerBytes, headerBytes+len(p.Payload)), p.Payload...)
-}
-
-// writeLetter makes room for a letter and writes it. Writing it again after a
-// crash writes the same file.
-func (s *Spool) writeLetter(name string, b []byte) error {
+// writeLetter writes the file.
+func (s *Spool) writeLetter(gathered []gathered) error {
 	if !s.lock.Held() {
 		return errLost
+	}
+	letters := make([]Letter, len(gathered))
+	id := letterID{timeMS: uint64(max(gathered[0].at.UnixMilli(), 0)), salt: rand.Uint32()}
+	for i, g := range gathered {
+		letters[i] = g.Letter
+		id.points += uint64(g.Items)
+	}
+	if n := len(s.dead.files); n > 0 {
+		// By age, whatever the clock does.
+		last, _ := parseLetterName(s.dead.files[n-1].name)
+		id.timeMS = max(id.timeMS, min(last.timeMS+1, id.timeMS+maxAhead))
+	}
+	b := encodeLetters(letters, id.salt)
+	if err := s.checkFree(int64(len(b))); err != nil {
+		return err
 	}
 	if err := s.disk.Mkdir(deadDir); err != nil {
 		return err
 	}
-	if err := s.trimLetters(s.cfg.MaxBytes/asideShare - int64(len(b))); err != nil {
-		return err
-	}
-	f, err := s.disk.Create(deadDir + "/" + name)
+	path := deadDir + "/" + id.name()
+	f, err := s.disk.Create(path)
 	if err != nil {
 		return err
 	}
@@ -153,147 +241,90 @@ func (s *Spool) writeLetter(name string, b []byte) error {
 		err = errors.Join(s.syncDir(deadDir), s.syncDir("."))
 	}
 	if err != nil {
-		_ = s.disk.Remove(deadDir + "/" + name) // the record still waits
+		_ = s.disk.Remove(path)
+		return err
 	}
-	s.countAside()
-	return err
-}
-
-// trimLetters removes the oldest letters until the rest takes at most limit. It
-// spares those that somebody wants sent again.
-func (s *Spool) trimLetters(limit int64) error {
-	names, sizes, total := s.sizes(deadDir)
-	for i, name := range names {
-		if total <= limit || strings.HasSuffix(name, replaySuffix) {
-			continue
-		}
-		if err := s.disk.Remove(deadDir + "/" + name); err != nil {
-			return err
-		}
-		total -= sizes[i]
-	}
+	s.add(&s.dead, s.weigh(deadDir, id.name()))
 	return nil
 }
 
-// own lists what the spool put into dead/ or quarantine/: whatever else is there
-// is somebody's. One that does not exist is empty.
-func (s *Spool) own(dir string) []string {
-	names, _ := s.disk.List(dir)
-	return slices.DeleteFunc(names, func(name string) bool { return !discardable(dir + "/" + name) })
-}
+// maxAhead bounds, in ms, how far the name of a letter is ahead of the clock.
+const maxAhead = 10 * 365 * 24 * 3600 * 1000
 
-func (s *Spool) sizes(dir string) (names []string, sizes []int64, total int64) {
-	names = s.own(dir)
-	sizes = make([]int64, len(names))
-	for i, name := range names {
-		if f, err := s.disk.Open(dir + "/" + name); err == nil {
-			sizes[i], _ = f.Size()
-			_ = f.Close()
+// trimLetters removes the oldest letters until the rest takes at most limit. It
+// spares those that somebody wants sent again. slow is held.
+func (s *Spool) trimLetters(limit int64) error {
+	var left []asideFile
+	var err error
+	total, lost := s.dead.bytes, int64(0)
+	for _, f := range s.dead.files {
+		if err != nil || total <= limit || strings.HasSuffix(f.name, replaySuffix) {
+			left = append(left, f)
+			continue
 		}
-		total += sizes[i]
+		switch err = s.disk.Remove(deadDir + "/" + f.name); {
+		case err == nil:
+			lost += f.points
+		case errors.Is(err, fs.ErrNotExist): // by somebody else
+			err = nil
+		default:
+			left = append(left, f)
+			continue
+		}
+		total -= f.bytes
 	}
-	return names, sizes, total
-}
-
-// countAside finds out what dead/ and quarantine/ hold. slow is held.
-func (s *Spool) countAside() {
-	letters, _, deadBytes := s.sizes(deadDir)
-	kept, _, keptBytes := s.sizes(quarantineDir)
 	s.mu.Lock()
 	defer s.unlock()
-	s.letters, s.kept, s.aside = len(letters), len(kept), deadBytes+keptBytes
+	s.loseLetters(lost)
+	s.dead.files, s.dead.bytes = left, total
+	return err
 }
 
-// room is what segments may take; mu is held.
-func (s *Spool) room() int64 {
-	return s.cfg.MaxBytes - min(s.aside, 2*(s.cfg.MaxBytes/asideShare))
-}
-
-// quarantine moves the file of a segment in which something was damaged out of
-// the way, and reports whether it did. What does not fit is not kept: the
-// oldest evidence is the nearest to the cause. The directories are still to be
-// synced. slow is held.
-func (s *Spool) quarantine(seg *segment) bool {
-	s.mu.Lock()
-	wanted := seg.tally.corrupt > 0 && seg.tally.evicted == 0 && s.cause == nil
-	s.mu.Unlock()
-	if !wanted {
-		return false
+// syncMarks makes durable what settled records: the ledger's counts of segments
+// that are gone, and the entries in the sidecars of the others. slow is held.
+func (s *Spool) syncMarks() error {
+	todo, err := s.unsyncedMarks()
+	if err != nil || len(todo) == 0 {
+		return err
 	}
-	if _, _, total := s.sizes(quarantineDir); total+seg.size > s.cfg.MaxBytes/asideShare {
-		return false
+	for _, seg := range todo {
+		err = errors.Join(err, s.sync(seg.acks))
 	}
-	if s.disk.Mkdir(quarantineDir) != nil || s.disk.Rename(seg.name(), quarantineDir+"/"+seg.name()) != nil {
-		return false
-	}
-	s.countAside()
-	return true
-}
-
-// replay appends the letters that are to be sent again, and finds out what
-// somebody removed.
-func (s *Spool) replay() {
-	names := s.own(deadDir)
-	kept := len(s.own(quarantineDir))
-	s.mu.Lock()
-	changed := len(names) != s.letters || kept != s.kept
-	s.mu.Unlock()
-	for _, name := range names {
-		if strings.HasSuffix(name, replaySuffix) {
-			changed = true
-			if errors.Is(s.replayOne(deadDir+"/"+name), ErrUnavailable) {
-				break
-			}
+	if err = errors.Join(err, s.syncDir(".")); err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, seg := range todo {
+			seg.repeatMarks() // the kernel may have dropped them
 		}
-	}
-	if changed {
-		s.slow.Lock()
-		defer s.slow.Unlock()
-		s.countAside()
-	}
-}
-
-// replayOne appends a letter, with the time of now: else an old one would
-// expire at once. One that can never be appended is a dead letter again; else
-// it is tried again later.
-func (s *Spool) replayOne(path string) error {
-	r, _, err := readLetter(s.disk, path)
-	waits := false
-	if err == nil {
-		waits, err = s.waits(r.ID)
-	}
-	if err == nil && !waits {
-		r.TimeMS = max(r.TimeMS, time.Now().UnixMilli())
-		err = s.Append(r)
-	}
-	switch {
-	case errors.Is(err, errDamaged), errors.Is(err, ErrTooLarge):
-		_ = s.disk.Rename(path, strings.TrimSuffix(path, replaySuffix)+letterSuffix)
-	case err == nil && s.settle() == nil:
-		return s.disk.Remove(path)
 	}
 	return err
 }
 
-// waits says that a record waits and can be read: one that the disk has
-// damaged is no reason to remove a letter, and is counted as corrupt. The error
-// is ErrUnavailable.
-func (s *Spool) waits(id ID) (bool, error) {
-	s.mu.Lock()
-	defer s.unlock()
+// unsyncedMarks sweeps until no segment is still to be counted as gone, and
+// returns those whose sidecars are to be synced.
+func (s *Spool) unsyncedMarks() (todo []*segment, err error) {
 	for {
-		seg, i := s.find(id)
-		if seg == nil {
-			return false, nil
+		if err := s.sweep(); err != nil {
+			return nil, err
 		}
-		_, err := s.readWhole(seg, i)
-		if err == nil {
-			return true, nil
+		s.mu.Lock()
+		if len(s.retired) == 0 {
+			break
 		}
-		if !errors.Is(err, errDamaged) {
-			s.down(err)
-			return false, s.unavailable()
-		}
-		s.settleEntry(seg, i, corrupt)
+		s.mu.Unlock() // one more is gone since
 	}
+	defer s.mu.Unlock()
+	for _, seg := range s.segs {
+		if seg.marksOwed {
+			todo = append(todo, seg)
+			err = errors.Join(err, s.flushMarks(seg))
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, seg := range todo {
+		seg.marksOwed = false // one that comes meanwhile is the next call's
+	}
+	return todo, nil
 }

@@ -9,26 +9,40 @@ import (
 
 // Waiting returns the seq of each record that waits.
 func (s *Spool) Waiting() (seqs []uint64) {
-	s.WaitingParts(func(seq uint64, _ []PartFate) { seqs = append(seqs, seq) })
+	s.WaitingNotes(func(seq uint64, _ []byte) { seqs = append(seqs, seq) })
 	return seqs
 }
 
-// WaitingParts calls see with the seq of each record that waits, and what became
-// of each of its points.
-func (s *Spool) WaitingParts(see func(seq uint64, points []PartFate)) {
+// WaitingNotes calls see with the seq of each record that waits, and its note.
+func (s *Spool) WaitingNotes(see func(seq uint64, note []byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range s.segs {
-		for i, e := range seg.entries {
+		for _, e := range seg.entries {
 			if e.fate == pending {
-				see(e.seq, fatesOf(Record{Items: int64(e.items), Marks: seg.marks(i)}))
+				see(e.seq, seg.notes[e.off])
 			}
 		}
 	}
 }
 
-// Settle gives those points of a part a fate that have none.
-func Settle(points []PartFate, m Mark) { settle(points, m) }
+// Bury writes what letters have gathered.
+func (s *Spool) Bury() error { return s.bury(true) }
+
+// LetterEntries returns the entries of the letters in a directory.
+func LetterEntries(dir string) (letters []Letter, err error) {
+	names, _ := osFS(dir).List(deadDir)
+	for _, path := range letterPaths(names) {
+		_, err := readLetter(osFS(dir), path, func(e letterEntry) error {
+			letters = append(letters, e.Letter)
+			return nil
+		})
+		if err != nil {
+			return letters, err
+		}
+	}
+	return letters, nil
+}
 
 // ReadSegments returns the seqs in each segment of a directory.
 func ReadSegments(dir string) (all [][]uint64, err error) {

@@ -126,7 +126,7 @@ func TestNoFreeSpaceKnown(t *testing.T) {
 	s, d := testSpool(t, t.TempDir(), Config{})
 	d.free = -1
 	appendAll(t, s, 1, 2, 1000)
-	must(t, s.SetAside(named(7, 1), "400"))
+	refuse(t, s, rec(1, 1000), "400")
 	s.down(syscall.EIO)
 	s.retry()
 	must(t, s.Append(rec(3, 1000)))
@@ -139,7 +139,7 @@ func TestFailedSync(t *testing.T) {
 	appendAll(t, s, 1, 5, 100)
 	must(t, s.Sync(background))
 	appendAll(t, s, 6, 10, 100)
-	s.Ack(named(7, 8))
+	s.Ack(named(7, 8), 0)
 	fail := true
 	d.syncHook = func(string) {
 		d.syncErr = nil
@@ -193,10 +193,10 @@ func TestBrokenDisk(t *testing.T) {
 				t.Errorf("Sync of what is in memory alone: %v", err)
 			}
 			d.readErr = syscall.EIO
-			r, err := s.Oldest()
+			r, err := s.Oldest(0, nil)
 			must(t, err)
 			must(t, sameRecord(r, rec(1, 100)))
-			s.Ack(named(7, 1))
+			s.Ack(named(7, 1), 0)
 			checkBalance(t, s)
 			d.syncErr, d.dirErr, d.readErr = nil, nil, nil
 			s.retry()
@@ -242,9 +242,9 @@ func TestSlowSync(t *testing.T) {
 	<-entered
 	// Each of these would wait for ever if it waited for the fsync.
 	must(t, s.Append(rec(2, 100)))
-	_, err := s.Oldest()
+	_, err := s.Oldest(0, nil)
 	must(t, err)
-	s.Ack(named(7, 1))
+	s.Ack(named(7, 1), 0)
 	s.Lose("queue_full", 1)
 	checkBalance(t, s)
 	ctx, cancel := context.WithTimeout(background, time.Millisecond)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // fileSystem is all that the spool asks of a disk: one directory and those in
@@ -27,6 +28,10 @@ type fileSystem interface {
 	Rename(from, to string) error
 	// SyncDir makes creations, removals and renames in a directory durable.
 	SyncDir(dir string) error
+	// Usage returns how many bytes a file takes of the disk.
+	Usage(name string) (int64, error)
+	// Changed returns when a name in a directory changed last.
+	Changed(dir string) (time.Time, error)
 	// Free returns how many bytes this process could still write.
 	Free() (int64, error)
 }
@@ -104,6 +109,22 @@ func (d osFS) Remove(name string) error { return os.Remove(d.path(name)) }
 func (d osFS) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
 
 func (d osFS) SyncDir(dir string) error { return syncDir(d.path(dir)) }
+
+func (d osFS) Usage(name string) (int64, error) {
+	st, err := os.Lstat(d.path(name))
+	if err != nil {
+		return 0, err
+	}
+	return max(diskUsage(st), blocks(st.Size())), nil
+}
+
+func (d osFS) Changed(dir string) (time.Time, error) {
+	st, err := os.Stat(d.path(dir))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
+}
 
 func (d osFS) Free() (int64, error) { return freeBytes(string(d)) }
 

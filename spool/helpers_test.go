@@ -141,6 +141,34 @@ func sameRecord(a, b Record) error {
 	return nil
 }
 
+// refuse has all points of a record that waits refused, and writes the letter.
+func refuse(t fataler, s *Spool, r Record, reason string) {
+	t.Helper()
+	if !s.Ack(r.ID, r.Items) {
+		t.Fatal(fmt.Errorf("record %v does not wait", r.ID))
+	}
+	s.SetAside(Letter{Of: r.ID, Reason: reason, Record: r})
+	must(t, s.bury(true))
+}
+
+// letterPath is where the only letter in dir is.
+func letterPath(t testing.TB, dir string) string {
+	t.Helper()
+	found := files(t, filepath.Join(dir, deadDir), "")
+	if len(found) != 1 {
+		t.Fatalf("letters are %v, want one", found)
+	}
+	return found[0]
+}
+
+// markReplay renames letters, as somebody does who wants them sent again.
+func markReplay(t testing.TB, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		must(t, os.Rename(path, strings.TrimSuffix(path, letterSuffix)+replaySuffix))
+	}
+}
+
 // fataler is a testing.TB or a *rapid.T.
 type fataler interface {
 	Helper()
@@ -167,14 +195,14 @@ func drain(t testing.TB, s *Spool, size int) []uint64 {
 	t.Helper()
 	var seqs []uint64
 	for {
-		r, err := s.Oldest()
+		r, err := s.Oldest(0, nil)
 		if errors.Is(err, ErrEmpty) {
 			return seqs
 		}
 		must(t, err)
 		must(t, sameRecord(r, rec(r.Seq, size)))
 		seqs = append(seqs, r.Seq)
-		s.Ack(r.ID)
+		s.Ack(r.ID, 0)
 	}
 }
 

@@ -22,7 +22,7 @@ type Found uint8
 const (
 	// FoundRecord is a record in a segment.
 	FoundRecord Found = iota
-	// FoundLetter is a dead letter.
+	// FoundLetter is an entry of a dead letter, or what is wrong with one.
 	FoundLetter
 	// FoundGap is bytes that are no record, or records that are not there.
 	FoundGap
@@ -64,13 +64,14 @@ type State uint8
 const (
 	// StateWaiting is to be delivered.
 	StateWaiting State = iota
-	// StateDelivered was acknowledged by the backend.
+	// StateDelivered was acknowledged by the backend, some points of it refused
+	// perhaps.
 	StateDelivered
 	// StateExpired got too old.
 	StateExpired
 	// StateCorrupt was found damaged.
 	StateCorrupt
-	// StateDead was set aside: in a segment the trace of that, else the letter.
+	// StateDead was refused for good: all of a record in a segment, or a letter.
 	StateDead
 	// StateReplay is a dead letter that is to be sent again.
 	StateReplay
@@ -102,14 +103,15 @@ type Finding struct {
 
 	// Record is the record, of FoundRecord, FoundLetter and FoundTorn. Its
 	// Payload is nil unless it was read and is sound; it is valid until the
-	// callback returns. A damaged letter's is what its file name says.
+	// callback returns. That of a damaged letter is empty.
 	Record Record
+	// Of is the record whose points an entry of a letter has.
+	Of ID
 	// PayloadBytes is the length of the payload, read or not.
 	PayloadBytes int64
-	// Left is how many points of a record in a segment wait: not those that
-	// Record.Marks settle.
-	Left  int64
-	State State
+	State        State
+	// Dead is how many points of a record that is settled were refused for good.
+	Dead int64
 	// Reason says why a letter is dead.
 	Reason string
 
@@ -139,8 +141,12 @@ type Summary struct {
 	Scanned int64
 	// Foreign counts records of another version or type.
 	Foreign int64
-	// Letters are the sound dead letters; Replays those to be sent again.
-	Letters, LetterPoints, LetterBytes, Replays int64
+	// Letters are the files of dead letters that hold anything sound, Replays
+	// those of them that are to be sent again; LetterEntries and what follows is
+	// in them, each ID once.
+	Letters, Replays, LetterEntries, LetterPoints, LetterBytes int64
+	// LettersLost are dead points that no letter has any more.
+	LettersLost int64
 	// Quarantined counts the files in quarantine/.
 	Quarantined, QuarantinedBytes int64
 	// Damages and Notices count the findings of that severity; Lost adds up

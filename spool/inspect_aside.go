@@ -16,63 +16,67 @@ func (in *inspector) letters() error {
 	if err != nil {
 		return in.unreadable(deadDir, Damage, err)
 	}
-	for _, name := range names {
-		if l, ok := parseLetterName(name); ok {
-			if err := in.letter(deadDir+"/"+name, l); err != nil {
-				return err
-			}
+	paths := letterPaths(names)
+	last := lastPlaces(in.disk, paths)
+	for _, path := range paths {
+		if err := in.letter(path, last); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// parseLetterName reads the name of a letter, to be sent again or not; only
-// what letterName makes is one.
-func parseLetterName(name string) (r Record, ok bool) {
-	var timeMS uint64
-	suffix := path.Ext(name)
-	if _, err := fmt.Sscanf(name, "%016x-%016x-%016x", &timeMS, &r.Epoch, &r.Seq); err != nil {
-		return r, false
+// letter shows the entries of one that count.
+func (in *inspector) letter(name string, last map[ID]place) error {
+	state := StateDead
+	if isReplay(name) {
+		state = StateReplay
 	}
-	_, _ = fmt.Sscanf(name[min(len(name), 3*16+2):], "-%04x", &r.Part) // 0 if there is none
-	r.TimeMS = int64(timeMS)
-	stem := name[:len(name)-len(suffix)]
-	return r, (suffix == letterSuffix || suffix == replaySuffix) && stem+letterSuffix == letterName(r.TimeMS, r.ID)
-}
-
-// letter shows the letter in a file whose name speaks of r.
-func (in *inspector) letter(name string, r Record) error {
-	f := Finding{Found: FoundLetter, File: name, Record: r, State: StateDead, LostKnown: true}
-	if path.Ext(name) == replaySuffix {
-		f.State = StateReplay
-	}
+	var entries []letterEntry
+	var damaged bool
 	err := in.settled(func() (bool, error) {
 		var err error
-		f.Record, f.Reason, err = readLetter(in.disk, name)
-		if errors.Is(err, errDamaged) {
-			return false, nil
-		}
-		return true, err
+		entries = entries[:0]
+		damaged, err = readLetter(in.disk, name, func(e letterEntry) error {
+			entries = append(entries, e)
+			return in.stop()
+		})
+		return !damaged, err
 	})
-	same := f.Record.TimeMS == r.TimeMS && f.Record.ID == r.ID
-	switch {
-	case err != nil:
+	if err != nil {
 		return in.unreadable(name, Damage, err)
-	case f.Record.Payload == nil, !same:
-		// It was counted as dead when it was set aside.
-		f.Record, f.Reason, f.LostKnown = r, "", false
-		f.Severity, f.Problem = Damage, "damaged; its points are counted as dead"
-		return in.show(f)
 	}
-	f.PayloadBytes = int64(len(f.Record.Payload))
-	f.Length = f.PayloadBytes + 2*headerBytes + int64(len(f.Reason))
-	in.sum.Letters++
-	in.sum.LetterPoints += f.Record.Items
-	in.sum.LetterBytes += f.Length
-	if f.State == StateReplay {
-		in.sum.Replays++
+	id, _ := parseLetterName(path.Base(name))
+	if len(entries) > 0 {
+		in.sum.Letters++
+		if state == StateReplay {
+			in.sum.Replays++
+		}
 	}
-	return in.show(f)
+	missing := int64(min(id.points, maxLoss))
+	for _, e := range entries {
+		missing -= e.Items
+		if !e.counts(last) {
+			continue
+		}
+		in.sum.LetterEntries++
+		in.sum.LetterPoints += e.Items
+		in.sum.LetterBytes += e.length
+		if err := in.show(Finding{
+			Found: FoundLetter, File: name, Offset: e.off, Length: e.length, Of: e.Of, Record: e.Record,
+			PayloadBytes: int64(len(e.Payload)), State: state, Reason: e.Reason, LostKnown: true,
+		}); err != nil {
+			return err
+		}
+	}
+	if !damaged {
+		return nil
+	}
+	// They were counted as dead when they were set aside.
+	return in.show(Finding{
+		Found: FoundLetter, Severity: Damage, File: name, State: state, LostKnown: true,
+		Problem: fmt.Sprintf("damaged: %d of its points cannot be read; they are counted as dead", max(missing, 0)),
+	})
 }
 
 // quarantine shows what was set aside because of damage.

@@ -116,13 +116,14 @@ func TestInspectLive(t *testing.T) {
 			}
 			switch seq % 5 {
 			case 0, 1:
-				s.Ack(named(7, seq))
+				s.Ack(named(7, seq), 0)
 			case 2:
-				s.Ack(named(7, seq-1))
+				s.Ack(named(7, seq-1), 0)
 			case 3:
-				if err := s.SetAside(named(7, seq), "refused"); err != nil {
-					t.Errorf("set aside %d: %v", seq, err)
-				}
+				s.Note(named(7, seq), make([]byte, seq%5000))
+				s.Ack(named(7, seq), 1)
+				s.SetAside(Letter{Of: named(7, seq), Reason: "refused", Record: rec(seq, 3000)})
+				_ = s.bury(false)
 			}
 		}
 	})
@@ -151,8 +152,8 @@ func damagedSpool(t testing.TB) string {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{MaxBytes: 64 << 10})
 	appendAll(t, s, 1, 9, 3000)
-	s.Ack(named(7, 5))
-	must(t, s.SetAside(named(7, 6), "refused"))
+	s.Ack(named(7, 5), 0)
+	refuse(t, s, rec(6, 3000), "refused")
 	must(t, s.Close(background))
 	segs := files(t, dir, segmentSuffix)
 	b, err := os.ReadFile(segs[0])

@@ -47,7 +47,7 @@ type opened struct {
 	name  string // relative to the directory
 	aside bool   // in quarantine/
 	file  *salvage
-	marks marks
+	gaps  gaps // of the sidecar
 	// spans are all but records.
 	spans []span
 	// open says that the owner may be about to write on.
@@ -158,9 +158,9 @@ func (in *inspector) record(o *opened, i int) error {
 	e := &o.entries[i]
 	f := Finding{
 		Found: FoundRecord, File: o.name, Offset: int64(e.off), Length: int64(e.length),
-		Record:       Record{ID: e.id(), Items: int64(e.items), TimeMS: e.timeMS, Marks: o.segment.marks(i)},
+		Record:       Record{ID: e.id(), Items: int64(e.items), TimeMS: e.timeMS, Note: o.notes[e.off]},
 		PayloadBytes: int64(e.length) - headerBytes,
-		Left:         o.left(i),
+		Dead:         int64(o.dead[e.off]),
 		State:        o.state(e),
 		LostKnown:    true,
 	}
@@ -171,15 +171,13 @@ func (in *inspector) record(o *opened, i int) error {
 	}
 	if f.Severity == Damage && e.fate == pending && !o.aside {
 		// As the spool will find when it comes to it.
-		o.tally.settle(corrupt, f.Lost)
+		o.tally.settle(corrupt, f.Lost, 0)
 	}
 	if o.aside && f.Severity == Damage {
 		f.Severity = Notice
 	}
 	if f.State == StateWaiting {
 		in.waits(&f)
-	} else {
-		f.Left = 0
 	}
 	if !o.aside {
 		in.sum.Scanned++
@@ -192,14 +190,14 @@ func (o *opened) state(e *entry) State {
 	switch {
 	case o.aside:
 		return StateQuarantined
+	case e.fate == delivered && e.items > 0 && o.dead[e.off] == e.items:
+		return StateDead
 	case e.fate == delivered:
 		return StateDelivered
 	case e.fate == expired:
 		return StateExpired
 	case e.fate == corrupt:
 		return StateCorrupt
-	case e.fate == dead:
-		return StateDead
 	}
 	return StateWaiting
 }
@@ -226,14 +224,14 @@ func (in *inspector) payload(o *opened, i int, f *Finding) error {
 	f.Problem = o.file.explain("damaged", f.Offset, f.Length)
 	switch e.fate {
 	case pending:
-		f.Lost, f.Left = f.Left, 0
+		f.Lost = f.Record.Items
 		if !o.aside {
 			f.State = StateCorrupt
 		}
 	case corrupt:
 		f.Lost = o.tallyOf(i).corrupt
 		f.Problem += "; already counted"
-	case delivered, expired, evicted, moved, dead, partDelivered, partDead, partCut:
+	case delivered, expired, evicted, moved:
 		f.Problem += "; it was " + f.State.String() + " before, so nothing is lost"
 	}
 	return nil
@@ -248,7 +246,7 @@ func (in *inspector) waits(f *Finding) {
 		s.NewestMS = at
 	}
 	s.Records++
-	s.Points += f.Left
+	s.Points += f.Record.Items
 	s.Bytes += f.PayloadBytes
 }
 

@@ -1,13 +1,14 @@
 package spool
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 )
 
-// marks counts the entries of a sidecar that say nothing.
-type marks struct {
+// gaps are the bytes of a sidecar that say nothing.
+type gaps struct {
 	size, damaged int64
 }
 
@@ -24,17 +25,17 @@ func (in *inspector) mark(o *opened) error {
 	defer f.Close() //nolint:errcheck // opened for reading
 	err = in.settled(func() (bool, error) {
 		err := in.readMarks(o, f)
-		return o.marks.damaged == 0, err
+		return o.gaps.damaged == 0, err
 	})
 	if err != nil {
 		return in.unreadable(name, Damage, err)
 	}
-	if o.marks.damaged == 0 {
+	if o.gaps.damaged == 0 {
 		return nil
 	}
 	return in.show(Finding{
-		Found: FoundSidecar, Severity: Damage, File: name, Length: o.marks.size, LostKnown: true,
-		Problem: fmt.Sprintf("%d entries are damaged: records may be sent twice, none is lost", o.marks.damaged),
+		Found: FoundSidecar, Severity: Damage, File: name, Length: o.gaps.size, LostKnown: true,
+		Problem: fmt.Sprintf("%d bytes are damaged: records may be sent twice, none is lost", o.gaps.damaged),
 	})
 }
 
@@ -44,25 +45,32 @@ func (in *inspector) readMarks(o *opened, f file) error {
 	if err != nil {
 		return err
 	}
-	o.marks = marks{size: around.size}
-	w := window{f: around}
-	for off := int64(0); ; off += markBytes {
-		b, err := w.peek(off, markBytes)
-		if errors.Is(err, errDamaged) {
-			return nil // an entry that is cut short was never written in full
+	o.gaps = gaps{size: around.size}
+	var gapErr error
+	_, err = readSidecar(around, o.salt, o.apply, func(off, length int64) {
+		harmless, err := unwritten(around, off, length)
+		gapErr = errors.Join(gapErr, err)
+		if !harmless {
+			o.gaps.damaged += length
 		}
-		if err != nil {
-			return err
-		}
-		b = b[:markBytes]
-		sound := false
-		readMarks(b, o.salt, func(m sidecarMark) {
-			sound = true
-			o.note(m)
-		})
-		// Nor was one of zeros.
-		if !sound && [markBytes]byte(b) != [markBytes]byte{} {
-			o.marks.damaged++
-		}
+	})
+	return errors.Join(err, gapErr)
+}
+
+// unwritten says that a gap in a sidecar is what a crash leaves: zeros, or at
+// the end an entry that is cut short.
+func unwritten(f *salvage, off, length int64) (bool, error) {
+	if blank, err := isBlank(f, off, length); blank || err != nil {
+		return blank, err
 	}
+	if off+length < f.size {
+		return false, nil
+	}
+	if length < minMarkBytes {
+		return true, nil
+	}
+	var b [markHeader]byte
+	err := readFull(f, b[:], off)
+	claimed := minMarkBytes + int64(binary.LittleEndian.Uint16(b[6:]))
+	return b[5] == formatVersion && claimed > length, err
 }

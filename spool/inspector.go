@@ -147,7 +147,7 @@ func (in *inspector) readLedger(expected bool) error {
 		}
 		return sound[0] && sound[1], err
 	})
-	in.totals = in.ledger.totals
+	in.totals, in.sum.LettersLost = in.ledger.all(), in.ledger.lettersLost
 	f := Finding{Found: FoundLedger, File: ledgerName, Length: slotBytes, Severity: Damage, LostKnown: true}
 	switch {
 	case err != nil:

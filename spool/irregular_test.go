@@ -22,8 +22,8 @@ func TestIrregularFiles(t *testing.T) {
 	for kind, irregular := range kinds {
 		for what, name := range map[string]string{
 			"segment": segmentID{9, 0, 1}.name(),
-			"letter":  deadDir + "/" + letterName(1, named(2, 3)),
-			"replay":  deadDir + "/" + letterName(1, named(2, 3))[:len(letterName(1, named(2, 3)))-len(letterSuffix)] + replaySuffix,
+			"letter":  deadDir + "/" + letterID{timeMS: 1, salt: 2}.name(),
+			"replay":  deadDir + "/" + stem(letterID{timeMS: 1, salt: 2}.name()) + replaySuffix,
 			"sidecar": "", // of the one segment
 			"ledger":  ledgerName,
 			"lock":    lockName,

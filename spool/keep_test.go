@@ -125,10 +125,10 @@ func TestAckOfAnotherEpoch(t *testing.T) {
 		r.Epoch = epoch
 		must(t, s.Append(r))
 	}
-	if !s.Ack(named(8, 1)) || s.Ack(named(9, 1)) {
+	if !s.Ack(named(8, 1), 0) || s.Ack(named(9, 1), 0) {
 		t.Error("acked the wrong record")
 	}
-	if r, err := s.Oldest(); err != nil || r.Epoch != 7 {
+	if r, err := s.Oldest(0, nil); err != nil || r.Epoch != 7 {
 		t.Errorf("%d/%d waits (%v)", r.Epoch, r.Seq, err)
 	}
 }
@@ -163,9 +163,9 @@ func TestBlindReadsMemory(t *testing.T) {
 	must(t, s.Sync(background))
 	must(t, s.Append(rec(2, 100)))
 	d.readErr = syscall.EIO
-	_, err := s.Oldest()
+	_, err := s.Oldest(0, nil)
 	unavailable(t, err, syscall.EIO)
-	r, err := s.Oldest()
+	r, err := s.Oldest(0, nil)
 	must(t, err)
 	must(t, sameRecord(r, rec(2, 100)))
 }
@@ -175,16 +175,16 @@ func TestTornMark(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, 3, 100)
-	s.Ack(named(7, 1))
+	s.Ack(named(7, 1), 0)
 	must(t, s.Close(background))
 	name := files(t, dir, sidecarSuffix)[0]
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
 	must(t, err)
-	_, err = f.Write(make([]byte, markBytes-5))
+	_, err = f.Write(make([]byte, minMarkBytes-5))
 	must(t, err)
 	must(t, f.Close())
 	s, _ = testSpool(t, dir, Config{})
-	s.Ack(named(7, 2))
+	s.Ack(named(7, 2), 0)
 	must(t, s.Close(background))
 	s, _ = testSpool(t, dir, Config{})
 	if got := drain(t, s, 100); !slices.Equal(got, []uint64{3}) {
@@ -197,11 +197,11 @@ func TestReplayOfOneThatWaits(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{})
 	must(t, s.Append(rec(1, 100)))
-	h, record, err := s.buried(named(7, 1), nil, named(7, 1))
-	must(t, err)
 	must(t, os.Mkdir(filepath.Join(dir, deadDir), dirMode))
-	name := strings.TrimSuffix(letterName(rec(1, 0).TimeMS, named(7, 1)), letterSuffix) + replaySuffix
-	must(t, os.WriteFile(filepath.Join(dir, deadDir, name), encodeLetter(h, record, "400"), fileMode))
+	id := letterID{timeMS: 1, points: uint64(rec(1, 0).Items), salt: 3}
+	name := strings.TrimSuffix(id.name(), letterSuffix) + replaySuffix
+	must(t, os.WriteFile(filepath.Join(dir, deadDir, name), encodeLetters([]Letter{{named(7, 1), "400", rec(1, 100)}}, id.salt), fileMode))
+	s.survey(&s.dead)
 	s.replay()
 	if st := checkBalance(t, s); st.Records != 1 || st.Letters != 0 {
 		t.Errorf("%+v", st)
@@ -213,8 +213,8 @@ func TestReplayIsDurableFirst(t *testing.T) {
 	dir := t.TempDir()
 	s, d := testSpool(t, dir, Config{})
 	must(t, s.Append(rec(1, 100)))
-	must(t, s.SetAside(named(7, 1), "400"))
-	name := files(t, filepath.Join(dir, deadDir), "")[0]
+	refuse(t, s, rec(1, 100), "400")
+	name := letterPath(t, dir)
 	replay := strings.TrimSuffix(name, letterSuffix) + replaySuffix
 	must(t, os.Rename(name, replay))
 	d.syncErr = syscall.EIO

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,8 +24,8 @@ var kills = flag.Int("kills", 200, "how many processes TestKill kills")
 
 // TestKill kills a process that uses a spool, again and again, with SIGKILL,
 // and then compares what the directory holds with what the process said: each
-// record that it appended, and each part of one, waits, was acked, lies in dead/,
-// or is counted as evicted.
+// record that it appended waits, with its last note, was acked, or is counted as
+// evicted; and each letter is of a record that does not wait.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	modes := []spool.Fsync{spool.FsyncInterval, spool.FsyncAlways, spool.FsyncNever}
@@ -32,7 +33,7 @@ func TestKill(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
 			k := &killed{
-				t: t, dir: t.TempDir(), mode: mode, waiting: map[uint64][]spool.PartFate{}, next: 1,
+				t: t, dir: t.TempDir(), mode: mode, waiting: map[uint64]string{}, next: 1,
 				rng: rand.New(rand.NewPCG(uint64(i), 4711)),
 			}
 			for range *kills/len(modes) + 1 {
@@ -52,25 +53,26 @@ type killed struct {
 	mode spool.Fsync
 	rng  *rand.Rand
 
-	waiting map[uint64][]spool.PartFate // what became of their points
-	next    uint64                      // seq that no process has used
+	waiting map[uint64]string // and their notes
+	next    uint64            // seq that no process has used
 	stats   spool.Stats
-	lost    int64    // points of the owner's own
-	maimed  partSaid // the last part that was set aside, if nothing was since
+	lost    int64 // points of the owner's own
 	resent  int
 }
 
 // heard is what one process said before it died. Of what it began but did not
 // report, anything may be true.
 type heard struct {
-	appended, acked, dead map[uint64]bool
-	parts                 []partSaid
-	lost, synced          int64
-	lastDead              uint64
+	appended, acked map[uint64]bool
+	notes           map[uint64]string
+	lost, refused   int64
+	// What the last Sync made durable.
+	lostSynced, refusedSynced int64
+	letter, letterSynced      uint64 // the last record of which there is a letter
 
-	appending, acking, burying uint64
-	parting, lastMaimed        partSaid
-	losing                     int64
+	appending, acking, noting uint64
+	note                      string // that of noting
+	losing, refusing          int64
 }
 
 // round starts a process, kills it somewhere, and looks at what is left. It
@@ -84,15 +86,27 @@ func (k *killed) round() {
 	must(k.t, err)
 	s := openSpool(k.t, spool.Config{Dir: copied})
 	k.compare(said, s, len(segments))
-	if letters, err := filepath.Glob(filepath.Join(copied, "dead", fmt.Sprintf("*-%016x.dead", said.lastDead))); said.lastDead != 0 && said.burying == 0 {
-		must(k.t, err)
-		if len(letters) != 1 {
-			k.t.Fatalf("record %d, set aside last, has no letter", said.lastDead)
-		}
-	}
-	k.findLetter(copied)
+	k.judgeLetters(said, copied)
 	must(k.t, s.Close(background))
 	must(k.t, os.RemoveAll(copied))
+}
+
+// judgeLetters looks for the last letter that a Sync wrote, and for one of a
+// record that waits.
+func (k *killed) judgeLetters(h heard, dir string) {
+	k.t.Helper()
+	letters, err := spool.LetterEntries(dir)
+	must(k.t, err)
+	found := h.letterSynced == 0
+	for _, l := range letters {
+		if _, waits := k.waiting[l.Of.Seq]; waits {
+			k.t.Errorf("record %d waits, and has a letter", l.Of.Seq)
+		}
+		found = found || l.Of.Seq == h.letterSynced
+	}
+	if !found {
+		k.t.Fatalf("record %d, set aside before the last Sync, has no letter", h.letterSynced)
+	}
 }
 
 // run starts a process and kills it after that many lines.
@@ -109,7 +123,7 @@ func (k *killed) run(lines int) heard {
 	out, err := cmd.StdoutPipe()
 	must(k.t, err)
 	must(k.t, cmd.Start())
-	h := heard{appended: map[uint64]bool{}, acked: map[uint64]bool{}, dead: map[uint64]bool{}}
+	h := heard{appended: map[uint64]bool{}, acked: map[uint64]bool{}, notes: map[uint64]string{}}
 	in := bufio.NewScanner(out)
 	// Half of them die in a sync, or just after: there the order of writes counts.
 	inSync, alive := k.rng.IntN(2) == 0, true
@@ -147,27 +161,23 @@ func (h *heard) hear(line string) bool {
 	case "acked":
 		h.acked[n], h.acking = true, 0
 	case "gone":
-		h.acking, h.parting = 0, partSaid{}
-	case "bury":
-		h.burying, h.lastMaimed = n, partSaid{}
-	case "dead":
-		h.dead[n], h.lastDead, h.burying = true, n, 0
-	case "mark", "maim":
-		h.parting = newPartSaid(what == "maim", n)
-		if what == "maim" {
-			h.lastDead, h.lastMaimed = 0, partSaid{} // the cap may take their letters
-		}
-	case "marked":
-		if h.parting.Fate == spool.PartDead {
-			h.lastMaimed = h.parting
-		}
-		h.parts, h.parting = append(h.parts, h.parting), partSaid{}
+		h.acking, h.noting = 0, 0
+	case "note":
+		h.noting, h.note = n>>8, noteOf(n)
+	case "noted":
+		h.notes[h.noting], h.noting = h.note, 0
+	case "letter":
+		h.letter = n
 	case "lose":
 		h.losing = int64(n)
 	case "lost":
 		h.lost, h.losing = h.lost+int64(n), 0
+	case "refuse":
+		h.refusing = int64(n)
+	case "refused":
+		h.refused, h.refusing = h.refused+int64(n), 0
 	case "synced":
-		h.synced = h.lost
+		h.lostSynced, h.refusedSynced, h.letterSynced = h.lost, h.refused, h.letter
 	default:
 		return false
 	}
@@ -180,39 +190,43 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 	k.t.Helper()
 	st := balanced(k.t, s)
 	var missing, appended int64
-	found := map[uint64][]spool.PartFate{}
-	s.WaitingParts(func(seq uint64, points []spool.PartFate) {
-		if found[seq] != nil {
+	found := map[uint64]string{}
+	s.WaitingNotes(func(seq uint64, note []byte) {
+		if _, twice := found[seq]; twice {
 			k.t.Errorf("record %d waits twice", seq)
 		}
-		found[seq] = points
+		found[seq] = string(note)
 	})
 	for seq := range h.appended {
-		k.waiting[seq] = make([]spool.PartFate, items(seq))
+		k.waiting[seq] = ""
 		appended += items(seq)
 	}
-	partsDelivered, partsDead := k.apply(h, found)
+	for seq, note := range h.notes {
+		k.waiting[seq] = note
+	}
 	back := 0
-	settled := func(seqs map[uint64]bool) (points int64) {
-		for seq := range seqs {
-			if found[seq] != nil {
-				back++
-				continue
-			}
-			points += left(k.waiting[seq])
-			delete(k.waiting, seq)
+	var delivered, dead int64
+	for seq := range h.acked {
+		if _, waits := found[seq]; waits {
+			back++
+			continue
 		}
-		return points
+		delivered += items(seq) - deadOf(seq)
+		dead += deadOf(seq)
+		delete(k.waiting, seq)
 	}
-	delivered, dead := settled(h.acked), settled(h.dead)
-	for seq, points := range k.waiting {
-		if found[seq] == nil && seq != h.acking && seq != h.burying && seq != h.parting.seq {
-			missing += left(points)
+	for seq := range k.waiting {
+		if _, waits := found[seq]; !waits && seq != h.acking {
+			missing += items(seq)
 		}
 	}
-	for seq := range found {
-		if k.waiting[seq] == nil && seq != h.appending {
+	for seq, note := range found {
+		said, appended := k.waiting[seq]
+		if !appended && seq != h.appending {
 			k.t.Errorf("record %d waits, but nobody appended it", seq)
+		}
+		if note != said && (seq != h.noting || note != h.note) {
+			k.t.Errorf("record %d has note %x, want %x", seq, note, said)
 		}
 	}
 	// The last fate in a segment is told to the disk by its removal, which comes
@@ -226,10 +240,11 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 			k.t.Errorf("%s: %d points counted, want %d and at most %d more: %+v", what, got, least, unsure, st)
 		}
 	}
-	within("appended", st.Appended-k.stats.Appended, appended, items(h.appending))
-	within("delivered", st.Delivered-k.stats.Delivered, delivered+partsDelivered, items(h.acking)+items(h.parting.seq))
-	within("dead", st.Dead-k.stats.Dead, dead+partsDead, items(h.burying)+items(h.parting.seq))
-	within("evicted", st.Evicted-k.stats.Evicted, missing, items(h.acking)+items(h.burying)+items(h.parting.seq))
+	refused := h.refused + h.refusing - h.refusedSynced // may be forgotten
+	within("appended", st.Appended-k.stats.Appended, appended+h.refusedSynced, items(h.appending)+refused)
+	within("delivered", st.Delivered-k.stats.Delivered, delivered, items(h.acking))
+	within("dead", st.Dead-k.stats.Dead, dead+h.refusedSynced, items(h.acking)+refused)
+	within("evicted", st.Evicted-k.stats.Evicted, missing, items(h.acking))
 	within("corrupt", st.Corrupt-k.stats.Corrupt, 0, items(h.appending))
 	var lost int64
 	for _, l := range s.Losses() {
@@ -237,7 +252,7 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 			lost = l.Points
 		}
 	}
-	within("lost by the owner", lost-k.lost, h.synced, h.lost+h.losing-h.synced)
+	within("lost by the owner", lost-k.lost, h.lostSynced, h.lost+h.losing-h.lostSynced)
 	if k.t.Failed() {
 		k.t.FailNow()
 	}
@@ -253,17 +268,17 @@ func (k *killed) drain() {
 	k.t.Helper()
 	s := openSpool(k.t, spool.Config{Dir: k.dir})
 	for {
-		r, err := s.Oldest()
+		r, err := s.Oldest(0, nil)
 		if errors.Is(err, spool.ErrEmpty) {
 			break
 		}
 		must(k.t, err)
 		must(k.t, checkKillRecord(r))
-		if k.waiting[r.Seq] == nil {
+		if _, waits := k.waiting[r.Seq]; !waits {
 			k.t.Errorf("record %d came, but does not wait", r.Seq)
 		}
 		delete(k.waiting, r.Seq)
-		s.Ack(r.ID)
+		s.Ack(r.ID, 0)
 	}
 	if len(k.waiting) != 0 {
 		k.t.Errorf("%d records that waited did not come", len(k.waiting))
@@ -278,6 +293,17 @@ func items(seq uint64) int64 {
 	}
 	return int64(seq%97) + 1
 }
+
+// deadOf is how many points of a record are refused.
+func deadOf(seq uint64) int64 {
+	if seq%3 == 0 {
+		return 0
+	}
+	return items(seq) / int64(seq%3)
+}
+
+// noteOf is the note that a line of a child speaks of.
+func noteOf(n uint64) string { return strings.Repeat(string(rune('a'+n%16)), int(n&0xff)) }
 
 // killRecord is record seq: most are small, one in 64 has a segment to itself.
 func killRecord(seq uint64) spool.Record {

@@ -14,7 +14,7 @@ import (
 // what a full disk costs.
 const (
 	slotBytes    = 4096
-	slotHeader   = 52
+	slotHeader   = 68
 	slotCRC      = slotBytes - 4
 	retiredBytes = 20 // segment number (8), base (8), salt (4)
 
@@ -41,6 +41,12 @@ type ledger struct {
 	origin     uint64           // of ever: from before the totals began, had another been lost, or refused after all
 	losses     map[string]int64 // the owner's own, by reason
 	retired    []segmentID
+	// direct are dead points whose record never was in the spool: no part of
+	// ever, nor of the totals above.
+	direct int64
+	// lettersLost are points of which no letter is left: no loss of its own,
+	// since they are dead.
+	lettersLost int64
 }
 
 // encode fills one slot. Reasons beyond its room are added up as "other".
@@ -55,6 +61,8 @@ func (l *ledger) encode(b []byte) {
 	le.PutUint16(b[32:], uint16(len(l.retired)))
 	le.PutUint64(b[36:], l.ever)
 	le.PutUint64(b[44:], l.origin)
+	le.PutUint64(b[52:], uint64(l.direct))
+	le.PutUint64(b[60:], uint64(l.lettersLost))
 	p := b[slotHeader:slotCRC]
 	for _, id := range l.retired {
 		le.PutUint64(p, id.number)
@@ -103,6 +111,7 @@ func parseLedger(b []byte) (ledger, error) {
 	l := ledger{generation: le.Uint64(b[8:]), losses: map[string]int64{}}
 	l.totals.appended = points(b[16:])
 	l.totals.delivered = points(b[24:])
+	l.direct, l.lettersLost = points(b[52:]), points(b[60:])
 	l.ever, l.origin = le.Uint64(b[36:]), le.Uint64(b[44:])
 	if l.generation > maxCount || l.ever > maxCount || l.origin > maxCount || le.Uint16(b[32:]) > maxRetired {
 		return ledger{}, errDamaged

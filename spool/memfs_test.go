@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // memFS is a disk that dies. It has two views of every file and directory: the
@@ -43,6 +44,8 @@ type memFS struct {
 	pending []rename
 	graves  map[string][]byte // what the last removed file of each suffix held
 
+	changed map[string]time.Time // of directories, in the cache
+
 	locked     bool
 	syncFaults int // fsyncs that failed, of files and directories
 	failedCuts int // truncates without effect, also that of the crash
@@ -57,7 +60,7 @@ type rename struct {
 }
 
 func newMemFS(rng *rand.Rand) *memFS {
-	return &memFS{rng: rng, names: map[string]*inode{}, durable: map[string]*inode{}, graves: map[string][]byte{}}
+	return &memFS{rng: rng, names: map[string]*inode{}, durable: map[string]*inode{}, graves: map[string][]byte{}, changed: map[string]time.Time{}}
 }
 
 var errCrashed = errors.New("the process is dead")
@@ -99,6 +102,7 @@ func (d *memFS) change(n *inode, from, to string) {
 	for _, name := range []string{from, to} {
 		if dir := path.Dir(name); name != "" && !slices.Contains(r.dirs, dir) {
 			r.dirs = append(r.dirs, dir)
+			d.changed[dir] = time.Now()
 		}
 	}
 	if old := d.names[to]; old != nil && to != "" {
@@ -243,6 +247,27 @@ func (d *memFS) SyncDir(dir string) error {
 	return nil
 }
 
+func (d *memFS) Usage(name string) (int64, error) {
+	if err := d.step(nil); err != nil {
+		return 0, err
+	}
+	n, err := d.lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	return blocks(int64(len(n.cache))), nil
+}
+
+func (d *memFS) Changed(dir string) (time.Time, error) {
+	if err := d.step(nil); err != nil {
+		return time.Time{}, err
+	}
+	if d.names[dir] == nil {
+		return time.Time{}, fs.ErrNotExist
+	}
+	return d.changed[dir], nil
+}
+
 func (d *memFS) Free() (int64, error) {
 	if err := d.step(syscall.ENOSPC); errors.Is(err, syscall.ENOSPC) {
 		return 1000, nil
@@ -287,6 +312,7 @@ func (d *memFS) revive(crashAt int, rate float64) {
 func (d *memFS) clone() *memFS {
 	c := newMemFS(rand.New(rand.NewPCG(0, 0)))
 	for name, n := range d.names {
+		c.changed[path.Dir(name)] = time.Now()
 		c.names[name] = &inode{dir: n.dir, cache: slices.Clone(n.cache)}
 	}
 	return c

@@ -16,7 +16,7 @@ func TestPurge(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := testSpool(t, dir, Config{MaxBytes: 64 << 10})
 	appendAll(t, s, 1, 20, 2000)
-	s.Ack(named(7, 4))
+	s.Ack(named(7, 4), 0)
 	if _, _, err := Purge(background, dir); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), "stop the agent first") {
 		t.Errorf("beside a live spool: %v", err)
 	}
@@ -89,7 +89,7 @@ func TestReplayLetters(t *testing.T) {
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, 4, 100)
 	for _, seq := range upTo(3) {
-		must(t, s.SetAside(named(7, seq), "refused"))
+		refuse(t, s, rec(seq, 100), "refused")
 	}
 	in := inspectDir(t, dir, nil, ownerLives)
 	var letters []string
@@ -134,7 +134,7 @@ func TestMendRefuses(t *testing.T) {
 	appendAll(t, s, 1, 1, 10)
 	must(t, s.Close(background))
 	segment := filepath.Base(files(t, dir, segmentSuffix)[0])
-	letter := letterName(1, named(2, 3))
+	letter := letterID{1, 2, 3}.name()
 	for _, name := range []string{segment, ledgerName, "../" + letter, "dead/../" + segment, letter, "dead/x.dead", "quarantine/" + letter, "dead/" + segment} {
 		if _, err := Discard(dir, []string{name}); err == nil {
 			t.Errorf("Discard took %s", name)

@@ -25,12 +25,14 @@ type model struct {
 	seq     uint64
 	waiting map[ID]Record // appended, neither acked nor given up
 	back    map[ID]Record // acked or refused: a crash may bring them back
-	offered map[ID]Record // to Append or SetAsidePart, ever
-	// fates are those of each point of a record, in model_parts_test.go.
-	fates map[ID][]PartFate
+	offered map[ID]Record // to Append or SetAside, ever
+	// notes are the last ones; after a fault on the disk they may be older.
+	notes map[ID]string
+	dead  int64 // points told to Ack and Refuse
 	// replayed have the time of their replay, or their own where a crash
 	// brought them back.
 	replayed map[ID]bool
+	brought  map[ID]bool // a crash brought them back, with their letters
 	mayLack  map[ID]bool // spoiled on disk: may be gone, is never wrong
 	lose     int64
 	faulted  bool // so that marks in a sidecar may be missing
@@ -57,7 +59,7 @@ func TestModel(t *testing.T) {
 		defer os.RemoveAll(dir)
 		m := &model{
 			t: t, dir: dir, waiting: map[ID]Record{}, back: map[ID]Record{}, offered: map[ID]Record{},
-			fates: map[ID][]PartFate{}, mayLack: map[ID]bool{}, replayed: map[ID]bool{},
+			notes: map[ID]string{}, mayLack: map[ID]bool{}, replayed: map[ID]bool{}, brought: map[ID]bool{},
 		}
 		m.cfg = Config{
 			Dir: dir, MaxBytes: rapid.Int64Range(4<<10, 32<<10).Draw(t, "cap"), MaxAge: time.Hour,
@@ -69,7 +71,7 @@ func TestModel(t *testing.T) {
 			"append": m.append, "append again": m.append, "drain one": m.drainOne, "ack any": m.ackAny,
 			"tick": m.tick, "reopen": m.reopen, "crash": m.crash, "spoil": m.spoil, "fault": m.fault,
 			"no fault": m.noFault, "lose": m.loseSome, "expire": m.expire, "make room": m.makeRoom,
-			"set aside": m.setAside, "replay": m.replay, "mark": m.mark, "mark again": m.mark, "set aside part": m.setAsidePart, "": m.check,
+			"set aside": m.setAside, "replay": m.replay, "note": m.note, "note again": m.note, "refuse": m.refuse, "": m.check,
 		})
 	})
 }
@@ -85,8 +87,8 @@ func (m *model) append(t *rapid.T) {
 	// The clock may have been a year ahead or behind.
 	year := 365 * 24 * time.Hour
 	r.TimeMS = time.Now().Add(rapid.SampledFrom([]time.Duration{0, 0, 0, 0, year, -year}).Draw(t, "clock")).UnixMilli()
-	r.Marks = drawMarks(t)
-	m.offered[r.ID], m.fates[r.ID] = r, fatesOf(r)
+	r.Note = drawNote(t)
+	m.offered[r.ID], m.notes[r.ID] = r, string(r.Note)
 	switch err := m.s.Append(r); {
 	case err == nil:
 		m.waiting[r.ID] = r
@@ -102,7 +104,7 @@ func (m *model) append(t *rapid.T) {
 }
 
 func (m *model) drainOne(t *rapid.T) {
-	r, err := m.s.Oldest()
+	r, err := m.s.Oldest(0, nil)
 	switch {
 	case err == nil:
 		want, ok := m.waiting[r.ID]
@@ -115,7 +117,10 @@ func (m *model) drainOne(t *rapid.T) {
 		if err := sameRecord(r, want); err != nil {
 			t.Fatal(err)
 		}
-		m.s.Ack(r.ID)
+		if note := m.notes[r.ID]; !m.faulted && string(r.Note) != note {
+			t.Fatalf("record %v has note %x, want %x", r.ID, r.Note, note)
+		}
+		m.s.Ack(r.ID, 0)
 		m.back[r.ID] = want
 		delete(m.waiting, r.ID)
 	case errors.Is(err, ErrEmpty):
@@ -127,9 +132,48 @@ func (m *model) drainOne(t *rapid.T) {
 
 func (m *model) ackAny(t *rapid.T) {
 	if id, ok := m.draw(t); ok {
-		m.s.Ack(id)
+		m.ack(t, id)
 		m.back[id] = m.waiting[id]
 		delete(m.waiting, id)
+	}
+}
+
+// ack settles a record with some of its points dead, and reports how many.
+func (m *model) ack(t *rapid.T, id ID) (dead int64) {
+	dead = rapid.Int64Range(0, m.waiting[id].Items).Draw(t, "dead")
+	if !m.s.Ack(id, dead) {
+		return 0
+	}
+	m.dead += dead
+	return dead
+}
+
+func drawNote(t *rapid.T) []byte {
+	return make([]byte, rapid.SampledFrom([]int{0, 0, 0, 1, 20, 300}).Draw(t, "note"))
+}
+
+func (m *model) note(t *rapid.T) {
+	if id, ok := m.draw(t); ok {
+		if note := drawNote(t); m.s.Note(id, note) {
+			m.notes[id] = string(note)
+		}
+	}
+}
+
+func (m *model) refuse(t *rapid.T) {
+	n := rapid.Int64Range(1, 9).Draw(t, "points")
+	m.s.Refuse(n)
+	m.dead += n
+}
+
+// each calls do for each entry that waits.
+func (m *model) each(do func(seg *segment, i int, id ID)) {
+	for _, seg := range m.s.segs {
+		for i := range seg.entries {
+			if seg.entries[i].fate == pending {
+				do(seg, i, seg.entries[i].id())
+			}
+		}
 	}
 }
 
@@ -138,65 +182,77 @@ func (m *model) draw(t *rapid.T) (id ID, ok bool) {
 	if len(m.waiting) == 0 {
 		return id, false
 	}
-	ids := slices.SortedFunc(maps.Keys(m.waiting), func(a, b ID) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Part, b.Part)) })
+	ids := slices.SortedFunc(maps.Keys(m.waiting), func(a, b ID) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Epoch, b.Epoch)) })
 	return rapid.SampledFrom(ids).Draw(t, "id"), true
 }
 
-// setAside gives up the oldest record or any other.
+// setAside settles a record and makes a letter of its dead points.
 func (m *model) setAside(t *rapid.T) {
 	id, ok := m.draw(t)
 	if !ok {
 		return
 	}
-	switch err := m.s.SetAside(id, "refused"); {
-	case err == nil:
-		// Its letter is there, unless it was gone or damaged.
-		m.back[id] = m.waiting[id]
-		delete(m.waiting, id)
-	case !errors.Is(err, ErrUnavailable) || m.s.Stats().Cause == nil:
-		t.Fatal(err)
+	dead := m.ack(t, id)
+	m.back[id] = m.waiting[id]
+	delete(m.waiting, id)
+	if dead > 0 {
+		m.seq++
+		r := rec(m.seq, 100)
+		r.Epoch, r.Items = 8, dead
+		m.offered[r.ID] = r
+		m.s.SetAside(Letter{Of: id, Reason: "refused", Record: r})
 	}
 }
 
-// replay has all letters appended again; each must be what was set aside.
+// replay has all letters appended again; each must be what was set aside, and
+// of a record that does not wait.
 func (m *model) replay(t *rapid.T) {
 	m.noFault(t)
-	letters, _ := m.disk.List(deadDir)
-	for _, name := range letters {
-		path := deadDir + "/" + name
-		r, reason, err := readLetter(m.disk, path)
-		if m.faulted && errors.Is(err, errDamaged) {
+	must(t, m.s.Sync(background))
+	if n := len(m.s.gather); n > 0 {
+		t.Fatalf("%d letters are not written", n)
+	}
+	names, _ := m.disk.List(deadDir)
+	for _, path := range letterPaths(names) {
+		damaged, err := readLetter(m.disk, path, func(e letterEntry) error {
+			if m.waits(e.Of) && !m.faulted && !m.brought[e.Of] {
+				t.Fatalf("letter %v is of %v, which waits", e.ID, e.Of)
+			}
+			m.replayed[e.ID] = true
+			delete(m.notes, e.ID)
+			if e.Reason != "refused" {
+				t.Fatalf("letter %s: %q", path, e.Reason)
+			}
+			return sameRecord(e.Record, m.offered[e.ID])
+		})
+		if m.faulted && damaged {
 			// Neither written nor removed, on a disk that did neither.
 			must(t, os.Remove(m.disk.path(path)))
 			continue
 		}
-		if err != nil || reason != "refused" {
-			t.Fatalf("letter %s: %q %v", name, reason, err)
-		}
-		was := m.offered[r.ID]
-		if m.replayed[r.ID] || r.Part != 0 {
-			was.TimeMS = r.TimeMS // that of the replay, or of its whole's
-		}
-		m.replayed[r.ID] = true
-		if err := sameRecord(r, was); err != nil {
-			t.Fatal(err)
-		}
-		must(t, os.Rename(m.disk.path(path), m.disk.path(path[:len(path)-len(letterSuffix)]+replaySuffix)))
+		must(t, err)
+		must(t, os.Rename(m.disk.path(path), m.disk.path(stem(path)+replaySuffix)))
 	}
 	type place struct{ segment, offset uint64 }
 	at := func(seg *segment, i int) place { return place{seg.number, uint64(seg.entries[i].off)} }
 	waited := map[place]bool{}
 	m.each(func(seg *segment, i int, _ ID) { waited[at(seg, i)] = true })
+	m.s.survey(&m.s.dead)
 	m.s.replayAt = time.Time{}
 	m.s.tick()
 	m.each(func(seg *segment, i int, id ID) {
 		if !waited[at(seg, i)] {
-			m.waiting[id], m.fates[id] = m.offered[id], m.fatesAt(seg, i)
+			m.waiting[id] = m.offered[id]
 		}
 	})
 	if left, _ := m.disk.List(deadDir); len(left) != 0 {
 		t.Fatalf("%v are left in %s", left, deadDir)
 	}
+}
+
+func (m *model) waits(id ID) (waits bool) {
+	m.each(func(_ *segment, _ int, other ID) { waits = waits || other == id })
+	return waits
 }
 
 func (m *model) tick(*rapid.T)     { m.s.tick() }
@@ -265,7 +321,6 @@ func (m *model) noFault(t *rapid.T) {
 func (m *model) reopen(t *rapid.T) {
 	m.heal()
 	before := m.s.Stats()
-	before.Records -= m.finished() // the next process sees that nothing is left of them
 	if err := m.s.Close(background); err != nil {
 		t.Fatal(err)
 	}
@@ -292,6 +347,8 @@ func (m *model) crash(t *rapid.T) {
 	if !lose {
 		m.s.tick() // the last second of losses is not promised
 	}
+	m.dead -= m.s.ledger.direct - m.s.saved.direct // nor are these
+	m.s.gather = nil
 	m.s.slow.Lock()
 	_ = m.s.lock.Close()
 	m.s.slow.Unlock()
@@ -299,14 +356,17 @@ func (m *model) crash(t *rapid.T) {
 	m.resent(t)
 }
 
-// resent takes back what the spool, opened again, will send again, and looks
-// at what it knows of parts.
+// resent takes back what the spool, opened again, will send again, and looks at
+// the notes.
 func (m *model) resent(t *rapid.T) {
 	m.each(func(seg *segment, i int, id ID) {
 		if r, ok := m.back[id]; ok {
-			m.waiting[id] = r
+			m.waiting[id], m.brought[id] = r, true
 		}
-		m.remembers(t, seg, i, id)
+		if note := string(seg.notes[seg.entries[i].off]); !m.faulted && note != m.notes[id] {
+			t.Fatalf("record %v has note %x, want %x", id, note, m.notes[id])
+		}
+		m.notes[id] = string(seg.notes[seg.entries[i].off])
 	})
 }
 
@@ -345,8 +405,8 @@ func (m *model) spoil(t *rapid.T) {
 // that nothing waits: the points must be exactly those counted.
 func (m *model) reconcile(t *rapid.T) {
 	for id := range m.waiting {
-		if !m.mayLack[id] && m.left(id) != 0 && m.s.Stats().Evicted+m.s.Stats().Expired == 0 {
-			t.Fatalf("record %v is lost, and neither delivered in parts nor spoiled nor evicted nor expired", id)
+		if !m.mayLack[id] && m.s.Stats().Evicted+m.s.Stats().Expired == 0 {
+			t.Fatalf("record %v is lost, and neither spoiled nor evicted nor expired", id)
 		}
 	}
 	// On a faulty disk the mark may be missing, and a restart brings them back.
@@ -364,14 +424,14 @@ func (m *model) check(t *rapid.T) {
 	defer m.s.mu.Unlock()
 	var records, points, used, owed int64
 	for _, seg := range m.s.segs {
-		used += seg.size
+		used += seg.size + seg.acksSize
 		for i := range seg.entries {
 			e := &seg.entries[i]
 			if e.fate != pending {
 				continue
 			}
 			records++
-			points += seg.left(i)
+			points += int64(e.items)
 			if r, ok := m.waiting[e.id()]; !ok || r.Items != int64(e.items) {
 				t.Fatalf("record %v with %d points is not in the model", e.id(), e.items)
 			}
@@ -381,15 +441,17 @@ func (m *model) check(t *rapid.T) {
 		}
 	}
 	for _, seg := range m.s.retired {
-		used += seg.size
+		used += seg.size + seg.acksSize
 	}
-	if records != st.Records || points != st.Points || used+m.s.aside != st.DiskBytes || owed != m.s.owed {
+	if records != st.Records || points != st.Points || used+m.s.dead.bytes+m.s.kept.bytes != st.DiskBytes || owed != m.s.owed {
 		t.Fatalf("index has %d records, %d points, %d bytes, owes %d (%d); stats say %+v", records, points, used, owed, m.s.owed, st)
 	}
-	m.checkParts(t)
+	if st.Dead > m.dead || st.Dead < m.dead && !m.faulted && len(m.brought)+len(m.mayLack) == 0 {
+		t.Fatalf("%d points are dead, want %d", st.Dead, m.dead)
+	}
 	var given int64
-	for id := range m.waiting {
-		given += m.left(id)
+	for _, r := range m.waiting {
+		given += r.Items
 	}
 	if lost := st.Evicted + st.Expired + st.Corrupt; given-points > lost+m.uncounted {
 		t.Fatalf("%d points are gone, %d are counted", given-points, lost)

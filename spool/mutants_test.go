@@ -87,29 +87,52 @@ var mutants = []mutant{
 		"errors.Join(s.syncDir(deadDir), s.syncDir(\".\"))", "s.syncDir(deadDir)",
 	},
 	{
-		"a replayed letter is removed before its record is durable", "dead.go",
-		"err == nil && s.settle() == nil", "err == nil",
+		"a letter is written before its record is settled", "dead.go",
+		"\t\tif waits[g.Of] {\n", "\t\tif waits[g.Of] && s.closed {\n",
 	},
 	{
-		"what was said of a part is not written", "read.go",
-		"\tif seg.markPart(i, m) {\n", "\tif seg.markPart(i, m) && seg == nil {\n",
+		"a letter is written before sidecars are synced", "dead.go",
+		"\t\terr = errors.Join(err, s.sync(seg.acks))\n", "\t\t_ = seg\n",
 	},
 	{
-		"what was said of parts is not written again with their record", "settle.go",
-		"\t\t\ts.markLast(seg.marks(i))\n", "",
+		"a letter is written before the names of sidecars are synced", "dead.go",
+		"errors.Join(err, s.syncDir(\".\")); err", "err; err",
 	},
 	{
-		"a part counts again with what is around it", "progress.go",
-		"\t\tcase within(m.Part, part):\n", "\t\tcase m.Part == part:\n",
+		"a letter is written before the ledger knows what Refuse counted", "dead.go",
+		"\tif s.ledger.direct != s.saved.direct ||", "\tif",
 	},
 	{
-		"a part is dead before its letter is durable", "dead.go",
-		"\terr = s.writeLetter(",
-		"\tif p != nil {\n\t\ts.mu.Lock()\n\t\tseg, i := s.find(id)\n\t\ts.markPart(seg, i, Mark{p.Part, PartDead})\n\t\ts.mu.Unlock()\n\t}\n\terr = s.writeLetter(",
+		"what Refuse counted is missed after a crash", "stats.go",
+		"s.totals().appended - s.ledger.direct\n", "s.totals().appended\n",
 	},
 	{
-		"a part has the name of its batch", "record.go",
-		"uint32(h.Part))", "uint32(h.Part*0))",
+		"a replayed letter is removed before its records are durable", "replay.go",
+		"\tif err := s.settle(); err != nil {\n\t\treturn err\n\t}\n", "",
+	},
+	{
+		"a replay ignores that a record waits", "replay.go",
+		"\tif err != nil || waits {\n", "\tif err != nil {\n",
+	},
+	{
+		"a note is not written", "read.go",
+		"\t\ts.writeMark(seg, mark{off: off, note: note})\n", "",
+	},
+	{
+		"a note is not written again with its record", "settle.go",
+		"\t\t\ts.note(s.active, len(s.active.entries)-1, seg.notes[e.off])\n", "",
+	},
+	{
+		"the first note counts", "scan.go",
+		"\tcase m.fate == pending:\n", "\tcase m.fate == pending && seg.notes[m.off] != nil:\n\tcase m.fate == pending:\n",
+	},
+	{
+		"dead points are not written", "read.go",
+		", dead: seg.dead[e.off]}", "}",
+	},
+	{
+		"dead points count as delivered too", "stats.go",
+		"\t\tt.delivered += points - dead\n", "\t\tt.delivered += points\n",
 	},
 	{
 		"what a killed process left is not synced", "open.go",

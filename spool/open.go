@@ -50,7 +50,8 @@ func (s *Spool) index(l lock) error {
 		return err
 	}
 	s.install(l, led, segs)
-	s.countAside()
+	s.survey(&s.dead)
+	s.survey(&s.kept)
 	return nil
 }
 
@@ -110,7 +111,7 @@ func openSegment(disk fileSystem, id segmentID, gone bool) *segment {
 	defer f.Close() //nolint:errcheck // opened for reading
 	if gone {
 		seg.size, _ = f.Size()
-		return seg
+		return seg // of its sidecar nothing is counted
 	}
 	if err := seg.load(f); err != nil {
 		seg.unreadable = true
@@ -128,17 +129,20 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 	s.mu.Lock()
 	defer s.unlock()
 	s.lock = l
+	saved := led
 	for reason, points := range s.ledger.losses {
 		led.losses[reason] += points
 	}
-	s.ledger = led
+	led.direct += s.ledger.direct
+	led.lettersLost += s.ledger.lettersLost
+	s.ledger, s.saved = led, saved
 	s.next = 1
 	c := newChain(&led)
 	for _, id := range led.retired {
 		s.next = max(s.next, id.number+1)
 	}
 	for _, seg := range segs {
-		s.used += seg.size
+		s.used += seg.size + seg.acksSize
 		s.next = max(s.next, seg.number+1)
 		s.segs = append(s.segs, seg)
 		gone := slices.Contains(led.retired, seg.segmentID)

@@ -30,7 +30,7 @@ func TestTakeOver(t *testing.T) {
 			if err := second.Append(record(2, 10)); !errors.Is(err, spool.ErrUnavailable) {
 				t.Fatalf("Append beside another process: %v", err)
 			}
-			if _, err := second.Oldest(); !errors.Is(err, spool.ErrUnavailable) {
+			if _, err := second.Oldest(0, nil); !errors.Is(err, spool.ErrUnavailable) {
 				t.Fatalf("Oldest beside another process: %v", err)
 			}
 		}
@@ -63,11 +63,10 @@ func TestClosed(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	_, oldest := s.Oldest()
+	_, oldest := s.Oldest(0, nil)
 	for what, err := range map[string]error{
 		"Append":   s.Append(record(2, 10)),
 		"Oldest":   oldest,
-		"SetAside": s.SetAside(named(3, 1), "400"),
 		"MakeRoom": s.MakeRoom(),
 		"Sync":     s.Sync(background),
 	} {
@@ -75,7 +74,7 @@ func TestClosed(t *testing.T) {
 			t.Errorf("%s after Close: %v", what, err)
 		}
 	}
-	if s.Ack(named(3, 1)) {
+	if s.Ack(named(3, 1), 0) {
 		t.Error("acked after Close")
 	}
 	if got := drain(t, openSpool(t, spool.Config{Dir: dir})); !slices.Equal(got, []uint64{1}) {

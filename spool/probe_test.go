@@ -107,7 +107,7 @@ func TestFsyncThatKeepsFailing(t *testing.T) {
 			s, d := testSpool(t, dir, Config{MaxBytes: 1 << 20})
 			breakDisk(d)
 			appendAll(t, s, 1, 20, 10000)
-			s.Ack(named(7, 3))
+			s.Ack(named(7, 3), 0)
 			for range 50 {
 				s.retry()
 				checkBalance(t, s)

@@ -66,7 +66,7 @@ const (
 	insGarbage // kind, length
 	insCopy    // from, length: bytes of the image again
 	insNest    // a record that carries the image so far
-	insMark    // record, fate, part
+	insMark    // record, fate, note or dead points
 	insMarks   // length: garbage in the sidecar
 	insFlip    // where
 	insCut     // how much
@@ -95,12 +95,13 @@ func (p *program) step() {
 		p.record(bytes.Clone(p.segment), p.byte())
 	case insMark:
 		if n := len(p.offs); n > 0 {
-			m := sidecarMark{off: p.offs[int(p.byte())%n] + uint32(choose(p, 0, 0, 0, 1)), fate: fate(p.byte() % 12)}
-			if m.fate.ofPart() != 0 {
-				m.part = choose[uint16](p, 0, 1, 2, 3, 4, 5, 6, 7, 13, 1<<15, math.MaxUint16)
+			m := mark{off: p.offs[int(p.byte())%n] + uint32(choose(p, 0, 0, 0, 1)), fate: fate(p.byte() % 8)}
+			if m.fate == pending {
+				m.note = bytes.Repeat([]byte{p.byte()}, choose(p, 0, 1, 4, 100, 5000))
+			} else {
+				m.dead = choose[uint32](p, 0, 1, 2, 3, 7, 200, math.MaxUint32)
 			}
-			b := m.encode(imageID.salt)
-			p.sidecar = append(p.sidecar, b[:]...)
+			p.sidecar = m.append(p.sidecar, imageID.salt)
 		}
 	case insMarks:
 		p.sidecar = append(p.sidecar, bytes.Repeat([]byte{p.byte()}, int(p.byte()))...)
@@ -145,7 +146,7 @@ func reseal(b []byte) {
 }
 
 // lies are the fields that lie chooses from.
-const lies = 10
+const lies = 9
 
 // lie appends a sound data record with one field that is unlikely.
 func (p *program) lie() {
@@ -178,8 +179,6 @@ func (p *program) lie() {
 		h.kind = byte(odd)
 	case 8:
 		salt = uint32(odd)
-	case 9:
-		h.Part = uint16(odd)
 	}
 	p.put(h, payload, func(b []byte) []byte {
 		binary.LittleEndian.PutUint32(b[offSalt:], salt)
@@ -192,7 +191,7 @@ func (p *program) foreign() {
 	payload := make([]byte, p.byte())
 	p.put(header{kind: choose[byte](p, typeData, typeEnd, 0, 9), before: p.items, items: 1, payloadLen: uint32(len(payload))},
 		payload, func(b []byte) []byte {
-			b[offVersion] = choose[byte](p, formatVersion, 2, 255)
+			b[offVersion] = choose[byte](p, formatVersion, formatVersion+1, 255)
 			n := choose(p, headerBytes, headerBytes+1, 80, maxHeaderBytes, maxHeaderBytes+1)
 			binary.LittleEndian.PutUint16(b[offHeaderLen:], uint16(n))
 			return b[:n]
@@ -211,7 +210,7 @@ func (p *program) garbage() {
 
 // account writes the ledger anew, with one more fact.
 func (p *program) account() {
-	switch n := int64(p.byte()); p.byte() % 6 {
+	switch n := int64(p.byte()); p.byte() % 7 {
 	case 0:
 		p.led.totals.appended += n
 		p.led.totals.delivered += n
@@ -226,6 +225,9 @@ func (p *program) account() {
 	case 4:
 		p.led.generation += uint64(n)
 	case 5:
+		p.led.direct += n
+		p.led.lettersLost += n
+	case 6:
 		if len(p.ledger) > 0 {
 			p.ledger[int(n)*len(p.ledger)/256] ^= p.byte()
 		}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"time"
 )
 
 // ramFS is a directory in memory on which nothing fails. It counts what is
@@ -29,12 +30,20 @@ func newRAMFS(files map[string][]byte) *ramFS {
 	return d
 }
 
-func (d *ramFS) Mkdir(string) error    { return nil }
-func (d *ramFS) Tighten() error        { return nil }
-func (d *ramFS) SyncDir(string) error  { return nil }
-func (d *ramFS) Free() (int64, error)  { return 1 << 40, nil }
-func (d *ramFS) Lock() (lock, error)   { return ramLock{}, nil }
-func (d *ramFS) Exists(n string) error { _, err := d.Open(n); return err }
+func (d *ramFS) Mkdir(string) error   { return nil }
+func (d *ramFS) Tighten() error       { return nil }
+func (d *ramFS) SyncDir(string) error { return nil }
+func (d *ramFS) Free() (int64, error) { return 1 << 40, nil }
+func (d *ramFS) Usage(name string) (int64, error) {
+	f, err := d.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	return f.Size()
+}
+func (d *ramFS) Changed(string) (time.Time, error) { return time.Time{}, nil }
+func (d *ramFS) Lock() (lock, error)               { return ramLock{}, nil }
+func (d *ramFS) Exists(n string) error             { _, err := d.Open(n); return err }
 
 func (d *ramFS) List(dir string) (names []string, _ error) {
 	for name := range d.files {

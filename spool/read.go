@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"bytes"
 	"errors"
 	"hash/crc32"
 	"io/fs"
@@ -8,42 +9,58 @@ import (
 	"time"
 )
 
-// Ack says that a record was delivered, and reports whether it was waiting. It
-// may be any record, not only the oldest; one that is unknown, or gone
-// meanwhile, is ignored. The disk is told without waiting for it: after a crash
-// an acknowledged record may be returned again.
-func (s *Spool) Ack(id ID) bool {
+// Ack settles a record that waits, as one, and reports whether it was waiting:
+// dead of its points, at most all, were refused by the backend for good, the
+// others were delivered. It may be any record, not only the oldest; one that is
+// unknown, or gone meanwhile, is ignored. The disk is told without waiting for
+// it: after a crash of the machine an acknowledged record may be returned again.
+func (s *Spool) Ack(id ID, dead int64) bool {
 	s.mu.Lock()
 	defer s.unlock()
 	seg, i := s.findOldest(id)
 	if seg == nil {
 		return false
 	}
-	s.settleEntry(seg, i, delivered)
+	seg.acknowledge(i, dead)
+	s.settled(seg, i)
 	return true
 }
 
-// Mark says what became of a part of a record, m.Fate being PartCut or
-// PartDelivered, and reports whether the record was waiting. It goes on doing
-// so until Ack, even if no part is left. The disk is told without waiting for
-// it: after a crash of the machine, not of the process alone, the mark may be
-// forgotten.
-func (s *Spool) Mark(id ID, m Mark) bool {
+// Note replaces the owner's note on a record that waits, any bytes, and reports
+// whether it waits. Oldest returns the note with the record. The disk is told
+// without waiting for it: a crash of the machine, not of the process alone, may
+// bring back the note before. One of more than 65,535 bytes, or that cannot be
+// written, is in memory alone: after a crash of the process there is none, or,
+// if nothing could be written, the one before.
+func (s *Spool) Note(id ID, note []byte) bool {
 	s.mu.Lock()
 	defer s.unlock()
 	seg, i := s.findOldest(id)
 	if seg == nil {
 		return false
 	}
-	if m.Fate != PartDead { // SetAsidePart has the letter to that
-		s.markPart(seg, i, m)
-	}
+	s.note(seg, i, note)
 	return true
+}
+
+// note sets the note of entry i, which waits; mu is held.
+func (s *Spool) note(seg *segment, i int, note []byte) {
+	off := seg.entries[i].off
+	if bytes.Equal(seg.notes[off], note) {
+		return
+	}
+	seg.setNote(i, note)
+	if len(note) > maxNote {
+		note = nil // rather than the one before
+	}
+	if len(seg.unmarked) < maxNote { // else the disk takes nothing
+		s.writeMark(seg, mark{off: off, note: note})
+	}
 }
 
 // findOldest is find for what Oldest returned, as a rule; mu is held.
 func (s *Spool) findOldest(id ID) (*segment, int) {
-	if seg, i := s.head(); seg != nil && seg.entries[i].id() == id {
+	if seg, i := s.head(0, nil); seg != nil && seg.entries[i].id() == id {
 		return seg, i
 	}
 	return s.find(id)
@@ -68,62 +85,56 @@ func (s *Spool) find(id ID) (*segment, int) {
 // settleEntry gives entry i its fate and notes it in the sidecar, unless the
 // whole segment goes; mu is held.
 func (s *Spool) settleEntry(seg *segment, i int, f fate) {
-	m := sidecarMark{off: seg.entries[i].off, fate: f}
-	finished := seg.finished(i)
 	seg.settle(i, f)
-	switch {
-	case seg.done():
+	s.settled(seg, i)
+}
+
+func (s *Spool) settled(seg *segment, i int) {
+	if seg.done() {
 		s.retire(seg)
-	case !finished: // else its parts say it all, each for itself
-		s.note(seg, m)
+		return
 	}
+	e := &seg.entries[i]
+	s.writeMark(seg, mark{off: e.off, fate: e.fate, dead: seg.dead[e.off]})
 }
 
-// markPart notes what became of a part of entry i, which waits; mu is held.
-func (s *Spool) markPart(seg *segment, i int, m Mark) {
-	m.Part = max(m.Part, 1)
-	if seg.markPart(i, m) {
-		s.note(seg, sidecarMark{seg.entries[i].off, m.Fate.fate(), m.Part})
-	}
+// writeMark writes to a segment's sidecar; mu is held.
+func (s *Spool) writeMark(seg *segment, m mark) {
+	seg.unmarked = m.append(seg.unmarked, seg.salt)
+	seg.marksOwed = seg.marksOwed || m.fate != pending
+	_ = s.flushMarks(seg) // costs a re-send at worst
 }
 
-// markLast does so for the record that put wrote last.
-func (s *Spool) markLast(marks []Mark) {
-	for _, m := range marks {
-		s.markPart(s.active, len(s.active.entries)-1, m)
-	}
-}
-
-// note writes to a segment's sidecar; mu is held. Entries get there in order:
-// what is left of a record is not settled before its parts are.
-func (s *Spool) note(seg *segment, m sidecarMark) {
-	b := m.encode(seg.salt)
-	seg.unmarked = append(seg.unmarked, b[:]...)
+// flushMarks writes what is not yet in the sidecar, in order; mu is held.
+func (s *Spool) flushMarks(seg *segment) error {
 	if seg.acks == nil {
 		a, err := s.disk.Create(seg.sidecar())
 		if err != nil {
-			return // costs a re-send at worst
+			return err
 		}
-		// A whole number of entries, so that a torn one is written over.
-		size, _ := a.Size()
-		seg.acks, seg.acksSize = a, size/markBytes*markBytes
+		seg.acks = a
 	}
-	if _, err := seg.acks.WriteAt(seg.unmarked, seg.acksSize); err == nil {
+	_, err := seg.acks.WriteAt(seg.unmarked, seg.acksSize)
+	if err == nil {
 		seg.acksSize += int64(len(seg.unmarked))
+		s.used += int64(len(seg.unmarked))
 		seg.unmarked = seg.unmarked[:0]
 	}
+	return err
 }
 
-// Oldest returns the oldest record that waits, checked against its CRC. It
-// stays until Ack, so that calling again returns the same. The payload is
-// valid until the next call; the marks are the caller's. Records that are damaged or too old are counted
-// and passed over. ErrEmpty says that there is none, ErrUnavailable that there
-// may be, but that they cannot be read now.
-func (s *Spool) Oldest() (Record, error) {
+// Oldest returns the oldest record that waits, checked against its CRC, of
+// those whose TimeMS is not before sinceMS and whose ID is not in except; 0 and
+// nil mean any. It stays until Ack, so that calling again returns the same. The
+// payload is valid until the next call; the note must not be changed. Records that
+// come up and are damaged or too old are counted and passed over; what sinceMS
+// and except leave out is not read. ErrEmpty says that there is none,
+// ErrUnavailable that there may be, but that they cannot be read now.
+func (s *Spool) Oldest(sinceMS int64, except []ID) (Record, error) {
 	s.mu.Lock()
 	defer s.unlock()
 	for {
-		seg, i := s.head()
+		seg, i := s.head(sinceMS, except)
 		if seg == nil {
 			s.closeRead()
 			s.readBuf = nil
@@ -133,10 +144,6 @@ func (s *Spool) Oldest() (Record, error) {
 			return Record{}, ErrEmpty
 		}
 		e := &seg.entries[i]
-		if seg.finished(i) {
-			s.settleEntry(seg, i, delivered) // its Ack got lost
-			continue
-		}
 		if s.tooOld(e.timeMS) {
 			s.settleEntry(seg, i, expired)
 			continue
@@ -144,7 +151,7 @@ func (s *Spool) Oldest() (Record, error) {
 		b, err := s.read(seg, i)
 		switch {
 		case err == nil:
-			return Record{e.id(), int64(e.items), e.timeMS, b[headerBytes:], seg.marks(i)}, nil
+			return Record{e.id(), int64(e.items), e.timeMS, b[headerBytes:], seg.notes[e.off]}, nil
 		case errors.Is(err, errDamaged) || s.suspect == suspect{seg, i}:
 			s.suspect = suspect{}
 			s.settleEntry(seg, i, corrupt)
@@ -160,11 +167,17 @@ func (s *Spool) Oldest() (Record, error) {
 	}
 }
 
-// head returns the oldest pending entry that can be had, or nil; mu is held.
-func (s *Spool) head() (*segment, int) {
+// head returns the oldest pending entry that can be had, of those that Oldest
+// may return, or nil; mu is held.
+func (s *Spool) head(sinceMS int64, except []ID) (*segment, int) {
 	for _, seg := range s.segs {
+		if sinceMS != 0 && seg.newestMS < sinceMS {
+			continue
+		}
 		for i := seg.head; i < len(seg.entries); i++ {
-			if seg.entries[i].fate == pending && (!s.blind || seg.copyOf(i) != nil) {
+			e := &seg.entries[i]
+			if e.fate == pending && (sinceMS == 0 || e.timeMS >= sinceMS) &&
+				(!s.blind || seg.copyOf(i) != nil) && !slices.Contains(except, e.id()) {
 				return seg, i
 			}
 		}

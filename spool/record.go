@@ -24,15 +24,14 @@ const (
 	offEpoch      = 16
 	offSeq        = 24
 	offItems      = 32
-	offPart       = 36 // 16 bits; as many after it are reserved
-	offBefore     = 40
+	offBefore     = 40 // 4 bytes before it are reserved
 	offTime       = 48
 	offPayloadCRC = 56
 	offHeaderCRC  = 60
 )
 
 const (
-	formatVersion = 1
+	formatVersion = 2
 
 	typeData = 1 // carries a payload
 	typeEnd  = 2 // seals a segment: "before" is all that it ever held
@@ -80,7 +79,7 @@ func (h *header) encode(b []byte) {
 	le.PutUint64(b[offEpoch:], h.Epoch)
 	le.PutUint64(b[offSeq:], h.Seq)
 	le.PutUint32(b[offItems:], h.items)
-	le.PutUint32(b[offPart:], uint32(h.Part))
+	le.PutUint32(b[offItems+4:], 0)
 	le.PutUint64(b[offBefore:], h.before)
 	le.PutUint64(b[offTime:], uint64(h.timeMS))
 	le.PutUint32(b[offPayloadCRC:], h.payloadCRC)
@@ -103,7 +102,7 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 		h.foreign = true
 		return h, nil
 	}
-	h.ID = ID{le.Uint64(b[offEpoch:]), le.Uint64(b[offSeq:]), le.Uint16(b[offPart:])}
+	h.ID = ID{le.Uint64(b[offEpoch:]), le.Uint64(b[offSeq:])}
 	h.items = le.Uint32(b[offItems:])
 	h.before = le.Uint64(b[offBefore:])
 	h.timeMS = int64(le.Uint64(b[offTime:]))

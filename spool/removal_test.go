@@ -16,7 +16,7 @@ func TestUnreadable(t *testing.T) {
 	must(t, s.Sync(background))
 	d.readErr, d.writeErr = syscall.EIO, syscall.EIO
 	for range 5 {
-		_, err := s.Oldest()
+		_, err := s.Oldest(0, nil)
 		unavailable(t, err, syscall.EIO)
 		s.retry()
 	}
@@ -25,7 +25,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	d.writeErr = nil
 	s.retry()
-	_, err := s.Oldest()
+	_, err := s.Oldest(0, nil)
 	unavailable(t, err, syscall.EIO)
 	d.readErr = nil
 	s.retry()
@@ -156,7 +156,7 @@ func TestReplacedDirectory(t *testing.T) {
 	want := files(t, dir, "")
 
 	unavailable(t, s.Append(rec(2, 100)), errLost)
-	if err := s.writeLetter("x", nil); err != errLost { //nolint:errorlint // itself
+	if err := s.writeLetter([]gathered{{}}); err != errLost { //nolint:errorlint // itself
 		t.Errorf("a dead letter: %v", err)
 	}
 	s.Lose("ours", 7)
@@ -181,10 +181,10 @@ func TestCloseAfterRemovedDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
 	s, _ := testSpool(t, dir, Config{})
 	appendAll(t, s, 1, 6, 100)
-	s.Ack(named(7, 2))
+	s.Ack(named(7, 2), 0)
 	must(t, s.Sync(background))
 	appendAll(t, s, 7, 9, 100)
-	s.Ack(named(7, 8))
+	s.Ack(named(7, 8), 0)
 	must(t, os.RemoveAll(dir))
 	must(t, s.Close(background))
 	s, _ = testSpool(t, dir, Config{})

@@ -18,13 +18,13 @@ func TestARetiredSegmentHoldsNoMemory(t *testing.T) {
 	s.mu.Unlock()
 	d.createErr, d.removeErr = syscall.EROFS, syscall.EROFS
 	for seq := range uint64(100) {
-		s.Ack(named(7, seq))
+		s.Ack(named(7, seq), 0)
 	}
 	if n := len(s.retired); n != 1 {
 		t.Fatalf("%d segments are retired, want 1", n)
 	}
-	if seg := s.retired[0]; cap(seg.unmarked)+cap(seg.parts)+cap(seg.entries)+cap(seg.copies) != 0 {
-		t.Errorf("a retired segment keeps %d bytes for its sidecar, %d marks, %d entries and %d copies",
-			cap(seg.unmarked), cap(seg.parts), cap(seg.entries), cap(seg.copies))
+	if seg := s.retired[0]; cap(seg.unmarked)+cap(seg.entries)+cap(seg.copies) != 0 {
+		t.Errorf("a retired segment keeps %d bytes for its sidecar, %d entries and %d copies",
+			cap(seg.unmarked), cap(seg.entries), cap(seg.copies))
 	}
 }

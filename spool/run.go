@@ -25,6 +25,8 @@ func (s *Spool) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 			s.tick()
+		case <-s.wake:
+			_ = s.bury(false)
 		}
 	}
 }
@@ -35,7 +37,7 @@ func (s *Spool) tick() {
 	usable := s.cause == nil
 	now := time.Now()
 	due := !usable && !now.Before(s.probeAt)
-	replay := usable && s.letters+s.kept > 0 && !now.Before(s.replayAt)
+	replay := usable && len(s.dead.files)+len(s.kept.files) > 0 && !now.Before(s.replayAt)
 	if replay {
 		s.replayAt = now.Add(replayEvery)
 	}
@@ -43,6 +45,7 @@ func (s *Spool) tick() {
 	switch {
 	case usable:
 		_ = s.settle() // Notify has the cause
+		_ = s.bury(false)
 		if replay {
 			s.replay()
 		}
@@ -68,11 +71,14 @@ func (s *Spool) expire() {
 }
 
 // Sync makes everything appended durable, in every mode but FsyncNever, and
-// writes the ledger. It waits for the device, but not longer than ctx; the
+// writes the ledger and what letters have gathered. It waits for the device, but not longer than ctx; the
 // system call that it then leaves behind ends when the kernel lets it.
 func (s *Spool) Sync(ctx context.Context) error {
 	return bounded(ctx, func() error {
 		if err := s.settle(); err != nil {
+			return err
+		}
+		if err := s.bury(true); err != nil {
 			return err
 		}
 		return s.unwritten()
@@ -98,6 +104,11 @@ func (s *Spool) close() error {
 		s.retry() // the last chance of what is only in memory
 	}
 	err := s.settle()
+	if err == nil {
+		if err = s.bury(true); s.abandon() {
+			err = s.bury(true) // the count
+		}
+	}
 	if err == nil {
 		err = s.unwritten()
 	}
@@ -126,6 +137,22 @@ func (s *Spool) close() error {
 	return err
 }
 
+// abandon counts the letters that could not be written and will not be, and
+// reports whether there are any. Those of records that wait will come again.
+func (s *Spool) abandon() bool {
+	s.mu.Lock()
+	defer s.unlock()
+	waits, some := s.waiting(), false
+	for _, g := range s.gather {
+		if !waits[g.Of] {
+			s.loseLetters(g.Items)
+			some = true
+		}
+	}
+	s.gather, s.gatheredBytes = nil, 0
+	return some
+}
+
 // missing counts what a directory that was removed took with it, since nobody
 // will ask for it any more; mu is held.
 func (s *Spool) missing() {
@@ -147,7 +174,9 @@ func (s *Spool) unwritten() error {
 	for _, seg := range s.segs {
 		if seg.bad {
 			for k := range seg.copies {
-				points += seg.left(seg.covered + k)
+				if e := &seg.entries[seg.covered+k]; e.fate == pending {
+					points += int64(e.items)
+				}
 			}
 		}
 	}

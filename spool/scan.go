@@ -156,25 +156,23 @@ func (seg *segment) reserve() {
 
 // mark applies a sidecar to the index, as far as it can be read.
 func (seg *segment) mark(sidecar file) {
-	w := window{f: sidecar}
-	for off := int64(0); ; {
-		b, err := w.peek(off, markBytes)
-		if err != nil {
-			return
-		}
-		off += int64(readMarks(b, seg.salt, seg.note))
+	end, err := readSidecar(sidecar, seg.salt, seg.apply, nil)
+	if err != nil {
+		end, _ = sidecar.Size() // what comes next goes behind all of it
 	}
+	seg.acksSize = end
 }
 
-// note gives a record the fate that the sidecar says. One of which every part
-// is settled does not wait, whether or not its last entry is there.
-func (seg *segment) note(m sidecarMark) {
+// apply takes over what an entry of the sidecar says.
+func (seg *segment) apply(m mark) {
 	i, ok := slices.BinarySearchFunc(seg.entries, m.off, func(e entry, off uint32) int { return cmp.Compare(e.off, off) })
 	switch {
 	case !ok || seg.entries[i].fate != pending:
-	case m.part == 0:
+	case m.fate == pending:
+		seg.setNote(i, m.note)
+	case m.fate == delivered:
+		seg.acknowledge(i, int64(m.dead))
+	default:
 		seg.settle(i, m.fate)
-	case seg.markPart(i, Mark{m.part, m.fate.ofPart()}) && seg.finished(i):
-		seg.settle(i, delivered)
 	}
 }

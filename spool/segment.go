@@ -46,10 +46,9 @@ type entry struct {
 	length     uint32 // of header and payload
 	items      uint32
 	fate       fate
-	part       uint16
 }
 
-func (e *entry) id() ID { return ID{e.epoch, e.seq, e.part} }
+func (e *entry) id() ID { return ID{e.epoch, e.seq} }
 
 // segment is one file of records and its part of the index. Everything in it
 // is guarded by Spool.mu, but for the calls on f and acks that are named in
@@ -58,9 +57,10 @@ type segment struct {
 	segmentID
 	entries []entry
 	head    int // no entry before it is pending
-	// parts are the marks of all entries, by offset and then as they came. There
-	// are few.
-	parts   []partMark
+	// notes are those of pending entries, dead the points of delivered ones that
+	// were refused for good, by offset. There are few.
+	notes   map[uint32][]byte
+	dead    map[uint32]uint32
 	size    int64
 	items   uint64 // in all records so far: the next one's "before"
 	foreign int    // records that are not ours to judge
@@ -89,12 +89,14 @@ type segment struct {
 	acks     file // the sidecar, opened by the first mark
 	acksSize int64
 	unmarked []byte // entries that are still to be written to it, in order
+	// marksOwed says that no fsync covers an entry that settles a record.
+	marksOwed bool
 }
 
 // add appends a pending entry.
 func (seg *segment) add(h *header, off int64) {
 	seg.entries = append(seg.entries, entry{
-		epoch: h.Epoch, seq: h.Seq, part: h.Part, timeMS: h.timeMS,
+		epoch: h.Epoch, seq: h.Seq, timeMS: h.timeMS,
 		off: uint32(off), length: uint32(h.length), items: h.items,
 	})
 	if h.timeMS > seg.newestMS || len(seg.entries) == 1 {
@@ -106,21 +108,64 @@ func (seg *segment) add(h *header, off int64) {
 	seg.bytes += int64(h.payloadLen)
 }
 
-// settle takes entry i, or what is left of it, out of what is pending.
+// settle takes entry i out of what is pending.
 func (seg *segment) settle(i int, f fate) {
 	e := &seg.entries[i]
-	left := seg.left(i)
 	if f == moved {
-		seg.tally.add(seg.tallyOf(i), -1)
+		seg.tally.appended -= int64(e.items)
 	}
 	e.fate = f
-	seg.tally.settle(f, left)
+	seg.tally.settle(f, int64(e.items), int64(seg.dead[e.off]))
+	delete(seg.notes, e.off)
 	seg.records--
-	seg.points -= left
+	seg.points -= int64(e.items)
 	seg.bytes -= int64(e.length) - headerBytes
 	for seg.head < len(seg.entries) && seg.entries[seg.head].fate != pending {
 		seg.head++
 	}
+}
+
+// acknowledge settles entry i as delivered, but for dead of its points.
+func (seg *segment) acknowledge(i int, dead int64) {
+	e := &seg.entries[i]
+	if dead = min(max(dead, 0), int64(e.items)); dead > 0 {
+		if seg.dead == nil {
+			seg.dead = map[uint32]uint32{}
+		}
+		seg.dead[e.off] = uint32(dead)
+	}
+	seg.settle(i, delivered)
+}
+
+// setNote replaces the note of entry i, which waits.
+func (seg *segment) setNote(i int, note []byte) {
+	off := seg.entries[i].off
+	switch {
+	case len(note) == 0:
+		delete(seg.notes, off)
+	case seg.notes == nil:
+		seg.notes = map[uint32][]byte{off: slices.Clone(note)}
+	default:
+		seg.notes[off] = slices.Clone(note)
+	}
+}
+
+// repeatMarks has the entries written again that settle records.
+func (seg *segment) repeatMarks() {
+	seg.marksOwed = true
+	for i := range seg.entries {
+		if e := &seg.entries[i]; e.fate != pending && e.fate != moved {
+			seg.unmarked = mark{off: e.off, fate: e.fate, dead: seg.dead[e.off]}.append(seg.unmarked, seg.salt)
+		}
+	}
+}
+
+// tallyOf is entry i's share of the segment's tally.
+func (seg *segment) tallyOf(i int) tally {
+	e := &seg.entries[i]
+	t := tally{appended: int64(e.items)}
+	t.settle(e.fate, t.appended, int64(seg.dead[e.off]))
+	return t
 }
 
 // settleAll gives every pending record without a copy in memory (all, if
@@ -149,15 +194,15 @@ func (seg *segment) copyOf(i int) []byte {
 // find returns the pending entry of that name, or -1.
 func (seg *segment) find(id ID) int {
 	for i := seg.head; i < len(seg.entries); i++ {
-		if e := &seg.entries[i]; e.seq == id.Seq && e.epoch == id.Epoch && e.part == id.Part && e.fate == pending {
+		if e := &seg.entries[i]; e.seq == id.Seq && e.epoch == id.Epoch && e.fate == pending {
 			return i
 		}
 	}
 	return -1
 }
 
-// withdraw forgets entry i, which was never acknowledged, and its copy. Its marks
-// stay: no other record will be at its offset.
+// withdraw forgets entry i, which was never acknowledged, and its copy. A note
+// of it stays in the sidecar: no other record will be at its offset.
 func (seg *segment) withdraw(i int) {
 	seg.settle(i, moved)
 	seg.copies = slices.Delete(seg.copies, i-seg.covered, i-seg.covered+1)

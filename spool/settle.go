@@ -260,7 +260,7 @@ func (s *Spool) rehome() error {
 			if err := s.put(&h, b); err != nil {
 				return err
 			}
-			s.markLast(seg.marks(i))
+			s.note(s.active, len(s.active.entries)-1, seg.notes[e.off])
 			seg.settle(i, moved)
 		}
 	}
@@ -331,7 +331,7 @@ func (s *Spool) sweepSome() (more bool, err error) {
 		s.mu.Unlock()
 		return false, nil
 	}
-	l := ledger{generation: s.ledger.generation + 1, totals: s.ledger.totals, ever: s.ever(), origin: s.ledger.origin, losses: maps.Clone(s.ledger.losses)}
+	l := ledger{generation: s.ledger.generation + 1, totals: s.ledger.totals, ever: s.ever(), origin: s.ledger.origin, losses: maps.Clone(s.ledger.losses), direct: s.ledger.direct, lettersLost: s.ledger.lettersLost}
 	for _, seg := range gone {
 		l.totals.add(seg.tally, 1)
 		l.retired = append(l.retired, seg.segmentID)
@@ -343,7 +343,7 @@ func (s *Spool) sweepSome() (more bool, err error) {
 	}
 	s.mu.Lock()
 	// Whatever comes next, the next write must spare this slot.
-	s.ledger.generation = l.generation
+	s.ledger.generation, s.saved = l.generation, l
 	s.mu.Unlock()
 	if err := s.remove(gone); err != nil {
 		return false, err
@@ -352,7 +352,7 @@ func (s *Spool) sweepSome() (more bool, err error) {
 	defer s.unlock()
 	for _, seg := range gone {
 		s.ledger.totals.add(seg.tally, 1)
-		s.used -= seg.size
+		s.used -= seg.size + seg.acksSize
 	}
 	s.retired = slices.Delete(s.retired, 0, len(gone))
 	s.ledgerSaved = edits
@@ -382,7 +382,7 @@ func (s *Spool) remove(gone []*segment) error {
 		return nil
 	}
 	s.mu.Lock()
-	kept := s.kept > 0
+	kept := len(s.kept.files) > 0
 	s.mu.Unlock()
 	if kept {
 		// Half a rename would bring the segment back.

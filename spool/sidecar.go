@@ -1,81 +1,155 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 )
 
 // A sidecar lies beside a segment and says what became of single records in
-// it, in entries of markBytes: offset (4), fate (1), version (1), part (2) and
-// a CRC over the segment's salt and these (4). It is advisory: it is never
-// synced, and an entry that is missing or damaged causes a re-send.
-const markBytes = 12
+// it. An entry is the record's offset (4), a fate (1), the version (1), the
+// length of the data (2), the data, and a CRC over the segment's salt and all
+// of these (4). It is advisory: an entry that is missing or damaged causes a
+// re-send.
+const (
+	markHeader   = 8
+	minMarkBytes = markHeader + 4
+
+	// maxNote bounds the owner's note on a record that reaches the disk.
+	maxNote = 1<<16 - 1
+)
 
 // fate is what became of a record. The values are part of the format.
 type fate uint8
 
 const (
-	pending   fate = 0
-	delivered fate = 1
+	pending   fate = 0 // in a sidecar: the record waits, and has this note
+	delivered fate = 1 // acknowledged, perhaps with points that were refused
 	expired   fate = 2
 	corrupt   fate = 3
 	evicted   fate = 4 // whole segments only, never in a sidecar
 	moved     fate = 5 // rewritten to another segment, never in a sidecar
-	dead      fate = 6 // set aside in dead/
-
-	// Of parts; never that of an entry in the index.
-	partDelivered fate = 7
-	partDead      fate = 8
-	partCut       fate = 9
 )
 
-// sidecarMark is an entry of a sidecar.
-type sidecarMark struct {
+// mark is an entry of a sidecar.
+type mark struct {
 	off  uint32 // of the record
 	fate fate
-	part uint16 // 0 for the whole record
+	dead uint32 // of a delivered record: the points that were refused for good
+	note []byte // of a pending one
 }
 
-// encode returns the bytes of an entry.
-func (m sidecarMark) encode(salt uint32) [markBytes]byte {
-	var b [markBytes]byte
-	binary.LittleEndian.PutUint32(b[:], m.off)
-	b[4], b[5] = byte(m.fate), formatVersion
-	binary.LittleEndian.PutUint16(b[6:], m.part)
-	binary.LittleEndian.PutUint32(b[8:], markCRC(saltCRC(salt), b[:8]))
-	return b
+// append adds the bytes of an entry to b.
+func (m mark) append(b []byte, salt uint32) []byte {
+	data := m.note
+	if m.dead > 0 {
+		data = binary.LittleEndian.AppendUint32(nil, m.dead)
+	}
+	at := len(b)
+	b = binary.LittleEndian.AppendUint32(b, m.off)
+	b = append(b, byte(m.fate), formatVersion)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(data)))
+	b = append(b, data...)
+	return binary.LittleEndian.AppendUint32(b, markCRC(salt, b[at:]))
 }
 
 // markCRC is the CRC of an entry's first bytes, after the segment's salt.
-func markCRC(afterSalt uint32, b []byte) uint32 { return crc32.Update(afterSalt, castagnoli, b) }
-
-// saltCRC is what the CRC of each entry of a sidecar begins with.
-func saltCRC(salt uint32) uint32 {
+func markCRC(salt uint32, b []byte) uint32 {
 	var s [4]byte
 	binary.LittleEndian.PutUint32(s[:], salt)
-	return crc32.Checksum(s[:], castagnoli)
+	return crc32.Update(crc32.Checksum(s[:], castagnoli), castagnoli, b)
 }
 
-// readMarks calls show for each sound entry at the start of b, and returns
-// how many bytes of b it read: whole entries.
-func readMarks(b []byte, salt uint32, show func(sidecarMark)) (n int) {
-	afterSalt := saltCRC(salt)
-	for ; n+markBytes <= len(b); n += markBytes {
-		m := b[n:]
-		if binary.LittleEndian.Uint32(m[8:]) != markCRC(afterSalt, m[:8]) || m[5] != formatVersion {
+// parseMark reads the bytes of an entry whose CRC is right. Entries that say
+// nothing this version knows are not ok.
+func parseMark(b []byte) (m mark, ok bool) {
+	m = mark{off: binary.LittleEndian.Uint32(b), fate: fate(b[4])}
+	data := b[markHeader : len(b)-4]
+	switch {
+	case m.fate == pending:
+		m.note = data
+	case m.fate == delivered && len(data) == 4:
+		m.dead = binary.LittleEndian.Uint32(data)
+	default:
+		return m, len(data) == 0 && (m.fate == delivered || m.fate == expired || m.fate == corrupt)
+	}
+	return m, true
+}
+
+// maxVain bounds how many bytes are checked in vain, for each byte of a
+// sidecar, before the rest is ignored.
+const maxVain = 16
+
+// readSidecar shows the sound entries of a sidecar in order; their notes are
+// valid until show returns. It returns where the last one ends. After damage it
+// goes on with the next offset at which an entry is sound; gap, which may be
+// nil, is told of the bytes between, also of those at the end.
+func readSidecar(f file, salt uint32, show func(mark), gap func(off, length int64)) (end int64, err error) {
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	w := window{f: f}
+	for off, vain := int64(0), int64(0); off+minMarkBytes <= size && vain <= maxVain*size; {
+		b, err := w.mark(off, size, salt)
+		if errors.Is(err, errDamaged) {
+			vain += int64(len(b))
+			off, err = w.nextMark(off + 1)
+			if err != nil {
+				break // the end of the file
+			}
 			continue
 		}
-		read := sidecarMark{off: binary.LittleEndian.Uint32(m), fate: fate(m[4])}
-		switch read.fate {
-		case partDelivered, partDead, partCut:
-			if read.part = binary.LittleEndian.Uint16(m[6:]); read.part == 0 {
-				continue
-			}
-			show(read)
-		case delivered, expired, corrupt, dead:
-			show(read)
-		case pending, evicted, moved:
+		if err != nil {
+			return end, err
 		}
+		if gap != nil && off > end {
+			gap(end, off-end)
+		}
+		if m, ok := parseMark(b); ok {
+			show(m)
+		}
+		off += int64(len(b))
+		end = off
 	}
-	return n
+	if gap != nil && size > end {
+		gap(end, size-end)
+	}
+	return end, nil
+}
+
+// mark returns the entry at off. With errDamaged it returns what it checked.
+func (w *window) mark(off, size int64, salt uint32) ([]byte, error) {
+	b, err := w.peek(off, minMarkBytes)
+	if err != nil {
+		return nil, err
+	}
+	n := minMarkBytes + int(binary.LittleEndian.Uint16(b[6:]))
+	if b[5] != formatVersion || off+int64(n) > size {
+		return nil, errDamaged
+	}
+	if b, err = w.peek(off, n); err != nil {
+		return nil, err
+	}
+	b = b[:n]
+	if binary.LittleEndian.Uint32(b[n-4:]) != markCRC(salt, b[:n-4]) {
+		return b, errDamaged
+	}
+	return b, nil
+}
+
+// nextMark returns the next offset at or after off where an entry could be.
+// An error says that there is none.
+func (w *window) nextMark(off int64) (int64, error) {
+	for {
+		b, err := w.peek(off, minMarkBytes)
+		if err != nil {
+			return off, err
+		}
+		if i := bytes.IndexByte(b[5:], formatVersion); i >= 0 {
+			return off + int64(i), nil
+		}
+		off += int64(len(b) - 5)
+	}
 }

@@ -24,6 +24,9 @@ var (
 	errClosed    = errors.New("closed")
 )
 
+// ID names a record.
+type ID struct{ Epoch, Seq uint64 }
+
 // Record is one opaque payload and what the spool needs to know of it.
 type Record struct {
 	// ID names the record; Ack takes it.
@@ -34,9 +37,8 @@ type Record struct {
 	TimeMS int64
 	// Payload is any bytes.
 	Payload []byte
-	// Marks say what became of parts of it, in the order in which that was
-	// said: an item counts with the first that covers it.
-	Marks []Mark
+	// Note is the owner's: see [Spool.Note].
+	Note []byte
 }
 
 // Config says where and how. The zero value of each field but Dir and MaxBytes
@@ -44,10 +46,10 @@ type Record struct {
 type Config struct {
 	// Dir is made with mode 0700 if it is missing.
 	Dir string
-	// MaxBytes bounds the segments, dead/ and quarantine/ on disk; the oldest
-	// segment goes first. Sidecars (12 bytes a record) and the ledger (8 KiB)
-	// come on top, and so do a new dead letter until the next Append, and what
-	// a dead letter takes beyond a 16th of MaxBytes.
+	// MaxBytes bounds the segments, their sidecars, dead/ and quarantine/ on disk;
+	// the oldest segment goes first. The ledger (8 KiB) comes on top, and so do
+	// what was not appended, a letter or an entry of a sidecar, until the next
+	// Append, and what a letter takes beyond a 16th of MaxBytes.
 	MaxBytes int64
 	// MaxAge is how old a record may get; 0 means any age.
 	MaxAge time.Duration
@@ -96,17 +98,22 @@ type Spool struct {
 	active  *segment   // takes appends; nil until there are any
 	retired []*segment // no longer needed, still on disk
 	next    uint64     // number of the next segment
-	used    int64      // bytes of segs and retired
+	used    int64      // bytes of segs and retired, and of their sidecars
 	owed    int64      // bytes of copies in memory
-	aside   int64      // bytes in dead/ and quarantine/, as of the last look
-	letters int        // in dead/, as of then
-	kept    int        // segments in quarantine/, as of then
+	dead    aside      // dead/, as of the last look
+	kept    aside      // quarantine/, as of then
 
 	replayAt time.Time // when dead/ is looked at for letters to send again
+
+	gather        []gathered // entries of the next letter, in order
+	gatheredBytes int64
+	lettersAt     time.Time     // no letter is tried before, after one that failed
+	wake          chan struct{} // tells Run that a letter is due; set by open
 
 	ledger      ledger
 	ledgerEdits uint64 // counts changes
 	ledgerSaved uint64 // ledgerEdits when last written
+	saved       ledger // as last written, but for what is not compared
 
 	readSeg  *segment // what readFile is
 	readFile file
@@ -137,7 +144,8 @@ const (
 func Open(cfg Config) *Spool { return open(cfg, osFS(cfg.Dir)) }
 
 func open(cfg Config, disk fileSystem) *Spool {
-	s := &Spool{cfg: cfg, disk: disk, ledger: ledger{losses: map[string]int64{}}}
+	s := &Spool{cfg: cfg, disk: disk, ledger: ledger{losses: map[string]int64{}}, wake: make(chan struct{}, 1)}
+	s.dead.dir, s.kept.dir = deadDir, quarantineDir
 	s.segmentBytes = min(max(cfg.MaxBytes/64, minSegmentBytes), maxSegmentBytes, cfg.MaxBytes/4)
 	s.retry()
 	return s

@@ -49,7 +49,7 @@ func record(seq uint64, size int) spool.Record {
 func drain(t testing.TB, s *spool.Spool) (seqs []uint64) {
 	t.Helper()
 	for {
-		r, err := s.Oldest()
+		r, err := s.Oldest(0, nil)
 		if errors.Is(err, spool.ErrEmpty) {
 			return seqs
 		}
@@ -58,7 +58,7 @@ func drain(t testing.TB, s *spool.Spool) (seqs []uint64) {
 			t.Fatalf("record %d carries the payload of %d", r.Seq, got)
 		}
 		seqs = append(seqs, r.Seq)
-		s.Ack(r.ID)
+		s.Ack(r.ID, 0)
 	}
 }
 
@@ -76,22 +76,22 @@ func TestAppendReadAck(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "not", "there", "yet")
 			s := openSpool(t, spool.Config{Dir: dir, Fsync: mode})
-			if _, err := s.Oldest(); !errors.Is(err, spool.ErrEmpty) {
+			if _, err := s.Oldest(0, nil); !errors.Is(err, spool.ErrEmpty) {
 				t.Fatalf("Oldest of a new spool: %v", err)
 			}
 			for seq := range uint64(10) {
 				must(t, s.Append(record(seq, int(seq)*1000)))
 			}
-			s.Ack(named(3, 4))
-			s.Ack(named(3, 0))
-			s.Ack(named(3, 99))
-			s.Ack(named(9, 5))
+			s.Ack(named(3, 4), 0)
+			s.Ack(named(3, 0), 0)
+			s.Ack(named(3, 99), 0)
+			s.Ack(named(9, 5), 0)
 			must(t, s.Close(background))
 			must(t, s.Close(background))
 			if err := s.Append(record(10, 1)); !errors.Is(err, spool.ErrUnavailable) {
 				t.Errorf("Append after Close: %v", err)
 			}
-			if _, err := s.Oldest(); !errors.Is(err, spool.ErrUnavailable) {
+			if _, err := s.Oldest(0, nil); !errors.Is(err, spool.ErrUnavailable) {
 				t.Errorf("Oldest after Close: %v", err)
 			}
 
@@ -135,12 +135,12 @@ func TestAnySize(t *testing.T) {
 	must(t, s.Close(background))
 	s = openSpool(t, spool.Config{Dir: dir, MaxBytes: cap})
 	for i, size := range sizes {
-		r, err := s.Oldest()
+		r, err := s.Oldest(0, nil)
 		must(t, err)
 		if r.Seq != uint64(i) || !bytes.Equal(r.Payload, bytes.Repeat([]byte{byte(i)}, size)) {
 			t.Errorf("record %d of %d bytes came back as %d of %d", i, size, r.Seq, len(r.Payload))
 		}
-		s.Ack(r.ID)
+		s.Ack(r.ID, 0)
 	}
 }
 
@@ -192,7 +192,7 @@ func TestExpiry(t *testing.T) {
 		must(t, s.Append(record(2, 10)))
 		must(t, s.Append(record(3, 10)))
 		time.Sleep(30 * time.Minute)
-		if r, err := s.Oldest(); err != nil || r.Seq != 2 {
+		if r, err := s.Oldest(0, nil); err != nil || r.Seq != 2 {
 			t.Errorf("oldest young enough is %d (%v), want 2", r.Seq, err)
 		}
 		if st := balanced(t, s); st.Expired != 10 {
@@ -261,7 +261,7 @@ func TestPermissions(t *testing.T) {
 		s := openSpool(t, spool.Config{Dir: dir})
 		must(t, s.Append(record(1, 10)))
 		must(t, s.Append(record(2, 10)))
-		s.Ack(named(3, 1))
+		s.Ack(named(3, 1), 0)
 		must(t, s.Close(background))
 	}
 	check := func(wantDir os.FileMode) {
@@ -307,9 +307,9 @@ func TestTwins(t *testing.T) {
 	}
 	s := openSpool(t, spool.Config{Dir: dir})
 	for _, size := range []int{10, 20} {
-		r, err := s.Oldest()
+		r, err := s.Oldest(0, nil)
 		must(t, err)
-		if len(r.Payload) != size || !s.Ack(r.ID) {
+		if len(r.Payload) != size || !s.Ack(r.ID, 0) {
 			t.Errorf("read %d bytes, want %d", len(r.Payload), size)
 		}
 	}

@@ -30,11 +30,16 @@ type Stats struct {
 	// Records, Points and Bytes are what waits to be delivered; Bytes counts
 	// payloads.
 	Records, Points, Bytes int64
-	// DiskBytes is what the segments occupy, delivered records included, and
+	// DiskBytes is what the segments and sidecars occupy, delivered records included, and
 	// what is in dead/ and quarantine/.
 	DiskBytes int64
-	// Letters counts the dead letters, those to be sent again included.
-	Letters int64
+	// Letters counts the files of dead letters, those to be sent again included,
+	// LetterPoints the points in them.
+	Letters, LetterPoints int64
+	// LettersLost counts the points, over the directory's life, that were refused
+	// for good and have no letter any more: it was removed to make room, or could
+	// not be written. They are among Dead, and no loss of their own.
+	LettersLost int64
 	// OldestMS is the TimeMS of the record that Oldest would return, 0 if none.
 	OldestMS int64
 	// Cause says why the disk is unusable, nil while it is usable.
@@ -51,14 +56,17 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.unlock()
-	st := Stats{Cause: s.cause, DiskBytes: s.used + s.aside, Letters: int64(s.letters), Fsyncs: s.fsyncs.Load()}
+	st := Stats{Cause: s.cause, DiskBytes: s.used + s.dead.bytes + s.kept.bytes, Letters: int64(len(s.dead.files)), LettersLost: s.ledger.lettersLost, Fsyncs: s.fsyncs.Load()}
+	for _, f := range s.dead.files {
+		st.LetterPoints += f.points
+	}
 	for _, seg := range s.segs {
 		st.Records += int64(seg.records)
 		st.Points += seg.points
 		st.Bytes += seg.bytes
 		st.Foreign += int64(seg.foreign)
 	}
-	if seg, i := s.head(); seg != nil {
+	if seg, i := s.head(0, nil); seg != nil {
 		st.OldestMS = seg.entries[i].timeMS
 	}
 	t := s.totals()
@@ -112,20 +120,20 @@ func (t *tally) add(o tally, sign int64) {
 	t.dead += sign * o.dead
 }
 
-// settle counts points under their fate.
-func (t *tally) settle(f fate, points int64) {
+// settle counts points under their fate; of those that are delivered, some may
+// be dead.
+func (t *tally) settle(f fate, points, dead int64) {
 	switch f {
 	case delivered:
-		t.delivered += points
+		t.delivered += points - dead
+		t.dead += dead
 	case evicted:
 		t.evicted += points
 	case expired:
 		t.expired += points
 	case corrupt:
 		t.corrupt += points
-	case dead:
-		t.dead += points
-	case pending, moved, partDelivered, partDead, partCut:
+	case pending, moved:
 	}
 }
 
@@ -135,6 +143,14 @@ func (t *tally) losses(put func(reason string, points int64)) {
 	put(reasonDead, t.dead)
 	put(reasonEvicted, t.evicted)
 	put(reasonExpired, t.expired)
+}
+
+// all are the ledger's totals with the points that never were in a segment.
+func (l *ledger) all() tally {
+	t := l.totals
+	t.appended += l.direct
+	t.dead += l.direct
+	return t
 }
 
 // loss returns where a reason of the spool's own is counted, else nil.
@@ -155,7 +171,7 @@ func (t *tally) loss(reason string) *int64 {
 // ever is how many items were appended in the directory's life, whatever became
 // of earlier ledgers, without those that are in bad segments and will be written again; mu is held.
 func (s *Spool) ever() uint64 {
-	n := int64(s.ledger.origin) + s.totals().appended
+	n := int64(s.ledger.origin) + s.totals().appended - s.ledger.direct
 	for _, seg := range s.segs {
 		for k := range seg.copies {
 			if e := &seg.entries[seg.covered+k]; seg.bad && e.fate == pending {
@@ -168,7 +184,7 @@ func (s *Spool) ever() uint64 {
 
 // totals adds up what is gone and what is there; mu is held.
 func (s *Spool) totals() tally {
-	t := s.ledger.totals
+	t := s.ledger.all()
 	for _, seg := range s.retired {
 		t.add(seg.tally, 1)
 	}

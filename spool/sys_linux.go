@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,4 +60,13 @@ func freeBytes(path string) (int64, error) {
 		return 0, fmt.Errorf("statfs %s: %w", path, err)
 	}
 	return int64(st.Bavail) * int64(st.Frsize), nil //nolint:unconvert // Frsize is 32 bits wide on some machines
+}
+
+// diskUsage is what the disk has allocated for a file: 0 for what it has not
+// written yet.
+func diskUsage(info os.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int64(st.Blocks) * 512 //nolint:unconvert // 32 bits wide on some machines
+	}
+	return 0
 }

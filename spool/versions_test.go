@@ -29,7 +29,7 @@ func TestDowngrade(t *testing.T) {
 		t.Errorf("of 5 records of a newer version and 2 others: %+v", st)
 	}
 	appendAll(t, s, 21, 23, size)
-	s.Ack(named(7, 11))
+	s.Ack(named(7, 11), 0)
 	s.tick()
 	must(t, s.Close(background))
 	s, _ = testSpool(t, dir, Config{})
@@ -68,7 +68,7 @@ func TestDowngrade(t *testing.T) {
 }
 
 // offSpare is a byte of the header that is reserved.
-const offSpare = offPart + 2
+const offSpare = offBefore - 2
 
 // newerDirectory makes one as a newer version might leave it: records 1 to 3 in
 // a segment all of its own, 11 to 13 in one of which only 12 is unknown, files

@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// windowBytes is how much of a file is read at once. Several of the longest
+// windowBytes is how much of a file is read at once, or more if more is asked for. Several of the longest
 // headers fit, so that a search through nothing but claims of long headers
 // reads no byte much more often than once.
 const windowBytes = 4 << 10
@@ -16,8 +16,8 @@ type window struct {
 	f   file
 	off int64 // of b in the file
 	b   []byte
-	end bool // of the file, is that of b
-	buf [windowBytes]byte
+	end bool   // of the file, is that of b
+	buf []byte // of windowBytes, or what was asked for
 }
 
 // peek returns what is at hand from off on, n bytes at least and valid until
@@ -25,8 +25,16 @@ type window struct {
 func (w *window) peek(off int64, n int) ([]byte, error) {
 	at := off - w.off
 	if at < 0 || at+int64(n) > int64(len(w.b)) && !w.end {
-		got, err := w.f.ReadAt(w.buf[:], off)
-		at, w.off, w.b, w.end = 0, off, w.buf[:got], errors.Is(err, io.EOF)
+		buf, kept := w.buf, 0
+		if len(buf) < max(n, windowBytes) {
+			buf = make([]byte, max(n, 2*len(buf), windowBytes))
+		}
+		if at >= 0 && at < int64(len(w.b)) {
+			kept = copy(buf, w.b[at:])
+		}
+		got, err := w.f.ReadAt(buf[kept:], off+int64(kept))
+		got += kept
+		at, w.off, w.buf, w.b, w.end = 0, off, buf, buf[:got], errors.Is(err, io.EOF)
 		if got < n && !w.end {
 			return nil, err
 		}

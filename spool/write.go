@@ -13,17 +13,17 @@ import (
 
 // Append adds a record. When it returns nil the record outlives the process
 // and, with FsyncAlways, the machine; the payload is the caller's again. A
-// record that would take the spool over MaxBytes evicts the oldest segment. What
-// r.Marks say is counted as if Mark and SetAsidePart had said it.
+// record that would take the spool over MaxBytes evicts the oldest segment. The
+// note is kept as if Note had set it.
 //
 // ErrUnavailable and ErrTooLarge mean that the caller still has the only copy.
 // Append waits for the device with FsyncAlways, when it evicts, and when more
 // than 1 MiB waits for an fsync; otherwise only for the page cache.
 func (s *Spool) Append(r Record) error {
-	need := headerBytes + int64(len(r.Payload))
-	if need+headerBytes > min(s.cfg.MaxBytes-2*(s.cfg.MaxBytes/asideShare), math.MaxUint32-s.segmentBytes) || r.Items < 0 || r.Items > math.MaxUint32 {
-		return fmt.Errorf("%w: %d bytes, %d points", ErrTooLarge, len(r.Payload), r.Items)
+	if err := s.fits(r); err != nil {
+		return err
 	}
+	need := headerBytes + int64(len(r.Payload))
 	for {
 		s.mu.Lock()
 		if err := s.admit(need); err != nil {
@@ -54,7 +54,7 @@ func (s *Spool) Append(r Record) error {
 		s.refused = max(s.refused, need)
 		return s.unavailable()
 	}
-	s.markLast(r.Marks)
+	s.note(s.active, len(s.active.entries)-1, r.Note)
 	owed := s.owed
 	s.unlock()
 	if s.cfg.Fsync == FsyncAlways {
@@ -63,6 +63,18 @@ func (s *Spool) Append(r Record) error {
 	if owed > maxOwed {
 		// A failed fsync loses nothing here: the copies stay.
 		_ = s.settle()
+	}
+	return nil
+}
+
+// maxItems is how many points a record can have.
+const maxItems = math.MaxUint32
+
+// fits is an error if a record can never be appended.
+func (s *Spool) fits(r Record) error {
+	most := min(s.cfg.MaxBytes-2*(s.cfg.MaxBytes/asideShare), math.MaxUint32-s.segmentBytes)
+	if 2*headerBytes+int64(len(r.Payload)) > most || r.Items < 0 || r.Items > maxItems {
+		return fmt.Errorf("%w: %d bytes, %d points", ErrTooLarge, len(r.Payload), r.Items)
 	}
 	return nil
 }
@@ -227,7 +239,7 @@ func (s *Spool) retire(seg *segment) {
 	for _, c := range seg.copies {
 		s.owed -= int64(len(c))
 	}
-	seg.copies, seg.entries, seg.parts, seg.unmarked = nil, nil, nil, nil
+	seg.copies, seg.entries, seg.notes, seg.dead, seg.unmarked = nil, nil, nil, nil, nil
 	seg.head, seg.sealed = 0, true
 	s.segs = slices.DeleteFunc(s.segs, func(o *segment) bool { return o == seg })
 	s.retired = append(s.retired, seg)

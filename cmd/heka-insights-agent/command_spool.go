@@ -18,15 +18,15 @@ import (
 // spoolCommands returns the commands of the group spool. All but the last two
 // only read: they take no lock and change nothing.
 func spoolCommands() []command {
-	const ids = "[BATCH_ID…]"
+	const ids, letters = "[BATCH_ID…]", "[LETTER|BATCH_ID…]"
 	return []command{
 		{name: "ls", args: "[--all|--summary]", summary: "list the batches that wait, a line each", setup: setupSpoolLs},
 		{name: "verify", summary: "read every byte and say what is damaged", setup: setupSpoolVerify},
 		{name: "cat", args: ids, operands: true, summary: "print batches as JSON, a line each, oldest first", setup: setupSpoolCat},
 		{name: "export", args: "DIR " + ids, operands: true, summary: "write batches to files as they would be sent", setup: setupSpoolExport},
-		{name: "dead", summary: "list the batches that the backend refused for good", setup: setupSpoolDead},
-		{name: "replay", args: ids + "|--all", operands: true, summary: "have dead batches sent again", setup: setupSpoolReplay},
-		{name: "purge", args: "--dead|--quarantine|--waiting", summary: "remove what is not wanted any more", setup: setupSpoolPurge},
+		{name: "dead", summary: "list the dead letters: points that the backend refused for good", setup: setupSpoolDead},
+		{name: "replay", args: letters + "|--all", operands: true, summary: "have dead letters sent again", setup: setupSpoolReplay},
+		{name: "purge", args: "--dead " + letters + "|--quarantine|--waiting", operands: true, summary: "remove what is not wanted any more", setup: setupSpoolPurge},
 	}
 }
 
@@ -100,13 +100,13 @@ func where(f *spool.Finding) string {
 func describe(f *spool.Finding) string {
 	what := f.Found.String()
 	switch f.Found {
-	case spool.FoundRecord, spool.FoundLetter, spool.FoundTorn:
+	case spool.FoundRecord, spool.FoundTorn:
 		what = "batch " + keyOf(f).String() + " of " + cmp.Or(timeText(f.Record.TimeMS), "no time")
 	case spool.FoundGap:
 		what = "batches " + between(f)
 	case spool.FoundForeign:
 		what = "a record " + between(f)
-	case spool.FoundSidecar, spool.FoundLedger, spool.FoundFile, spool.FoundSegment:
+	case spool.FoundLetter, spool.FoundSidecar, spool.FoundLedger, spool.FoundFile, spool.FoundSegment:
 	}
 	lost := ""
 	switch {
@@ -134,10 +134,10 @@ func between(f *spool.Finding) string {
 	return "without a sound one beside them"
 }
 
-// batchKey is the id of a batch, or of a part of one, as a spool has it.
+// batchKey is the id of a batch, as a spool has it.
 type batchKey spool.ID
 
-func (k batchKey) String() string { return metric.BatchID(k.Epoch, k.Seq) + metric.PartPath(k.Part) }
+func (k batchKey) String() string { return metric.BatchID(k.Epoch, k.Seq) }
 
 func keyOf(f *spool.Finding) batchKey { return batchKey(f.Record.ID) }
 
@@ -147,7 +147,7 @@ func parseKeys(args []string) (map[batchKey]bool, error) {
 	for _, arg := range args {
 		key, ok := parseKey(strings.ToLower(arg))
 		if !ok {
-			return nil, usageErrorf("%q is no batch id: 32 hex digits, and /0 or /1 for each halving of a part, as spool ls prints them", arg)
+			return nil, usageErrorf("%q is no batch id: 32 hex digits, as spool ls prints them", arg)
 		}
 		keys[key] = false
 	}
@@ -156,21 +156,11 @@ func parseKeys(args []string) (map[batchKey]bool, error) {
 
 // parseKey reads what batchKey.String makes, and nothing else.
 func parseKey(id string) (key batchKey, ok bool) {
-	whole, path, ofPart := strings.Cut(id, "/")
-	if len(whole) != 32 {
+	if len(id) != 32 {
 		return key, false
 	}
 	var okEpoch, okSeq bool
-	key.Epoch, okEpoch = metric.ParseEpoch(whole[:16])
-	key.Seq, okSeq = metric.ParseEpoch(whole[16:])
-	if ofPart {
-		key.Part = 1
-		for _, half := range strings.Split(path, "/") {
-			key.Part *= 2
-			if half == "1" {
-				key.Part++
-			}
-		}
-	}
+	key.Epoch, okEpoch = metric.ParseEpoch(id[:16])
+	key.Seq, okSeq = metric.ParseEpoch(id[16:])
 	return key, okEpoch && okSeq && key.String() == id
 }

@@ -15,7 +15,7 @@ import (
 
 func setupSpoolCat(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
-	dead := flags.Bool("dead", false, "print dead batches instead of those that wait")
+	dead := flags.Bool("dead", false, "print dead letters instead of the batches that wait")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		if *common.format == "table" {
 			return usageErrorf("cat prints bodies, which are JSON: ls and dead print tables")
@@ -58,8 +58,9 @@ type skipped struct{ cause error }
 func (e *skipped) Error() string { return e.cause.Error() }
 
 // each calls do for each sound batch that was asked for: those of keys wherever
-// they are, once each, or, without keys, all that wait, or all dead ones. What
-// is damaged or not found is said, and an error in the end.
+// they are, once each, and all letters of theirs, or, without keys, all that
+// wait, or all dead letters. What is damaged or not found is said, and an error
+// in the end.
 func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do func(*spool.Finding) error) error {
 	l.query.Payloads = true
 	l.query.Letters = dead || len(keys) > 0
@@ -77,9 +78,6 @@ func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do f
 		}
 		if !wanted(&f, keys) {
 			return nil
-		}
-		if len(keys) > 0 {
-			keys[keyOf(&f)] = true
 		}
 		err := do(&f)
 		if why := (*skipped)(nil); errors.As(err, &why) {
@@ -102,7 +100,8 @@ func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do f
 	return nil
 }
 
-// wanted says whether a finding is a batch that can be had and was asked for.
+// wanted says whether a finding is a batch that can be had and was asked for,
+// and notes that it was found.
 func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
 	if f.Record.Payload == nil {
 		return false
@@ -110,8 +109,25 @@ func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
 	if len(keys) == 0 {
 		return f.Found == spool.FoundLetter || f.State == spool.StateWaiting
 	}
+	if f.Found == spool.FoundLetter {
+		return found(f, keys)
+	}
 	done, asked := keys[keyOf(f)]
+	if asked {
+		keys[keyOf(f)] = true
+	}
 	return asked && !done
+}
+
+// found notes that a letter was found by the batch that it is of, or by its own
+// id.
+func found(f *spool.Finding, keys map[batchKey]bool) (asked bool) {
+	for _, key := range []batchKey{batchKey(f.Of), keyOf(f)} {
+		if _, ok := keys[key]; ok {
+			keys[key], asked = true, true
+		}
+	}
+	return asked
 }
 
 // costsBatches says whether damage may be to what was to be delivered.

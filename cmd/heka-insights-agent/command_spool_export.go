@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/spool"
@@ -30,7 +29,7 @@ type exportLine struct {
 
 func setupSpoolExport(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
-	dead := flags.Bool("dead", false, "export dead batches instead of those that wait")
+	dead := flags.Bool("dead", false, "export dead letters instead of the batches that wait")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		if flags.NArg() == 0 {
 			return usageErrorf("name the directory to write to")
@@ -94,7 +93,7 @@ func (l *look) export(f *spool.Finding, to string) error {
 	id, kind := keyOf(f).String(), ship.CompressionOf(f.Record.Payload)
 	line := exportLine{
 		BatchID: id, Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS, Time: timeText(f.Record.TimeMS),
-		File: filepath.Join(to, strings.ReplaceAll(id, "/", "-")+extension(kind)), Status: "written",
+		File: filepath.Join(to, id+extension(kind)), Status: "written",
 	}
 	if kind != ship.CompressionNone {
 		line.ContentEncoding = string(kind)

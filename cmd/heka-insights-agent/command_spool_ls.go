@@ -10,12 +10,11 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// batchLine is a batch in a segment, or a part of a batch.
+// batchLine is a batch in a segment.
 type batchLine struct {
 	BatchID string `json:"batch_id"`
 	Epoch   string `json:"epoch"`
 	Seq     uint64 `json:"seq"`
-	// Points are those that wait; of a batch that does not wait, all.
 	Points  int64  `json:"points"`
 	Bytes   int64  `json:"bytes"`
 	TimeMS  int64  `json:"time_ms"`
@@ -23,13 +22,8 @@ type batchLine struct {
 	Segment string `json:"segment"`
 	Offset  int64  `json:"offset"`
 	State   string `json:"state"`
-	// Parts are those of which it is known what became of them.
-	Parts []partLine `json:"parts,omitempty"`
-}
-
-type partLine struct {
-	BatchID string `json:"batch_id"`
-	State   string `json:"state"`
+	// Dead are the points of a settled batch that the backend refused for good.
+	Dead int64 `json:"dead,omitempty"`
 }
 
 func setupSpoolLs(flags *flag.FlagSet) action {
@@ -64,13 +58,7 @@ func (l *look) batch(f *spool.Finding) error {
 	line := batchLine{
 		BatchID: keyOf(f).String(), Epoch: metric.EpochString(f.Record.Epoch), Seq: f.Record.Seq,
 		Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS, Time: timeText(f.Record.TimeMS),
-		Segment: f.File, Offset: f.Offset, State: f.State.String(),
-	}
-	if f.State == spool.StateWaiting {
-		line.Points = f.Left
-	}
-	for _, m := range f.Record.Marks {
-		line.Parts = append(line.Parts, partLine{line.BatchID + metric.PartPath(m.Part), m.Fate.String()})
+		Segment: f.File, Offset: f.Offset, State: f.State.String(), Dead: f.Dead,
 	}
 	return l.rows.row(line, line.BatchID, line.Time, line.Points, line.Bytes, line.State, line.Segment)
 }
@@ -81,7 +69,10 @@ func (l *look) sum(s *spool.Summary) {
 	l.say("appended %d points = delivered %d + evicted %d + expired %d + corrupt %d + dead %d + waiting %d",
 		s.Appended, s.Delivered, s.Evicted, s.Expired, s.Corrupt, s.Dead, s.Points)
 	if s.Letters > 0 {
-		l.say("%d dead batches: %d points, %d of them to be sent again: spool dead", s.Letters, s.LetterPoints, s.Replays)
+		l.say("%d dead letters: %d points, %d of them to be sent again: spool dead", s.Letters, s.LetterPoints, s.Replays)
+	}
+	if s.LettersLost > 0 {
+		l.say("%d points that were refused have no letter any more", s.LettersLost)
 	}
 	if s.Quarantined > 0 {
 		l.say("%d damaged segments are in quarantine: %d bytes", s.Quarantined, s.QuarantinedBytes)
@@ -114,6 +105,7 @@ type sumsLine struct {
 	Segments    fileSums         `json:"segments"`
 	Quarantine  fileSums         `json:"quarantine"`
 	DeadLetters batchSums        `json:"dead_letters"`
+	LettersLost int64            `json:"letters_lost"`
 	Replays     int64            `json:"replays"`
 	Foreign     int64            `json:"foreign"`
 	Totals      map[string]int64 `json:"totals"`
@@ -154,7 +146,7 @@ func sumsOf(s *spool.Summary) sumsLine {
 		Oldest:   timeText(s.OldestMS),
 		Newest:   timeText(s.NewestMS),
 		Segments: fileSums{s.Segments, s.SegmentBytes}, Quarantine: fileSums{s.Quarantined, s.QuarantinedBytes},
-		DeadLetters: batchSums{s.Letters, s.LetterPoints, s.LetterBytes}, Replays: s.Replays, Foreign: s.Foreign,
+		DeadLetters: batchSums{s.LetterEntries, s.LetterPoints, s.LetterBytes}, LettersLost: s.LettersLost, Replays: s.Replays, Foreign: s.Foreign,
 		Totals: map[string]int64{
 			"appended": s.Appended, "delivered": s.Delivered, "evicted": s.Evicted, "expired": s.Expired,
 			"corrupt": s.Corrupt, "dead": s.Dead, "waiting": s.Points,

@@ -85,10 +85,10 @@ func (l *look) fault(f *spool.Finding) error {
 		line.Points = &f.Lost
 	}
 	switch f.Found {
-	case spool.FoundRecord, spool.FoundLetter, spool.FoundTorn:
+	case spool.FoundRecord, spool.FoundTorn:
 		line.BatchID, line.Epoch, line.Seq = keyOf(f).String(), metric.EpochString(f.Record.Epoch), f.Record.Seq
 		line.Time = timeText(f.Record.TimeMS)
-	case spool.FoundGap, spool.FoundForeign, spool.FoundSidecar, spool.FoundLedger, spool.FoundFile, spool.FoundSegment:
+	case spool.FoundLetter, spool.FoundGap, spool.FoundForeign, spool.FoundSidecar, spool.FoundLedger, spool.FoundFile, spool.FoundSegment:
 	}
 	return l.rows.row(line, line.Severity, describe(f))
 }
@@ -116,7 +116,7 @@ func (l *look) verdict(s *spool.Summary) error {
 	if s.Damages > 0 {
 		line.Severity = "damage"
 	}
-	text := fmt.Sprintf("%d batches in %d segments (%d bytes), %d dead batches, %d segments in quarantine",
+	text := fmt.Sprintf("%d batches in %d segments (%d bytes), %d dead letters, %d segments in quarantine",
 		s.Scanned, s.Segments, s.SegmentBytes, s.Letters, s.Quarantined)
 	if err := l.rows.row(line, line.Severity, text); err != nil {
 		return err
