@@ -17,7 +17,8 @@ type say struct {
 	grave bool      // the last line waits for a person
 
 	refusals, rejections, deaths, drops pacer
-	finds, releases, contradictions     pacer
+	releases, contradictions            pacer
+	finds                               burst
 	weaker                              map[Compression]bool // told of
 }
 
@@ -57,6 +58,28 @@ func (p *pacer) add(now time.Time, n int64) (total int64, ok bool) {
 	total, p.count = p.count, 0
 	p.told(now)
 	return total, true
+}
+
+// burst tells of the first few things one by one, and of more at a rhythm.
+type burst struct {
+	pacer
+	since time.Time
+	lines int
+}
+
+// burstMax is how many lines of a burst an hour may have.
+const burstMax = 10
+
+// add counts one. With ok it is time for a line, about total.
+func (b *burst) add(now time.Time) (total int64, ok bool) {
+	if now.Sub(b.since) > time.Hour {
+		b.since, b.lines = now, 0
+	}
+	if b.lines++; b.lines <= burstMax {
+		total, b.count = b.count+1, 0
+		return total, true
+	}
+	return b.pacer.add(now, 1)
 }
 
 // failed tells of an outage when it begins, after a minute, and whenever it is
@@ -113,7 +136,7 @@ func (s *say) refused(log zerolog.Logger, now time.Time, h *held, o Outcome) {
 
 // found tells of a series that is left out from now on.
 func (s *say) found(log zerolog.Logger, now time.Time, series, cause string) {
-	if n, ok := s.finds.add(now, 1); ok {
+	if n, ok := s.finds.add(now); ok {
 		log.Error().Str("series", series).Int64("found", n).Str("cause", cause).
 			Str("hint", "mend the cause, then: heka-insights-agent spool dead, spool replay").
 			Msg("series refused by the backend; left out and tried again from time to time, all others are delivered")
