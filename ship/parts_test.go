@@ -324,9 +324,10 @@ func TestOneRefusalIsNoVerdict(t *testing.T) {
 }
 
 // Nor is one of each part of a batch that was refused as a whole twice, however
-// many other batches are accepted meanwhile.
+// many other batches are accepted meanwhile. Only a tick that was refused by
+// itself is not refused a second time together with others.
 func TestOneRefusalOfEachPartIsNoVerdict(t *testing.T) {
-	for _, points := range []int{1, 20} {
+	for _, points := range []int{1, 2, 20} {
 		synctest.Test(t, func(t *testing.T) {
 			cfg := config()
 			cfg.Rules.BatchInterval = interval
@@ -335,22 +336,28 @@ func TestOneRefusalOfEachPartIsNoVerdict(t *testing.T) {
 			r.backend.fail(unavailable)
 			r.runWide(5*time.Minute, points)
 			head := ""
-			seen := make(map[string]int)
+			seen, alone := make(map[string]int), make(map[int64]bool)
 			r.backend.set(func(p ship.Payload) ship.Outcome {
 				if head == "" && p.Points > int64(6*points) {
 					head = p.ID
 				}
-				if head != "" && strings.HasPrefix(p.ID, head) {
-					if seen[p.ID]++; seen[p.ID] == 1 || p.ID == head && seen[p.ID] == 2 {
-						return refusal
-					}
+				if head == "" || !strings.HasPrefix(p.ID, head) {
+					return ship.Outcome{Verdict: ship.Acked}
 				}
-				return ship.Outcome{Verdict: ship.Acked}
+				times := decode(p).Times
+				again := !slices.ContainsFunc(times, func(ms int64) bool { return !alone[ms] })
+				if seen[p.ID]++; again && len(times) > 1 || seen[p.ID] > 1 && (p.ID != head || seen[p.ID] > 2) {
+					return ship.Outcome{Verdict: ship.Acked}
+				}
+				if len(times) == 1 {
+					alone[times[0]] = true
+				}
+				return refusal
 			})
 			r.runWide(3*time.Hour, points)
 			r.stop()
 			r.wantEveryTick()
-			if len(seen) < 5 || r.spool.deadPoints != 0 || r.arrived() != r.produced*int64(points) {
+			if len(seen) < 4 || r.spool.deadPoints != 0 || r.arrived() != r.produced*int64(points) {
 				t.Errorf("%d points a tick: %d bodies refused, %d points dead; want many and none", points, len(seen), r.spool.deadPoints)
 			}
 		})
