@@ -125,7 +125,16 @@ func (s *Shipper) together(now time.Time, d *delivery) points {
 func (s *Shipper) rest(h *held, d *delivery) {
 	h.late = true
 	d.unload()
+	for id, other := range s.deliveries {
+		if len(s.deliveries) > maxDeliveries && other.grid == nil {
+			delete(s.deliveries, id) // its note has the ids; what was accepted is sent again
+		}
+	}
 }
+
+// maxDeliveries bounds the batches of which it is known what was accepted. The
+// spool may have given some of them up.
+const maxDeliveries = 4096
 
 // deliveryOf returns the delivery of a batch, with its points at hand, nil if
 // the batch cannot be read.

@@ -2,13 +2,14 @@ package ship
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
 const (
 	// blamedMax is how many failures in a row that may be about the body let
-	// probes take turns with a single series, and silencesMax that number for
-	// failures of any kind.
+	// probes take turns with a single series. After silencesMax of any kind they
+	// do with the next batch, in strict order.
 	blamedMax   = 5
 	silencesMax = 20
 	// culpritMax is how many failures of one batch, with others accepted between
@@ -42,7 +43,7 @@ type doubt struct {
 // vouch notes that the backend accepted something.
 func (d *doubt) vouch(id ID) {
 	d.refusedAll, d.forbidden = false, false
-	d.blamed, d.silences = 0, 0
+	d.blamed, d.silences, d.held = 0, 0, nil
 	if d.culprit != id {
 		d.vouched = true
 	}
@@ -50,7 +51,7 @@ func (d *doubt) vouch(id ID) {
 
 // bySeries reports whether probes take turns with single series.
 func (d *doubt) bySeries() bool {
-	return d.refusedAll || d.forbidden || d.blamed >= blamedMax || d.silences >= silencesMax
+	return d.refusedAll || d.forbidden || d.blamed >= blamedMax
 }
 
 // single reports whether the next probe is a single series.
@@ -68,11 +69,8 @@ func (d *doubt) single() bool {
 
 // leniency is which failures a search takes for refusals that begins now.
 func (d *doubt) leniency() leniency {
-	switch {
-	case d.forbidden, d.blamed >= blamedMax:
+	if d.forbidden || d.blamed >= blamedMax {
 		return contentFailures
-	case d.silences >= silencesMax:
-		return allFailures
 	}
 	return strict
 }
@@ -151,7 +149,7 @@ func (d *doubt) judge(out *dispatch, o Outcome) Verdict {
 // newest batch, the oldest in strict order or, where it may be the body that is
 // refused, a single series, the next one in turn.
 func (s *Shipper) probe(now time.Time) *dispatch {
-	if s.doubt.single() {
+	if s.search == nil && s.doubt.single() {
 		if d := s.seriesProbe(now); d != nil {
 			return d
 		}
@@ -159,18 +157,28 @@ func (s *Shipper) probe(now time.Time) *dispatch {
 	if s.strict() {
 		return s.strictProbe(now)
 	}
-	if n := len(s.memory); n > 0 {
-		if d := s.prepare(now, s.memory[n-1]); d != nil {
+	for _, h := range slices.Backward(slices.Clone(s.memory)) {
+		if s.rests(now, h.ID) {
+			continue
+		}
+		if d := s.prepare(now, h); d != nil {
 			return d
 		}
 	}
-	return s.oldest(now)
+	if d := s.oldest(now); d != nil {
+		return d
+	}
+	return s.question(now) // there is nothing else
 }
 
 // strictProbe is the oldest batch or, by turns with it where that one may be
 // bad, the next.
 func (s *Shipper) strictProbe(now time.Time) *dispatch {
-	if head := s.head(now); head != nil && s.doubt.bySeries() && s.doubt.turn%4 == 0 {
+	if s.search != nil {
+		return s.question(now)
+	}
+	turns := s.doubt.bySeries() || s.doubt.silences >= silencesMax
+	if head := s.head(now); head != nil && turns && s.doubt.turn%4 == 0 {
 		if h := s.after(now, head); h != nil {
 			if d := s.prepare(now, h); d != nil {
 				d.backlog = true
@@ -235,9 +243,14 @@ func (s *Shipper) probed(now time.Time) *held {
 		return h
 	}
 	s.doubt.held = nil
-	if n := len(s.memory); n > 0 && !s.strict() {
-		s.doubt.held = s.memory[n-1]
-	} else {
+	if !s.strict() {
+		for _, h := range s.memory {
+			if !s.rests(now, h.ID) {
+				s.doubt.held = h
+			}
+		}
+	}
+	if s.doubt.held == nil {
 		s.doubt.held = s.head(now)
 	}
 	return s.doubt.held

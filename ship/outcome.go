@@ -2,6 +2,7 @@ package ship
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -52,6 +53,19 @@ type Outcome struct {
 	NoConnection bool
 	// Unsent says that no request was made: it tells nothing of the backend.
 	Unsent bool
+}
+
+// fateUnknown reports whether the backend may have what was sent, though it did
+// not say so.
+func (o *Outcome) fateUnknown() bool {
+	switch o.Status {
+	case 0:
+		return !o.NoConnection && !o.Unsent
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return true
+	default:
+		return o.Status < http.StatusMultipleChoices
+	}
 }
 
 // Payload is one request's body and what identifies it.

@@ -2,7 +2,6 @@ package ship
 
 import (
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -220,9 +219,17 @@ func (r *refusedSeries) final(now time.Time, x seriesHash) bool {
 	return s != nil && !now.Before(s.final)
 }
 
-// waits reports whether nothing can be done with these series yet.
+// waits reports whether nothing can be done with these series yet: none may be
+// sent, and not all are given up.
 func (r *refusedSeries) waits(now time.Time, of []seriesHash) bool {
-	return !slices.ContainsFunc(of, func(x seriesHash) bool { return !r.leavesOut(x) || r.final(now, x) })
+	all := true
+	for _, x := range of {
+		if !r.leavesOut(x) {
+			return false
+		}
+		all = all && r.final(now, x)
+	}
+	return !all
 }
 
 // forgetGone forgets condemned series that were not produced for long.

@@ -221,6 +221,9 @@ func (s *Shipper) refusedUnread(now time.Time, out *dispatch, o Outcome) {
 // backend's.
 func (s *Shipper) declined(now time.Time, out *dispatch, o Outcome) {
 	h := out.held
+	if s.search != nil && s.search.d.id == h.ID {
+		s.endSearch()
+	}
 	delete(s.deliveries, h.ID)
 	there := s.forget(h, h.Items)
 	switch {
@@ -254,22 +257,23 @@ func (s *Shipper) failed(now time.Time, out *dispatch, o Outcome) {
 
 // fix has a body that the backend may have, since nobody knows what became of
 // it, sent again unchanged: under another id the same points would be there
-// twice.
+// twice. What is known of a batch of which nothing was accepted is in its note.
 func (s *Shipper) fix(out *dispatch, o Outcome) {
-	d := out.d
+	d := s.deliveries[out.ID]
 	switch {
-	case d == nil && !o.NoConnection && (o.Status == 0 || !o.MayBeContent) && out.Items > 0:
+	case s.search != nil && s.search.d == d:
+	case d != nil && d.grid != nil && d.left.count() == int64(d.n):
+		if !o.fateUnknown() && out.purpose == ofProbe {
+			d.close()
+		}
+		s.keepNote(out.held, d)
+		delete(s.deliveries, d.id)
+	case d == nil && o.fateUnknown():
 		all := newPoints(int(out.Items))
 		for i := range int(out.Items) {
 			all.add(i)
 		}
 		s.note(out.held, writeNote([]portion{{points: all}}, int(out.Items)))
-	case d != nil && s.search == nil && d.left.count() == int64(d.n):
-		if out.purpose == ofProbe && o.Status != 0 {
-			d.close() // that was an answer
-		}
-		s.keepNote(out.held, d)
-		delete(s.deliveries, d.id) // the note has all of it
 	}
 }
 
