@@ -57,6 +57,25 @@ func TestLettersGather(t *testing.T) {
 	})
 }
 
+// TestLettersBesideOneThatWaits gather as ever, however long another waits.
+func TestLettersBesideOneThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s, _ := testSpool(t, dir, Config{})
+		must(t, s.Append(rec(1, 100)))
+		s.SetAside(letterOf(1, 100))
+		for seq := range uint64(1800) {
+			s.Refuse(1)
+			s.SetAside(letterOf(seq+2, 10))
+			time.Sleep(time.Second)
+			s.tick()
+		}
+		if st := checkBalance(t, s); st.Letters < 3 || st.Letters > 6 {
+			t.Errorf("%d letters of %d points in half an hour", st.Letters, st.LetterPoints)
+		}
+	})
+}
+
 // TestLetterOfOneThatWaits is not written until its record is settled, and not
 // lost with one of another.
 func TestLetterOfOneThatWaits(t *testing.T) {
