@@ -33,15 +33,13 @@ func TestTheBalanceIsExported(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.Ack(spool.ID{Epoch: 1, Seq: 0})
-	if err := s.SetAside(spool.ID{Epoch: 1, Seq: 1}, "400"); err != nil {
-		t.Fatal(err)
-	}
+	s.Ack(spool.ID{Epoch: 1, Seq: 0}, 0)
+	s.Ack(spool.ID{Epoch: 1, Seq: 1}, 2)
 	if err := s.Sync(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	spoil(t, dir, 2*(64+100)+64) // the payload of record 2
-	if r, err := s.Oldest(); err != nil || r.Seq != 4 {
+	if r, err := s.Oldest(0, nil); err != nil || r.Seq != 4 {
 		t.Fatalf("oldest is %d (%v), want 4", r.Seq, err)
 	}
 

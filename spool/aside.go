@@ -26,16 +26,25 @@ const (
 // aside is the index of dead/ or of quarantine/: the spool's own files there,
 // by name. It changes with slow and mu held; either guards it.
 type aside struct {
-	dir   string
-	files []asideFile
-	bytes int64     // that they take
-	seen  time.Time // the directory's time when it was listed; zero if that may miss a change
+	dir           string
+	files         []asideFile
+	bytes, points int64     // of all files
+	seen          time.Time // the directory's time when it was listed; zero if that may miss a change
 }
 
 // asideFile is one file of it.
 type asideFile struct {
 	name          string
 	bytes, points int64 // points are those of a letter
+}
+
+// set replaces the files.
+func (a *aside) set(files []asideFile) {
+	a.files, a.bytes, a.points = files, 0, 0
+	for _, f := range files {
+		a.bytes += f.bytes
+		a.points += f.points
+	}
 }
 
 // own lists what the spool put into dead/ or quarantine/: whatever else is there
@@ -53,7 +62,6 @@ func (s *Spool) survey(a *aside) {
 		changed = time.Time{}
 	}
 	var files []asideFile
-	var total int64
 	known := a.files // by name, as is the list
 	for _, name := range s.own(a.dir) {
 		for len(known) > 0 && known[0].name < name {
@@ -66,11 +74,11 @@ func (s *Spool) survey(a *aside) {
 			f = s.weigh(a.dir, name)
 		}
 		files = append(files, f)
-		total += f.bytes
 	}
 	s.mu.Lock()
 	defer s.unlock()
-	a.files, a.bytes, a.seen = files, total, changed
+	a.set(files)
+	a.seen = changed
 }
 
 // weigh finds out what a file takes: whole blocks, as the disk counts it.
@@ -96,6 +104,7 @@ func (s *Spool) add(a *aside, f asideFile) {
 	at, _ := slices.BinarySearchFunc(a.files, f, func(a, b asideFile) int { return strings.Compare(a.name, b.name) })
 	a.files = slices.Insert(a.files, at, f)
 	a.bytes += f.bytes
+	a.points += f.points
 	a.seen = time.Time{}
 }
 

@@ -123,30 +123,34 @@ func (s *Spool) bury(all bool) error {
 }
 
 // takeGathered returns the entries that are to be written now, nil for none.
-func (s *Spool) takeGathered(all bool) (letters []gathered) {
+func (s *Spool) takeGathered(all bool) []gathered {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	switch {
-	case s.cause != nil || !s.mounted || len(s.gather) == 0:
-		return nil
-	case all:
-	case now.Before(s.lettersAt), s.gatheredBytes < letterBytes && now.Sub(s.gather[0].at) < letterWait:
+	ready := s.cause == nil && s.mounted && (all || !time.Now().Before(s.lettersAt))
+	if !ready || !all && !letterDue(s.gather, s.gatheredBytes) {
 		return nil
 	}
 	waits := s.waiting()
-	var kept []gathered
-	s.gatheredBytes = 0
+	var letters, kept []gathered
+	var size int64
 	for _, g := range s.gather {
 		if waits[g.Of] {
 			kept = append(kept, g)
-			s.gatheredBytes += g.bytes()
 		} else {
 			letters = append(letters, g)
+			size += g.bytes()
 		}
 	}
-	s.gather = kept
+	if !all && !letterDue(letters, size) {
+		return nil // those that are due are of records that wait
+	}
+	s.gather, s.gatheredBytes = kept, s.gatheredBytes-size
 	return letters
+}
+
+// letterDue says that so many bytes of entries are to be written.
+func letterDue(g []gathered, size int64) bool {
+	return len(g) > 0 && (size >= letterBytes || time.Since(g[0].at) >= letterWait)
 }
 
 // waiting returns which of the records that letters are of still wait; mu is
@@ -276,7 +280,7 @@ func (s *Spool) trimLetters(limit int64) error {
 	s.mu.Lock()
 	defer s.unlock()
 	s.loseLetters(lost)
-	s.dead.files, s.dead.bytes = left, total
+	s.dead.set(left)
 	return err
 }
 

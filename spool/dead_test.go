@@ -1,7 +1,7 @@
 package spool
 
 import (
-	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,155 +26,6 @@ func letters(t testing.TB, dir string) (seqs []uint64, reasons []string) {
 }
 
 func letterOf(seq uint64, size int) Letter { return Letter{named(7, seq), "400", rec(seq, size)} }
-
-// TestAck counts the points of a record that were refused apart from the
-// others, over restarts and the end of its segment too.
-func TestAck(t *testing.T) {
-	dir := t.TempDir()
-	s, _ := testSpool(t, dir, Config{})
-	appendAll(t, s, 1, 4, 500)
-	all := points(upTo(3))
-	for seq, dead := range map[uint64]int64{1: 1, 2: 1 << 40, 3: -5} {
-		if !s.Ack(named(7, seq), dead) || s.Ack(named(7, seq), dead) {
-			t.Errorf("record %d is not acknowledged once", seq)
-		}
-	}
-	dead := 1 + rec(2, 0).Items
-	for range 3 {
-		if st := checkBalance(t, s); st.Delivered != all-dead || st.Dead != dead || st.Records != 1 {
-			t.Fatalf("%+v", st)
-		}
-		must(t, s.Close(background))
-		s, _ = testSpool(t, dir, Config{})
-	}
-	s.Ack(named(7, 4), 2)
-	must(t, s.Sync(background))
-	must(t, s.Close(background))
-	s, _ = testSpool(t, dir, Config{})
-	want := []Loss{{reasonDead, dead + 2}}
-	if got := losses(s); !slices.Equal(got, want) || len(files(t, dir, segmentSuffix)) != 0 {
-		t.Errorf("losses after the segment is gone %v, want %v", got, want)
-	}
-}
-
-// TestNote keeps the last note of a record that waits, over a kill, with a
-// segment that is rewritten, and until it is settled.
-func TestNote(t *testing.T) {
-	dir := t.TempDir()
-	s, d := testSpool(t, dir, Config{})
-	r := rec(1, 100)
-	r.Note = []byte("first")
-	must(t, s.Append(r))
-	must(t, s.Append(rec(2, 100)))
-	check := func(want string) {
-		t.Helper()
-		if got, err := s.Oldest(0, nil); err != nil || string(got.Note) != want {
-			t.Errorf("note %q (%v), want %q", got.Note, err, want)
-		}
-	}
-	check("first")
-	if !s.Note(r.ID, []byte("second")) || s.Note(named(7, 9), []byte("x")) {
-		t.Error("Note does not say what waits")
-	}
-	check("second")
-	d.syncErr = syscall.EIO
-	_ = s.Sync(background)
-	d.syncErr = nil
-	must(t, s.MakeRoom()) // rewritten
-	check("second")
-	kill(s)
-	s, _ = testSpool(t, dir, Config{})
-	check("second")
-	s.Note(r.ID, make([]byte, maxNote+1))
-	check(string(make([]byte, maxNote+1)))
-	kill(s)
-	s, _ = testSpool(t, dir, Config{})
-	check("") // it was in memory alone
-	s.Note(r.ID, make([]byte, maxNote))
-	s.Note(r.ID, nil)
-	s.Note(r.ID, []byte("third"))
-	s.Ack(r.ID, 0)
-	if r, err := s.Oldest(0, nil); err != nil || r.Seq != 2 || r.Note != nil {
-		t.Errorf("%+v, %v", r, err)
-	}
-	if seg := s.segs[0]; len(seg.notes) != 0 {
-		t.Errorf("a settled record keeps its note: %v", seg.notes)
-	}
-}
-
-// kill leaves the files as kill -9 does.
-func kill(s *Spool) {
-	s.slow.Lock()
-	defer s.slow.Unlock()
-	_ = s.lock.Close()
-}
-
-// TestOldestOfSome leaves out what is older, or excepted, without reading it.
-func TestOldestOfSome(t *testing.T) {
-	s, d := testSpool(t, t.TempDir(), Config{})
-	appendAll(t, s, 1, 5, 100)
-	must(t, s.Sync(background))
-	since := rec(3, 0).TimeMS
-	for _, c := range []struct {
-		since  int64
-		except []ID
-		want   uint64
-	}{
-		{0, nil, 1}, {since, nil, 3}, {since, []ID{named(7, 3), named(7, 5)}, 4}, {0, []ID{named(7, 1), named(7, 2)}, 3},
-		{since + 2, []ID{named(7, 5)}, 0}, {since + 9, nil, 0},
-	} {
-		r, err := s.Oldest(c.since, c.except)
-		if r.Seq != c.want || (err == nil) != (c.want != 0) {
-			t.Errorf("Oldest(%d, %v) = %d, %v; want %d", c.since, c.except, r.Seq, err, c.want)
-		}
-	}
-	d.readErr = syscall.EIO
-	if _, err := s.Oldest(since+9, nil); err != ErrEmpty { //nolint:errorlint // itself
-		t.Errorf("read what was left out: %v", err)
-	}
-}
-
-// TestRefuse counts points that never were in the spool: durably with the next
-// write, which it does not cause; a kill before it forgets them.
-func TestRefuse(t *testing.T) {
-	dir := t.TempDir()
-	s, d := testSpool(t, dir, Config{})
-	appendAll(t, s, 1, 2, 100)
-	must(t, s.Sync(background))
-	d.writes = nil
-	s.Refuse(5)
-	s.Refuse(-1)
-	s.tick()
-	if len(d.writes) != 0 {
-		t.Errorf("wrote %v", d.writes)
-	}
-	if st := checkBalance(t, s); st.Dead != 5 || st.Appended != points(upTo(2))+5 {
-		t.Errorf("%+v", st)
-	}
-	kill(s)
-	s, _ = testSpool(t, dir, Config{})
-	if st := checkBalance(t, s); st.Dead != 0 || st.Corrupt != 0 {
-		t.Errorf("after a kill %+v", st)
-	}
-	s.Refuse(5)
-	appendAll(t, s, 3, 3, 100)
-	must(t, s.Sync(background))
-	appendAll(t, s, 4, 4, 100) // in a segment whose name knows how many were before
-	s.mu.Lock()
-	s.seal()
-	s.mu.Unlock()
-	appendAll(t, s, 5, 5, 100)
-	kill(s)
-	s, _ = testSpool(t, dir, Config{})
-	if st := checkBalance(t, s); st.Dead != 5 || st.Corrupt != 0 || st.Appended != points(upTo(5))+5 {
-		t.Errorf("%+v", st)
-	}
-	sum, err := Inspect(background, everything(dir), func(Finding) error { return nil })
-	must(t, err)
-	if sum.Dead != 5 || sum.Damages != 0 {
-		t.Errorf("shown: %+v", sum)
-	}
-}
 
 // TestLettersGather writes one letter and one ledger in 10 minutes, whatever is
 // refused: the disk is idle in between.
@@ -202,6 +53,25 @@ func TestLettersGather(t *testing.T) {
 		st := checkBalance(t, s)
 		if all, err := LetterEntries(dir); err != nil || len(all) != 1200 || st.Letters != 10 || st.LetterPoints != 1200 || st.LettersLost != 0 {
 			t.Errorf("%d entries, %+v, %v", len(all), st, err)
+		}
+	})
+}
+
+// TestLettersBesideOneThatWaits gather as ever, however long another waits.
+func TestLettersBesideOneThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		s, _ := testSpool(t, dir, Config{})
+		must(t, s.Append(rec(1, 100)))
+		s.SetAside(letterOf(1, 100))
+		for seq := range uint64(1800) {
+			s.Refuse(1)
+			s.SetAside(letterOf(seq+2, 10))
+			time.Sleep(time.Second)
+			s.tick()
+		}
+		if st := checkBalance(t, s); st.Letters < 3 || st.Letters > 6 {
+			t.Errorf("%d letters of %d points in half an hour", st.Letters, st.LetterPoints)
 		}
 	})
 }
@@ -259,6 +129,50 @@ func TestLetterIsOfWhatIsSettled(t *testing.T) {
 	s, _ = testSpool(t, dir, Config{})
 	if st := checkBalance(t, s); st.Dead != 1 || st.Records != 2 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// letterFS calls back when a letter is made.
+type letterFS struct {
+	*memFS
+	made func()
+}
+
+func (d *letterFS) Create(name string) (file, error) {
+	if filepath.Dir(name) == deadDir {
+		d.made()
+	}
+	return d.memFS.Create(name)
+}
+
+// TestLetterComesLast has all on the device that settled a letter's points, and
+// its names, when the letter is made: in a sidecar, and in the ledger alone.
+func TestLetterComesLast(t *testing.T) {
+	d := &letterFS{memFS: newMemFS(rand.New(rand.NewPCG(1, 1)))}
+	s := open(Config{MaxBytes: 1 << 20}, d)
+	appendAll(t, s, 1, 2, 100)
+	must(t, s.Sync(background))
+	s.Ack(named(7, 1), 1)
+	s.Refuse(3)
+	s.SetAside(letterOf(1, 100))
+	letters := 0
+	d.made = func() {
+		letters++
+		for name, n := range d.names {
+			if n.dir || name == lockName {
+				continue
+			}
+			if d.durable[name] != n || len(n.pending) > 0 {
+				t.Errorf("%s is not durable: %d writes", name, len(n.pending))
+			}
+		}
+		if l, err := readLedger(d); err != nil || l.direct != 3 || d.names[s.segs[0].sidecar()] == nil {
+			t.Errorf("the ledger has %d points of Refuse (%v), files are %v", l.direct, err, d.names)
+		}
+	}
+	must(t, s.Sync(background))
+	if letters != 1 {
+		t.Errorf("%d letters", letters)
 	}
 }
 
@@ -330,169 +244,5 @@ func TestLettersThatCannotBeWritten(t *testing.T) {
 	s, _ = testSpool(t, dir, Config{})
 	if after := s.Stats(); after.LettersLost != points(upTo(200)) {
 		t.Errorf("%d points have no letter, %d are counted", points(upTo(200)), after.LettersLost)
-	}
-}
-
-// TestLettersAreCapped drops the oldest letters by the blocks that they take,
-// counts what was in them, and keeps one letter whatever its size.
-func TestLettersAreCapped(t *testing.T) {
-	dir := t.TempDir()
-	const most = 256 << 10 // 16 KiB of letters, 4 blocks
-	s, _ := testSpool(t, dir, Config{MaxBytes: most})
-	for seq := range uint64(12) {
-		must(t, s.Append(rec(seq+1, 100)))
-		refuse(t, s, rec(seq+1, 100), "400")
-		if held := checkBalance(t, s).DiskBytes; held > most {
-			t.Fatalf("%d bytes on disk", held)
-		}
-	}
-	if seqs, _ := letters(t, dir); !slices.Equal(seqs, []uint64{9, 10, 11, 12}) {
-		t.Errorf("letters %v, want the newest four", seqs)
-	}
-	if st := checkBalance(t, s); st.Dead != points(upTo(12)) || st.Letters != 4 || st.LettersLost != points(upTo(8)) {
-		t.Errorf("%+v", st)
-	}
-	must(t, s.Append(rec(13, 40000)))
-	refuse(t, s, rec(13, 40000), "413")
-	if seqs, _ := letters(t, dir); !slices.Equal(seqs, []uint64{13}) {
-		t.Errorf("letters %v, want the large one alone", seqs)
-	}
-	must(t, s.Close(background))
-	s, _ = testSpool(t, dir, Config{MaxBytes: most})
-	if st := checkBalance(t, s); st.LettersLost != points(upTo(12)) || st.Letters != 1 || st.LetterPoints != rec(13, 0).Items {
-		t.Errorf("opened again: %+v", st)
-	}
-}
-
-// TestLetterCost asks the disk no more of a letter when there are thousands.
-func TestLetterCost(t *testing.T) {
-	calls := func(n uint64) int {
-		dir := t.TempDir()
-		must(t, os.Mkdir(filepath.Join(dir, deadDir), dirMode))
-		for i := range n {
-			must(t, os.WriteFile(filepath.Join(dir, deadDir, letterID{i, 1, 2}.name()), []byte("x"), fileMode))
-		}
-		d := &countedFS{osFS: osFS(dir)}
-		s := open(Config{Dir: dir, MaxBytes: 1 << 30}, d)
-		defer s.Close(background) //nolint:errcheck // not what is tested
-		must(t, s.Append(rec(1, 100)))
-		must(t, s.Sync(background))
-		before := d.calls
-		s.Ack(named(7, 1), 1)
-		s.SetAside(letterOf(1, 100))
-		must(t, s.Sync(background))
-		if st := s.Stats(); st.Letters != int64(n)+1 {
-			t.Errorf("%d letters, want %d", st.Letters, n+1)
-		}
-		return d.calls - before
-	}
-	if few, many := calls(1), calls(5000); few != many {
-		t.Errorf("a letter beside 5000 takes %d calls of the disk, beside one %d", many, few)
-	}
-}
-
-// countedFS counts calls that look at names.
-type countedFS struct {
-	osFS
-	calls int
-}
-
-func (d *countedFS) List(dir string) ([]string, error) { d.calls++; return d.osFS.List(dir) }
-func (d *countedFS) Open(name string) (file, error)    { d.calls++; return d.osFS.Open(name) }
-func (d *countedFS) Create(name string) (file, error)  { d.calls++; return d.osFS.Create(name) }
-func (d *countedFS) Exists(name string) error          { d.calls++; return d.osFS.Exists(name) }
-func (d *countedFS) Remove(name string) error          { d.calls++; return d.osFS.Remove(name) }
-func (d *countedFS) Usage(name string) (int64, error)  { d.calls++; return d.osFS.Usage(name) }
-func (d *countedFS) Changed(dir string) (time.Time, error) {
-	d.calls++
-	return d.osFS.Changed(dir)
-}
-
-// TestPollCost asks for one time, where nothing changed.
-func TestPollCost(t *testing.T) {
-	dir := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(dir, deadDir), dirMode))
-	name := filepath.Join(dir, deadDir, letterID{1, 1, 2}.name())
-	must(t, os.WriteFile(name, []byte("x"), fileMode))
-	old := time.Now().Add(-time.Hour)
-	must(t, os.Chtimes(filepath.Join(dir, deadDir), old, old))
-	d := &countedFS{osFS: osFS(dir)}
-	s := open(Config{Dir: dir, MaxBytes: 1 << 30}, d)
-	defer s.Close(background) //nolint:errcheck // not what is tested
-	before := d.calls
-	s.replay()
-	if n := d.calls - before; n != 2 { // of dead/ and of quarantine/
-		t.Errorf("%d calls", n)
-	}
-	must(t, os.Remove(name))
-	s.replay()
-	if st := s.Stats(); st.Letters != 0 {
-		t.Errorf("%d letters, and somebody removed it", st.Letters)
-	}
-}
-
-// TestDeadStrangers makes room among its own letters alone, and not with those
-// that somebody wants sent again.
-func TestDeadStrangers(t *testing.T) {
-	dir := t.TempDir()
-	deadPath := filepath.Join(dir, deadDir)
-	s, _ := testSpool(t, dir, Config{MaxBytes: 128 << 10}) // two letters
-	appendAll(t, s, 1, 3, 1000)
-	refuse(t, s, rec(1, 1000), "400")
-	refuse(t, s, rec(2, 1000), "400")
-	first := files(t, deadPath, letterSuffix)[0]
-	markReplay(t, first)
-	must(t, os.MkdirAll(filepath.Join(deadPath, "0", "1"), dirMode))
-	must(t, os.WriteFile(filepath.Join(deadPath, "00"), make([]byte, 60<<10), fileMode))
-	must(t, os.MkdirAll(filepath.Join(deadPath, "0.dead", "x"), dirMode))
-	s.survey(&s.dead)
-	must(t, s.Append(rec(4, 9000)))
-	refuse(t, s, rec(4, 9000), "413")
-	var left []string
-	for _, name := range files(t, deadPath, "") {
-		left = append(left, filepath.Base(name))
-	}
-	again := filepath.Base(stem(first) + replaySuffix)
-	if len(left) != 5 || !slices.Equal(left[:4], []string{"0", "0.dead", "00", again}) {
-		t.Errorf("left %v", left)
-	}
-	if st := checkBalance(t, s); st.Letters != 2 || st.Cause != nil {
-		t.Errorf("%+v", st)
-	}
-}
-
-// TestWhatSomebodyRemoves is room again within seconds.
-func TestWhatSomebodyRemoves(t *testing.T) {
-	for sub, name := range map[string]string{deadDir: letterID{1, 2, 3}.name(), quarantineDir: segmentID{1, 0, 2}.name()} {
-		dir := t.TempDir()
-		must(t, os.Mkdir(filepath.Join(dir, sub), dirMode))
-		must(t, os.WriteFile(filepath.Join(dir, sub, name), make([]byte, 100), fileMode))
-		s, _ := testSpool(t, dir, Config{})
-		if st := s.Stats(); st.DiskBytes != diskBlock {
-			t.Errorf("%s: %d bytes", sub, st.DiskBytes)
-		}
-		must(t, os.RemoveAll(filepath.Join(dir, sub)))
-		s.tick()
-		if st := s.Stats(); st.DiskBytes != 0 {
-			t.Errorf("%s: %d bytes after it was removed", sub, st.DiskBytes)
-		}
-	}
-}
-
-// BenchmarkLetter writes letters beside thousands.
-func BenchmarkLetter(b *testing.B) {
-	for _, n := range []uint64{10, 4000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			dir := b.TempDir()
-			must(b, os.Mkdir(filepath.Join(dir, deadDir), dirMode))
-			for i := range n {
-				must(b, os.WriteFile(filepath.Join(dir, deadDir, letterID{i, 1, 2}.name()), nil, fileMode))
-			}
-			s, _ := testSpool(b, dir, Config{MaxBytes: 1 << 30, Fsync: FsyncNever})
-			for b.Loop() {
-				s.SetAside(letterOf(1, 100))
-				must(b, s.bury(true))
-			}
-		})
 	}
 }

@@ -8,9 +8,18 @@
 //	   └─────> copy in memory ──fsync──> forgotten
 //
 //	Oldest <── memory, or segment file, checked by CRC    (read.go)
+//	Note ────> sidecar                                    (sidecar.go)
 //	Ack ─────> sidecar; the last one of a segment ──> retired
 //
 //	retired ──> ledger, fsync ──> unlink, fsync           (settle.go)
+//
+//	SetAside ─> gathered in memory ──> what settled the records, fsync ──> letter, fsync
+//	                                                      (dead.go, letter.go)
+//	letter, renamed by a person ──> Append, fsync ──> unlink (replay.go)
+//
+// A record waits as a whole and is settled as a whole, with the count of those of
+// its points that were refused for good. Letters are copies of such points and
+// count nothing.
 //
 // The disk is usable or it is not:
 //

@@ -39,14 +39,14 @@ func manyReasons(n, length int) map[string]int64 {
 // right. What is not refused can be counted on and written again.
 func FuzzLedger(f *testing.F) {
 	f.Add(encodeSlot(ledger{}))
-	f.Add(encodeSlot(ledger{generation: 3, totals: tally{appended: 10, delivered: 4, evicted: 3, expired: 2, corrupt: 1}, losses: manyReasons(9, 20)}))
+	f.Add(encodeSlot(ledger{generation: 3, totals: tally{appended: 10, delivered: 4, evicted: 3, expired: 2, corrupt: 1}, losses: manyReasons(9, 20), direct: 7, lettersLost: 5}))
 	f.Add(encodeSlot(ledger{generation: 2, losses: manyReasons(120, maxReason), retired: make([]segmentID, maxRetired)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		l, err := parseLedger(resealSlot(b))
 		if err != nil {
 			return
 		}
-		sum := l.totals.appended + l.totals.delivered
+		sum := l.totals.appended + l.totals.delivered + l.direct + l.lettersLost
 		l.totals.losses(func(_ string, n int64) { sum += n })
 		for reason, n := range l.losses {
 			if n < 0 || len(reason) > maxReason {
@@ -54,14 +54,14 @@ func FuzzLedger(f *testing.F) {
 			}
 			sum += n
 		}
-		if sum < 0 || min(l.totals.appended, l.totals.delivered, l.totals.corrupt, l.totals.evicted, l.totals.expired, l.totals.dead) < 0 {
+		if sum < 0 || min(l.totals.appended, l.totals.delivered, l.totals.corrupt, l.totals.evicted, l.totals.expired, l.totals.dead, l.direct, l.lettersLost) < 0 {
 			t.Fatalf("counts are negative or wrap: %+v", l)
 		}
 		once := encodeSlot(l)
 		again, err := parseLedger(once)
 		must(t, err)
 		if again.generation != l.generation || again.totals != l.totals || !slices.Equal(again.retired, l.retired) ||
-			totalLoss(again.losses) != totalLoss(l.losses) {
+			totalLoss(again.losses) != totalLoss(l.losses) || again.direct != l.direct || again.lettersLost != l.lettersLost {
 			t.Fatalf("written and read again,\n%+v is\n%+v", l, again)
 		}
 		if !bytes.Equal(encodeSlot(again), once) {
@@ -88,6 +88,8 @@ func TestLedgerBounds(t *testing.T) {
 		"negative delivered": func(b []byte) { le.PutUint64(b[24:], math.MaxUint64) },
 		"negative loss":      func(b []byte) { le.PutUint64(b[count:], math.MaxUint64) },
 		"sum wraps":          func(b []byte) { le.PutUint64(b[16:], 1<<62); le.PutUint64(b[24:], 1<<62) },
+		"negative direct":    func(b []byte) { le.PutUint64(b[52:], math.MaxUint64) },
+		"negative letters":   func(b []byte) { le.PutUint64(b[60:], 1<<63) },
 		"last generation":    func(b []byte) { le.PutUint64(b[8:], math.MaxUint64) },
 		"retired too many":   func(b []byte) { le.PutUint16(b[32:], maxRetired+1) },
 		"reasons too many":   func(b []byte) { le.PutUint16(b[34:], math.MaxUint16) },

@@ -204,31 +204,13 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 	for seq, note := range h.notes {
 		k.waiting[seq] = note
 	}
-	back := 0
-	var delivered, dead int64
-	for seq := range h.acked {
-		if _, waits := found[seq]; waits {
-			back++
-			continue
-		}
-		delivered += items(seq) - deadOf(seq)
-		dead += deadOf(seq)
-		delete(k.waiting, seq)
-	}
+	delivered, dead, back := k.settle(h, found)
 	for seq := range k.waiting {
 		if _, waits := found[seq]; !waits && seq != h.acking {
 			missing += items(seq)
 		}
 	}
-	for seq, note := range found {
-		said, appended := k.waiting[seq]
-		if !appended && seq != h.appending {
-			k.t.Errorf("record %d waits, but nobody appended it", seq)
-		}
-		if note != said && (seq != h.noting || note != h.note) {
-			k.t.Errorf("record %d has note %x, want %x", seq, note, said)
-		}
-	}
+	k.recognize(h, found)
 	// The last fate in a segment is told to the disk by its removal, which comes
 	// later: a re-send.
 	if back > segments {
@@ -260,6 +242,35 @@ func (k *killed) compare(h heard, s *spool.Spool, segments int) {
 	k.next = max(k.next, h.appending+1)
 	for seq := range h.appended {
 		k.next = max(k.next, seq+1)
+	}
+}
+
+// settle takes what the process acknowledged from what waits, and counts what
+// came back.
+func (k *killed) settle(h heard, found map[uint64]string) (delivered, dead int64, back int) {
+	for seq := range h.acked {
+		if _, waits := found[seq]; waits {
+			back++
+			continue
+		}
+		delivered += items(seq) - deadOf(seq)
+		dead += deadOf(seq)
+		delete(k.waiting, seq)
+	}
+	return delivered, dead, back
+}
+
+// recognize checks that what waits was appended, and has the last note.
+func (k *killed) recognize(h heard, found map[uint64]string) {
+	k.t.Helper()
+	for seq, note := range found {
+		said, appended := k.waiting[seq]
+		if !appended && seq != h.appending {
+			k.t.Errorf("record %d waits, but nobody appended it", seq)
+		}
+		if note != said && (seq != h.noting || note != h.note) {
+			k.t.Errorf("record %d has note %x, want %x", seq, note, said)
+		}
 	}
 }
 

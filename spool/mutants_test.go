@@ -95,10 +95,6 @@ var mutants = []mutant{
 		"\t\terr = errors.Join(err, s.sync(seg.acks))\n", "\t\t_ = seg\n",
 	},
 	{
-		"a letter is written before the names of sidecars are synced", "dead.go",
-		"errors.Join(err, s.syncDir(\".\")); err", "err; err",
-	},
-	{
 		"a letter is written before the ledger knows what Refuse counted", "dead.go",
 		"\tif s.ledger.direct != s.saved.direct ||", "\tif",
 	},
@@ -109,10 +105,6 @@ var mutants = []mutant{
 	{
 		"a replayed letter is removed before its records are durable", "replay.go",
 		"\tif err := s.settle(); err != nil {\n\t\treturn err\n\t}\n", "",
-	},
-	{
-		"a replay ignores that a record waits", "replay.go",
-		"\tif err != nil || waits {\n", "\tif err != nil {\n",
 	},
 	{
 		"a note is not written", "read.go",

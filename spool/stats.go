@@ -56,9 +56,9 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.unlock()
-	st := Stats{Cause: s.cause, DiskBytes: s.used + s.dead.bytes + s.kept.bytes, Letters: int64(len(s.dead.files)), LettersLost: s.ledger.lettersLost, Fsyncs: s.fsyncs.Load()}
-	for _, f := range s.dead.files {
-		st.LetterPoints += f.points
+	st := Stats{
+		Cause: s.cause, DiskBytes: s.used + s.dead.bytes + s.kept.bytes, Fsyncs: s.fsyncs.Load(),
+		Letters: int64(len(s.dead.files)), LetterPoints: s.dead.points, LettersLost: s.ledger.lettersLost,
 	}
 	for _, seg := range s.segs {
 		st.Records += int64(seg.records)

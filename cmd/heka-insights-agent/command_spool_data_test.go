@@ -34,7 +34,7 @@ func TestSpoolCat(t *testing.T) {
 	}{
 		{"", exitOK, []uint64{1, 4, 5, 6}},
 		{"--dead", exitOK, []uint64{3}},
-		{batchID(6) + " " + strings.ToUpper(batchID(2)) + " " + batchID(3), exitOK, []uint64{2, 3, 6}},
+		{batchID(6) + " " + strings.ToUpper(batchID(2)) + " " + batchID(3), exitOK, []uint64{2, 3, 6, 3}},
 		{batchID(6) + " " + batchID(99), exitFailure, []uint64{6}},
 	} {
 		stdout, stderr := ask(t, c.code, dir, append([]string{"cat"}, strings.Fields(c.args)...)...)
@@ -97,7 +97,7 @@ func TestSpoolExport(t *testing.T) {
 		t.Errorf("holds %q; stdout %s, stderr %s", b, stdout, stderr)
 	}
 	stdout, _ = ask(t, exitOK, dir, "export", "--dead", out)
-	same(t, "dead", field(objects(t, stdout), "batch_id"), ids(3))
+	same(t, "dead", field(objects(t, stdout), "batch_id"), []string{letterID(3)})
 	stdout, _ = ask(t, exitOK, dir, "export", out, batchID(2))
 	same(t, "by id", field(objects(t, stdout), "batch_id"), ids(2))
 	if names, _ := os.ReadDir(out); len(names) != 5 {
@@ -132,25 +132,58 @@ func TestSpoolDeadAndReplay(t *testing.T) {
 	stdout, _ := ask(t, exitOK, dir, "dead")
 	line := objects(t, stdout)[0]
 	if line["batch_id"] != batchID(3) || line["points"] != 30.0 || line["reason"] != "the endpoint answered 400 Bad Request" || line["state"] != "dead" ||
-		line["bytes"] != float64(len(nativeBody(t, 3))) {
+		line["letter_id"] != letterID(3) || line["bytes"] != float64(len(nativeBody(t, 3))) {
 		t.Errorf("the dead batch is %v", line)
 	}
 	_, stderr := ask(t, exitFailure, dir, "replay", batchID(4))
-	if !strings.Contains(stderr, "is not among the dead ones") || !strings.Contains(stderr, "0 batches will be sent again") {
+	if !strings.Contains(stderr, "no letter holds points of batch "+batchID(4)) || !strings.Contains(stderr, "0 letters will be sent again") {
 		t.Errorf("a batch that is not dead: %s", stderr)
 	}
 	stdout, stderr = ask(t, exitOK, dir, "replay", batchID(3))
-	if len(objects(t, stdout)) != 1 || !strings.Contains(stderr, "1 batches will be sent again") {
+	if len(objects(t, stdout)) != 1 || !strings.Contains(stderr, "1 letters will be sent again") {
 		t.Errorf("stdout %s, stderr %s", stdout, stderr)
 	}
 	stdout, _ = ask(t, exitOK, dir, "dead")
 	same(t, "states", field(objects(t, stdout), "state"), []string{"replay"})
 	_, stderr = ask(t, exitOK, dir, "replay", "--all")
-	if !strings.Contains(stderr, "0 batches will be sent again") {
+	if !strings.Contains(stderr, "0 letters will be sent again") {
 		t.Errorf("once more: %s", stderr)
 	}
 	if st := s.Stats(); st.Records != 3 {
 		t.Errorf("%d batches wait in the running spool", st.Records)
+	}
+}
+
+// TestSpoolLetters has letters named by their file, with and without its suffix,
+// and by each batch that they hold, and takes them whole.
+func TestSpoolLetters(t *testing.T) {
+	dir, s := liveSpool(t, 9)
+	refuseBatches(t, s, "422", 4, 5)
+	refuseBatches(t, s, "too old", 5+1)
+	stdout, _ := ask(t, exitOK, dir, "dead")
+	lines := objects(t, stdout)
+	same(t, "batches", field(lines, "batch_id"), ids(3, 4, 5, 6))
+	files := field(lines, "file")
+	if files[1] != files[2] || files[0] == files[1] {
+		t.Fatalf("files %v", files)
+	}
+	stdout, _ = ask(t, exitUsage, dir, "purge", "--dead", files[0], batchID(5))
+	same(t, "would go", field(objects(t, stdout), "file"), []string{files[0], files[1]})
+	same(t, "points", field(objects(t, stdout), "points"), []string{"30", "90"})
+	stdout, _ = ask(t, exitOK, dir, "purge", "--dead", "--yes", strings.TrimSuffix(filepath.Base(files[0]), ".dead"))
+	same(t, "removed", field(objects(t, stdout), "removed"), []string{"true"})
+	stdout, stderr := ask(t, exitOK, dir, "replay", letterID(4))
+	same(t, "one letter, whole", field(objects(t, stdout), "letter_id"), []string{letterID(4), letterID(5)})
+	if !strings.Contains(stderr, "1 letters will be sent again") {
+		t.Errorf("replay: %s", stderr)
+	}
+	stdout, _ = ask(t, exitOK, dir, "dead")
+	same(t, "states", field(objects(t, stdout), "state"), []string{"replay", "replay", "dead"})
+	for _, args := range []string{"purge " + filepath.Base(files[0]), "purge --quarantine " + batchID(5), "replay x", "replay"} {
+		ask(t, exitUsage, dir, strings.Fields(args)...)
+	}
+	if _, stderr = ask(t, exitFailure, dir, "replay", filepath.Base(files[0])); !strings.Contains(stderr, "there is no letter") {
+		t.Errorf("a letter that is gone: %s", stderr)
 	}
 }
 
@@ -195,8 +228,8 @@ func TestSpoolPurgeQuarantine(t *testing.T) {
 	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
 	aside := filepath.Join(dir, "quarantine", filepath.Base(segments[0]))
 	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 64 << 20})
-	for r, err := s.Oldest(); err == nil; r, err = s.Oldest() {
-		s.Ack(r.ID)
+	for r, err := s.Oldest(0, nil); err == nil; r, err = s.Oldest(0, nil) {
+		s.Ack(r.ID, 0)
 	}
 	if err := s.Close(context.Background()); err != nil {
 		t.Fatal(err)

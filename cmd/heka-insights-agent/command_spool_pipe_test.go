@@ -8,8 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
 // TestSpoolReaderLeaves ends quietly when the reader of a pipe has seen enough.
@@ -36,9 +34,7 @@ func TestSpoolReaderLeavesWork(t *testing.T) {
 	const n = 100
 	dir, s := liveSpool(t, n)
 	for seq := uint64(4); seq <= n/2; seq++ {
-		if err := s.SetAside(spool.ID{Epoch: testEpoch, Seq: seq}, "why"); err != nil {
-			t.Fatal(err)
-		}
+		refuseBatches(t, s, "why", seq)
 	}
 	left := brokenWriter{&os.PathError{Op: "write", Path: "stdout", Err: syscall.EPIPE}}
 	out := filepath.Join(t.TempDir(), "out")

@@ -65,11 +65,27 @@ func liveSpool(t *testing.T, n uint64) (dir string, s *spool.Spool) {
 			t.Fatal(err)
 		}
 	}
-	s.Ack(spool.ID{Epoch: testEpoch, Seq: 2})
-	if err := s.SetAside(spool.ID{Epoch: testEpoch, Seq: 3}, "the endpoint answered 400 Bad Request"); err != nil {
+	s.Ack(spool.ID{Epoch: testEpoch, Seq: 2}, 0)
+	refuseBatches(t, s, "the endpoint answered 400 Bad Request", 3)
+	return dir, s
+}
+
+// letterID is that of the entry of a batch in a letter.
+func letterID(seq uint64) string { return metric.BatchID(testEpoch+1, seq) }
+
+// refuseBatches has all points of batches refused, and one letter written.
+func refuseBatches(t *testing.T, s *spool.Spool, reason string, seqs ...uint64) {
+	t.Helper()
+	for _, seq := range seqs {
+		of := spool.ID{Epoch: testEpoch, Seq: seq}
+		s.Ack(of, 10*int64(seq))
+		s.SetAside(spool.Letter{Of: of, Reason: reason, Record: spool.Record{
+			ID: spool.ID{Epoch: testEpoch + 1, Seq: seq}, Items: 10 * int64(seq), TimeMS: 1763801234567, Payload: nativeBody(t, seq),
+		}})
+	}
+	if err := s.Sync(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	return dir, s
 }
 
 // closedSpool is that after its agent has stopped.
@@ -213,7 +229,7 @@ func TestSpoolLs(t *testing.T) {
 		first["time_ms"] != 1763801249567.0 || first["bytes"] != float64(len(nativeBody(t, 1))) || first["state"] != "waiting" {
 		t.Errorf("first line %v", first)
 	}
-	for _, want := range []string{"3 batches wait: 100 points", "appended 150 points = delivered 20 + evicted 0 + expired 0 + corrupt 0 + dead 30 + waiting 100", "1 dead batches"} {
+	for _, want := range []string{"3 batches wait: 100 points", "appended 150 points = delivered 20 + evicted 0 + expired 0 + corrupt 0 + dead 30 + waiting 100", "1 dead letters: 30 points"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("stderr has no %q:\n%s", want, stderr)
 		}
@@ -242,6 +258,8 @@ func TestSpoolTable(t *testing.T) {
 	}
 	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
 	got := strings.ReplaceAll(all.String(), filepath.Base(segments[0]), "0000000000000001-SSSSSSSS.seg")
+	letters, _ := filepath.Glob(filepath.Join(dir, "dead", "*"))
+	got = strings.ReplaceAll(got, filepath.Base(letters[0]), "TTTTTTTTTTTTTTTT-000000000000001e-SSSSSSSS.dead")
 	path := filepath.Join("testdata", "spool.txt")
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
