@@ -195,11 +195,12 @@ func TestHostilePoison(t *testing.T) {
 					w.ingest.Behave(count.of(shiptest.Poison(c.code, bad)))
 					w.wait("a dead letter", func() bool { return w.deadLetters() > 0 })
 					w.wantDead(1, c.points, bad)
-					if n, all := w.inParts(), int64(batchTicks*c.points); n != all-1 {
-						t.Errorf("%d points arrived in parts, want all but one of %d", n, all)
+					// Fresh batches leave the suspect out while the search waits for one.
+					if n, all := w.inParts(), int64(batchTicks*c.points); n < all-1 || n > 3*all {
+						t.Errorf("%d points arrived in parts, want all but one of %d, and of few batches beside it", n, all)
 					}
-					if requests, batches := count.most(); requests > c.most || requests < 10 || batches != 1 {
-						t.Errorf("%d requests for the batch with the bad point, %d took more than one; want at most %d, for one", requests, batches, c.most)
+					if requests, batches := count.most(); requests > c.most || requests < 10 || batches > 3 {
+						t.Errorf("%d requests for the batch with the bad point, %d took more than one; want at most %d, for it and two fresh ones", requests, batches, c.most)
 					}
 				})
 			})
