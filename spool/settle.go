@@ -331,7 +331,9 @@ func (s *Spool) sweepSome() (more bool, err error) {
 		s.mu.Unlock()
 		return false, nil
 	}
-	l := ledger{generation: s.ledger.generation + 1, totals: s.ledger.totals, ever: s.ever(), origin: s.ledger.origin, losses: maps.Clone(s.ledger.losses), direct: s.ledger.direct, lettersLost: s.ledger.lettersLost}
+	l := s.ledger
+	l.generation++
+	l.ever, l.losses, l.retired = s.ever(), maps.Clone(s.ledger.losses), nil
 	for _, seg := range gone {
 		l.totals.add(seg.tally, 1)
 		l.retired = append(l.retired, seg.segmentID)
