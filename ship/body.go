@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"cmp"
 	"hash/fnv"
 	"slices"
 	"time"
@@ -70,6 +71,9 @@ func (s *Shipper) prepare(now time.Time, h *held) *dispatch {
 // nextOf returns the points to send next of a batch, nil if there are none now.
 func (s *Shipper) nextOf(now time.Time, h *held, d *delivery) points {
 	s.age.apply(now, h, d, s.newestMS)
+	if s.refused.contradicted.After(d.badSince) {
+		d.acquit()
+	}
 	for {
 		if d.open {
 			if p := d.next(); p != nil {
@@ -236,32 +240,45 @@ func (s *Shipper) note(h *held, note []byte) {
 // reports whether it did.
 func (s *Shipper) finish(now time.Time, h *held, d *delivery) bool {
 	given := d.of(func(x seriesHash) bool { return s.refused.final(now, x) })
+	if s.refused.finalPoints(now, d) {
+		given.with(d.bad)
+	}
 	if !given.covers(d.left) {
 		return false
+	}
+	for _, i := range d.grid.seriesOf(given) {
+		if x := s.refused.condemned[d.grid.hashes[i]]; x != nil {
+			d.reason = cmp.Or(d.reason, x.reason)
+		}
 	}
 	d.refused(given)
 	s.settled(h, d)
 	return true
 }
 
-// settled forgets a batch that is delivered but for its dead points, which are
-// counted here, and of which the spool keeps a copy.
+// settled forgets a batch that is delivered but for its dead points.
 func (s *Shipper) settled(h *held, d *delivery) {
 	delete(s.deliveries, h.ID)
-	dead := int64(0)
-	if d != nil {
-		dead = d.dead.count()
+	if d == nil || d.dead.empty() {
+		s.forget(h, 0)
+		return
 	}
-	there := s.forget(h, dead)
-	switch {
-	case dead == 0 || !there: // what was evicted meanwhile is counted
+	s.giveUp(h, d.dead.count(), s.letter(h, d))
+}
+
+// giveUp forgets a batch of which so many points are dead. They are counted
+// here, unless the spool has evicted the batch meanwhile and counted it, and the
+// spool keeps a copy.
+func (s *Shipper) giveUp(h *held, dead int64, l Letter) {
+	switch there := s.forget(h, dead); {
+	case !there:
 	case s.spool == nil:
 		s.ledger.Lose(LostRejected, dead)
 	default:
 		if !h.spooled {
 			s.spool.Refuse(dead)
 		}
-		s.spool.SetAside(s.letter(h, d))
+		s.spool.SetAside(l)
 	}
 }
 

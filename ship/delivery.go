@@ -2,6 +2,7 @@ package ship
 
 import (
 	"slices"
+	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
@@ -34,7 +35,11 @@ type delivery struct {
 
 	left points // neither delivered nor refused for good
 	dead points // refused for good
-	// rest are the series that have points in left.
+	// bad are points in left that a search condemned, at badSince. They are not
+	// sent, and given up after their probation.
+	bad      points
+	badSince time.Time
+	// rest are the series that have other points in left.
 	rest []seriesHash
 	// proven are the ticks of which some point was accepted.
 	proven map[int]bool
@@ -52,7 +57,7 @@ func newDelivery(e *Entry, b *metric.Batch) *delivery {
 	d := &delivery{id: e.ID, proven: make(map[int]bool)}
 	d.load(b)
 	d.n = d.grid.size()
-	d.left, d.dead = d.grid.whole(), newPoints(d.n)
+	d.left, d.dead, d.bad = d.grid.whole(), newPoints(d.n), newPoints(d.n)
 	d.noted = readNote(e.Note, d.n)
 	d.count()
 	return d
@@ -67,7 +72,7 @@ func (d *delivery) unload() { d.grid = nil }
 // count finds out which series have points left.
 func (d *delivery) count() {
 	d.rest = d.rest[:0]
-	for _, i := range d.grid.seriesOf(d.left) {
+	for _, i := range d.grid.seriesOf(d.left.clone().without(d.bad)) {
 		d.rest = append(d.rest, d.grid.hashes[i])
 	}
 }
@@ -105,9 +110,9 @@ func (d *delivery) next() points {
 	return nil
 }
 
-// in returns the points of a part that are in the open portion, and left.
+// in returns the points of a part that are in the open portion, and to be sent.
 func (d *delivery) in(p part) points {
-	return d.grid.in(p).and(d.left).and(d.portions[len(d.portions)-1].points)
+	return d.grid.in(p).and(d.left).and(d.portions[len(d.portions)-1].points).without(d.bad)
 }
 
 // close ends the open portion. One that was refused as a whole was not sent, as
@@ -122,6 +127,7 @@ func (d *delivery) close() {
 // delivered takes out points that the backend has.
 func (d *delivery) delivered(p points) {
 	d.left.without(p)
+	d.bad.without(p)
 	for _, tick := range d.grid.ticksOf(p) {
 		d.proven[tick] = true
 	}
@@ -132,6 +138,20 @@ func (d *delivery) delivered(p points) {
 func (d *delivery) refused(p points) {
 	d.dead.with(p.and(d.left))
 	d.left.without(p)
+	d.bad.without(p)
+	d.count()
+}
+
+// condemn has points wait for the end of their probation.
+func (d *delivery) condemn(now time.Time, p points) {
+	d.bad.with(p.and(d.left))
+	d.badSince = now
+	d.count()
+}
+
+// acquit has condemned points sent again.
+func (d *delivery) acquit() {
+	d.bad = newPoints(d.n)
 	d.count()
 }
 
@@ -140,9 +160,9 @@ func (d *delivery) isProven(p points) bool {
 	return !slices.ContainsFunc(d.grid.ticksOf(p), func(tick int) bool { return !d.proven[tick] })
 }
 
-// of returns the points that are left of some series.
+// of returns the points that are left of some series, and to be sent.
 func (d *delivery) of(is func(x seriesHash) bool) points {
-	return d.grid.where(func(series, _ int) bool { return is(d.grid.hashes[series]) }).and(d.left)
+	return d.grid.where(func(series, _ int) bool { return is(d.grid.hashes[series]) }).and(d.left).without(d.bad)
 }
 
 // note is what to keep of the portions, nil if there are none.

@@ -99,19 +99,39 @@ func (q *search) ticks(x int, p points) {
 	if q.over {
 		return
 	}
-	if q.anotherPasses(x, bad, othersOfTick) {
+	if q.d.isProven(bad) || q.anotherPasses(x, bad, othersOfTick) {
 		q.points(x, bad)
+		return
+	}
+	if !q.refusedLater(bad) {
 		return
 	}
 	of := q.d.grid.ticksOf(bad)
 	gone := q.d.in(q.root).and(q.d.grid.where(func(_, tick int) bool { return slices.Contains(of, tick) }))
-	q.d.refused(gone)
+	q.d.condemn(q.now(), gone)
 	s := q.shipper
 	s.say.foundTicks(s.log, q.now(), q.d.id, len(of), gone.count(), q.d.reason, s.spool != nil)
 	q.stack = nil // what is left of the batch is tried as one
 	if rest := q.left(q.root); !rest.empty() {
 		q.stack = []*node{{part: q.root}}
 	}
+}
+
+// refusedLater reports whether p is refused once more after something else was
+// accepted.
+func (q *search) refusedLater(p points) bool {
+	at := q.shipper.acceptances
+	for waited := 0; q.shipper.acceptances == at && !q.over; waited++ {
+		if waited > q.shipper.patience() {
+			return false
+		}
+		q.idle()
+	}
+	accepted := q.ask(p)
+	if accepted {
+		q.shipper.contradicted(q.now())
+	}
+	return !accepted && !q.over
 }
 
 // points gives up single points of a series, once the backend refused them
@@ -128,7 +148,7 @@ func (q *search) points(x int, bad points) {
 	if q.ask(bad) {
 		q.shipper.contradicted(q.now())
 	} else if !q.over {
-		q.d.refused(bad)
+		q.d.condemn(q.now(), bad)
 		s := q.shipper
 		s.say.gaveUp(s.log, q.now(), q.d.id, bad.count(), seriesName(q.d, x)+": "+q.d.reason, s.spool != nil)
 	}
@@ -176,7 +196,9 @@ func (q *search) nothingAccepted(x int, p points) bool {
 				return true
 			}
 		}
-		q.end = endBatch
+		if q.refusedLater(p) {
+			q.end = endBatch
+		}
 		return true
 	}
 	return false

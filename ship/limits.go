@@ -56,7 +56,7 @@ func (s *Shipper) tooLarge(now time.Time, out *dispatch, o Outcome) {
 		}
 	}
 	d := s.deliveryOf(out.held)
-	if d == nil || out.purpose != ofBatch {
+	if d == nil || s.doubt.refusedAll || out.purpose != ofBatch {
 		s.refusedBody(now, out, o)
 		return
 	}

@@ -115,7 +115,7 @@ func (s *Shipper) left(now time.Time, h *held) (refused, rest int64) {
 	if d = s.deliveryOf(h); d == nil {
 		return 0, h.Items
 	}
-	d.refused(d.of(func(x seriesHash) bool { return s.refused.condemned[x] != nil }))
+	d.refused(d.of(func(x seriesHash) bool { return s.refused.condemned[x] != nil }).with(d.bad))
 	return d.dead.count(), d.left.count()
 }
 

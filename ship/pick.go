@@ -143,6 +143,7 @@ func (s *Shipper) spooled(now time.Time, sinceMS int64) *held {
 	if !ok {
 		return nil
 	}
+	e.Payload = slices.Clone(e.Payload) // the spool only lends it
 	return &held{Entry: e, spooled: true, late: true}
 }
 
@@ -153,7 +154,7 @@ func (s *Shipper) rests(now time.Time, id ID) bool {
 		return true
 	}
 	d := s.deliveries[id]
-	return d != nil && d.grid == nil && len(d.rest) > 0 && s.refused.waits(now, d.rest)
+	return d != nil && d.grid == nil && d.left != nil && s.refused.waits(now, d)
 }
 
 // hasBacklog reports whether a batch waits that was tried, and can be sent.

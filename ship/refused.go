@@ -53,6 +53,7 @@ type refusedSeries struct {
 // sentence is what is known of a condemned series.
 type sentence struct {
 	name   string // for people
+	reason string // why it was refused
 	since  time.Time
 	retest time.Time
 	// final is when its points are given up.
@@ -81,7 +82,7 @@ func (r *refusedSeries) idle() bool {
 
 // condemn remembers a series. One that the backend named itself needs no
 // probation. It reports whether the series was not condemned before.
-func (r *refusedSeries) condemn(now time.Time, x seriesHash, name string, named bool) (fresh bool) {
+func (r *refusedSeries) condemn(now time.Time, x seriesHash, name, reason string, named bool) (fresh bool) {
 	delete(r.suspects, x)
 	if r.condemned[x] != nil || len(r.condemned) >= r.max {
 		return false
@@ -94,7 +95,7 @@ func (r *refusedSeries) condemn(now time.Time, x seriesHash, name string, named 
 		r.forgetPast(now)
 	}
 	r.past[x] = spells{p.count + 1, now}
-	s := &sentence{name: name, since: now, final: now.Add(probation), retest: now.Add(retestFirst)}
+	s := &sentence{name: name, reason: reason, since: now, final: now.Add(probation), retest: now.Add(retestFirst)}
 	if p.count > 0 {
 		s.retest = now.Add(r.retestWait(p.count + 1))
 	}
@@ -219,17 +220,25 @@ func (r *refusedSeries) final(now time.Time, x seriesHash) bool {
 	return s != nil && !now.Before(s.final)
 }
 
-// waits reports whether nothing can be done with these series yet: none may be
-// sent, and not all are given up.
-func (r *refusedSeries) waits(now time.Time, of []seriesHash) bool {
-	all := true
-	for _, x := range of {
+// waits reports whether nothing can be done with what is left of a batch: none of
+// it may be sent, and not all of it is given up.
+func (r *refusedSeries) waits(now time.Time, d *delivery) bool {
+	all := d.bad.empty() || r.finalPoints(now, d)
+	if !d.bad.empty() && r.contradicted.After(d.badSince) {
+		return false
+	}
+	for _, x := range d.rest {
 		if !r.leavesOut(x) {
 			return false
 		}
 		all = all && r.final(now, x)
 	}
 	return !all
+}
+
+// finalPoints reports whether condemned points of a batch are given up.
+func (r *refusedSeries) finalPoints(now time.Time, d *delivery) bool {
+	return now.Sub(d.badSince) >= probation
 }
 
 // forgetGone forgets condemned series that were not produced for long.

@@ -37,7 +37,7 @@ func (s *Shipper) retestRefused(now time.Time, out *dispatch) {
 // which it is.
 func (s *Shipper) condemn(now time.Time, d *delivery, series int, named bool) {
 	name := seriesName(d, series)
-	if s.refused.condemn(now, d.grid.hashes[series], name, named) {
+	if s.refused.condemn(now, d.grid.hashes[series], name, d.reason, named) {
 		s.say.found(s.log, now, name, d.reason)
 	}
 }

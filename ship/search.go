@@ -294,21 +294,48 @@ func (q *search) confirmable() *suspect {
 	return nil
 }
 
-// confirm sends a suspect again, and condemns it if it is refused again.
+// confirm sends a suspect again, in two halves, since it may be some of its ticks
+// that are refused. It is condemned if both are refused again.
 func (q *search) confirm(x *suspect) {
-	accepted := q.ask(x.points)
+	first, second := q.askHalves(x)
 	if q.over {
 		return
 	}
 	x.at = q.shipper.acceptances
-	if x.refusals++; !accepted && q.shipper.refused.doubtful(q.now()) && x.refusals < doubtfulRefusals {
+	if x.refusals++; first == nil && second == nil && q.shipper.refused.doubtful(q.now()) && x.refusals < doubtfulRefusals {
 		return
 	}
 	q.suspects = slices.DeleteFunc(q.suspects, func(y *suspect) bool { return y == x })
-	if accepted {
-		delete(q.shipper.refused.suspects, q.hash(x.series))
-		q.shipper.contradicted(q.now())
+	if first == nil && second == nil {
+		q.shipper.condemn(q.now(), q.d, x.series, false)
 		return
 	}
-	q.shipper.condemn(q.now(), q.d, x.series, false)
+	delete(q.shipper.refused.suspects, q.hash(x.series))
+	switch {
+	case second == nil && first != nil:
+		q.ticks(x.series, x.points.clone().without(first))
+	case first == nil && second != nil:
+		q.ticks(x.series, x.points.clone().without(second))
+	default:
+		q.shipper.contradicted(q.now())
+	}
+}
+
+// askHalves sends the ticks of a suspect in two bodies, one if there is one tick,
+// and returns what of them was accepted.
+func (q *search) askHalves(x *suspect) (first, second points) {
+	if len(q.d.grid.ticksOf(x.points)) < 2 {
+		if q.ask(x.points) {
+			return x.points, x.points
+		}
+		return nil, nil
+	}
+	a, b := q.halfTicks(x.points)
+	if q.ask(a) {
+		first = a
+	}
+	if !q.over && q.ask(b) {
+		second = b
+	}
+	return first, second
 }

@@ -224,19 +224,15 @@ func (s *Shipper) declined(now time.Time, out *dispatch, o Outcome) {
 	if s.search != nil && s.search.d.id == h.ID {
 		s.endSearch()
 	}
-	delete(s.deliveries, h.ID)
-	there := s.forget(h, h.Items)
-	switch {
-	case !there:
-	case s.spool == nil:
-		s.ledger.Lose(LostRejected, h.Items)
-	default:
-		if !h.spooled {
-			s.spool.Refuse(h.Items)
-		}
-		s.spool.SetAside(Letter{Of: h.ID, Reason: o.Cause, Entry: h.Entry})
+	if d := s.deliveryOf(h); d != nil {
+		d.reason = o.Cause
+		s.say.gaveUp(s.log, now, h.ID, d.left.count(), o.Cause, s.spool != nil)
+		d.refused(d.left.clone())
+		s.settled(h, d)
+	} else {
+		s.say.gaveUp(s.log, now, h.ID, h.Items, o.Cause, s.spool != nil)
+		s.giveUp(h, h.Items, Letter{Of: h.ID, Reason: o.Cause, Entry: h.Entry})
 	}
-	s.say.gaveUp(s.log, now, h.ID, h.Items, o.Cause, s.spool != nil)
 	s.machine.until = now.Add(retryFloor)
 	if out.purpose == ofOther {
 		s.answerSearch(now, out, false)

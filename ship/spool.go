@@ -48,7 +48,8 @@ type Spool interface {
 	Append(e Entry) error
 	// Oldest returns the oldest entry that is not acknowledged, of those whose
 	// TimeMS is not before sinceMS and whose id is none of except; ok is false
-	// when there is none that can be read.
+	// when there is none that can be read. Its memory is valid until the next
+	// call.
 	Oldest(sinceMS int64, except []ID) (e Entry, ok bool)
 	// Note replaces the note of an entry. It reports whether the entry is still
 	// there.
