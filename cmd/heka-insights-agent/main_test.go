@@ -87,7 +87,7 @@ func TestExitCodes(t *testing.T) {
 		{"spool cat 123", nil, 2, "", `"123" is no batch id`},
 		{"spool cat 123 --dir", nil, 2, "", "flag needs an argument"},
 		{"spool export", nil, 2, "", "name the directory to write to"},
-		{"spool replay", nil, 2, "", "name batches, or use --all"},
+		{"spool replay", nil, 2, "", "name letters or batches, or use --all"},
 		{"spool purge", nil, 2, "", "say what to remove"},
 		{"spool --help", nil, 0, "usage: " + program + " spool COMMAND", ""},
 		{"spool ls --help", nil, 0, "-summary", ""},
