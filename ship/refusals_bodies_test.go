@@ -47,7 +47,7 @@ func TestRefusalsOfBodies(t *testing.T) {
 				continue
 			}
 			inTable(t, row.name+"/"+shape.String(), shape, func() tableServer { return tableWhere(table400, row.refused) }, func(w *tableWorld) {
-				w.run(40 * time.Minute)
+				w.run(20 * time.Minute)
 				w.stop()
 				w.wantGood(tableNone)
 				w.wantFresh(tableNone, w.refusal+8*shape.batch, w.ended-2*shape.batch)
@@ -73,7 +73,7 @@ func TestRefusalsOfForms(t *testing.T) {
 			}
 			shape.tweak = func(cfg *ship.Config) { cfg.Compression = ship.CompressionGzip }
 			inTable(t, name+"/"+shape.String(), shape, func() tableServer { return tableWhere(table400, refused) }, func(w *tableWorld) {
-				w.run(40 * time.Minute)
+				w.run(20 * time.Minute)
 				w.stop()
 				w.wantGood(tableNone)
 				w.wantFresh(tableNone, w.refusal+8*shape.batch, w.ended-2*shape.batch)
@@ -94,7 +94,7 @@ func TestRefusalsOfChangingSeries(t *testing.T) {
 		}
 		shape.produce = func(tick int) []int32 { return append(tableRange(0, 98), int32(1000+(tick+1)/3)) }
 		inTable(t, shape.String(), shape, func() tableServer { return tableRefusing(table400, bad) }, func(w *tableWorld) {
-			w.run(time.Hour)
+			w.run(30 * time.Minute)
 			w.stop()
 			w.wantGood(bad)
 			settled := w.refusal + 8*shape.batch
@@ -123,7 +123,7 @@ func TestRefusalsThatAreNamed(t *testing.T) {
 	}
 	for _, shape := range tableShapes() {
 		inTable(t, shape.String(), shape, func() tableServer { return server }, func(w *tableWorld) {
-			w.run(time.Hour)
+			w.run(30 * time.Minute)
 			w.stop()
 			w.wantGood(bad)
 			w.wantFresh(bad, 0, w.ended-2*shape.batch)

@@ -64,7 +64,7 @@ func TestRefusalsOfTicks(t *testing.T) {
 				ticks = 2
 			}
 			inTable(t, name+"/"+of, shape, func() tableServer { return tableRefusing(table400, bad) }, func(w *tableWorld) {
-				w.run(30 * time.Minute)
+				w.run(25 * time.Minute)
 				w.stop()
 				w.wantGood(bad)
 				w.wantSearch(24 * ticks)
@@ -86,7 +86,7 @@ func TestRefusalsOfThirds(t *testing.T) {
 		third := tableThird(40, shape.every)
 		gone := tableSeries(0, 40)
 		inTable(t, "alone/"+of, shape, func() tableServer { return tableRefusing(table400, third) }, func(w *tableWorld) {
-			w.run(time.Hour)
+			w.run(40 * time.Minute)
 			w.stop()
 			w.wantGood(gone)
 			w.wantFresh(gone, w.refusal+8*shape.batch, w.ended-2*shape.batch)
@@ -95,7 +95,7 @@ func TestRefusalsOfThirds(t *testing.T) {
 		})
 		three, all := tableAny(third, tableSeries(0, 5, 90)), tableSeries(0, 5, 40, 90)
 		inTable(t, "one of three/"+of, shape, func() tableServer { return tableRefusing(table400, three) }, func(w *tableWorld) {
-			w.run(time.Hour)
+			w.run(40 * time.Minute)
 			w.stop()
 			w.wantGood(all)
 			w.wantFresh(all, w.refusal+8*shape.batch, w.ended-2*shape.batch)
@@ -117,7 +117,7 @@ func TestRefusalsOfTickAndSeries(t *testing.T) {
 			}
 			gone := tableAny(bad, tableSeries(from-shape.batch, 40)) // its last good ticks are in the same batch
 			inTable(t, name+"/"+of, shape, func() tableServer { return tableRefusing(table400, bad) }, func(w *tableWorld) {
-				w.run(40 * time.Minute)
+				w.run(30 * time.Minute)
 				w.stop()
 				w.wantGood(gone)
 				w.wantSearch(tableSearch(1, 98) + 24)

@@ -44,8 +44,8 @@ func TestRefusalsOfAge(t *testing.T) {
 				w.run(2 * time.Hour)
 				w.stop()
 				w.wantGood(gone)
-				w.wantFresh(gone, to+8*shape.batch, w.ended-2*shape.batch)
-				w.wantQuiet(to, to+30*time.Minute, 1, 240) // 34 batches of a minute waited
+				w.wantFresh(gone, to+w.drains(30*time.Minute), w.ended-2*shape.batch)
+				w.wantQuiet(to, to+30*time.Minute, 1, 300) // 34 batches of a minute waited
 				w.wantBadGone(tableAny(bad, gone), to+10*time.Minute)
 				if n := w.disk.calls; name == "alone" && n > 100 {
 					w.t.Errorf("%d letters", n)
@@ -80,7 +80,7 @@ func TestRefusalsOfOrder(t *testing.T) {
 			w.run(2 * time.Hour)
 			w.stop()
 			w.wantGood(gone)
-			w.wantFresh(gone, to+8*shape.batch, w.ended-2*shape.batch)
+			w.wantFresh(gone, to+w.drains(30*time.Minute), w.ended-2*shape.batch)
 			w.wantQuiet(to, to+30*time.Minute, 1, 120)
 		})
 	}
@@ -105,7 +105,7 @@ func TestRefusalsForAWhile(t *testing.T) {
 			}
 			gone := func(p tablePoint) bool { return bad(p) && p.at() <= to+5*time.Minute+shape.batch }
 			inTable(t, fmt.Sprint(name, "/", shape), shape, server, func(w *tableWorld) {
-				w.run(90 * time.Minute)
+				w.run(50 * time.Minute)
 				w.stop()
 				w.wantGood(gone)
 				w.wantFresh(bad, w.refusal+8*shape.batch, w.ended-2*shape.batch)

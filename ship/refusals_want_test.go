@@ -48,8 +48,9 @@ func (w *tableWorld) wantAccounts() {
 	if w.disk.dead != int64(len(dead)) {
 		w.t.Errorf("%d points counted as dead, %d in letters", w.disk.dead, len(dead))
 	}
-	if len(w.doubled) > 0 {
-		w.t.Errorf("%d points accepted under two ids", len(w.doubled))
+	for p, ids := range w.doubled {
+		w.t.Errorf("%d points accepted under two ids, such as %v under %s", len(w.doubled), p, ids)
+		break
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"sync"
 	"testing"
@@ -43,7 +42,6 @@ var (
 
 func newTableBody(b *metric.Batch) *tableBody {
 	body := &tableBody{batch: b.ID()[:32], resource: len(b.Resource) > 0}
-	h := fnv.New64a()
 	for _, column := range b.Series {
 		n, _ := strconv.Atoi(column.Labels[0].Value)
 		body.columns = append(body.columns, int32(n))
@@ -51,11 +49,12 @@ func newTableBody(b *metric.Batch) *tableBody {
 			if !v.IsNull() {
 				p := tablePoint{int32(n), int32(b.Times[tick] - tableEpoch)}
 				body.points = append(body.points, p)
-				fmt.Fprintln(h, p.series, p.ms, v.Int64())
+				for _, n := range []uint64{uint64(p.series), uint64(p.ms), uint64(v.Int64())} {
+					body.hash = (body.hash ^ n) * 0x100000001b3 // like FNV-1a
+				}
 			}
 		}
 	}
-	body.hash = h.Sum64()
 	return body
 }
 
@@ -112,14 +111,14 @@ type tableWorld struct {
 
 	ended   time.Duration // when it was stopped
 	process *tableProcess
-	lost    map[string]int64    // by processes that have ended
-	gone    map[tablePoint]bool // lost with processes that were killed
-	killAt  int                 // the request to kill the process at, from the first refusal on; 0: none
-	since   int                 // guarded by mu: requests from the first refusal on
-	killed  bool                // guarded by mu
-	late    bool                // the request counts before the process is killed
-	told    map[string]uint64   // guarded by mu: what an id names
-	doubled map[tablePoint]bool // guarded by mu
+	lost    map[string]int64      // by processes that have ended
+	gone    map[tablePoint]bool   // lost with processes that were killed
+	killAt  int                   // the request to kill the process at, from the first refusal on; 0: none
+	since   int                   // guarded by mu: requests from the first refusal on
+	killed  bool                  // guarded by mu
+	late    bool                  // the request counts before the process is killed
+	told    map[string]uint64     // guarded by mu: what an id names
+	doubled map[tablePoint]string // guarded by mu
 	mu      sync.Mutex
 
 	requests []tableRequest              // guarded by mu
@@ -143,7 +142,7 @@ func newTableWorld(t *testing.T, shape tableShape, server tableServer) *tableWor
 	w := &tableWorld{
 		t: t, shape: shape, cfg: config(), server: server, rtt: 50 * time.Millisecond, began: time.Now(), disk: newTableDisk(),
 		snapshot: metric.NewSnapshot(0), lost: make(map[string]int64), gone: make(map[tablePoint]bool),
-		told: make(map[string]uint64), doubled: make(map[tablePoint]bool), got: make(map[tablePoint]tableReceipt), refusal: -1,
+		told: make(map[string]uint64), doubled: make(map[tablePoint]string), got: make(map[tablePoint]tableReceipt), refusal: -1,
 	}
 	w.cfg.Mode, w.cfg.FIFO, w.cfg.Interval = shape.mode, shape.fifo, shape.every
 	w.cfg.Rules.BatchInterval = shape.batch
@@ -319,7 +318,7 @@ func (w *tableWorld) remember(id string, b *tableBody, o ship.Outcome) {
 		if r, ok := w.got[p]; !ok {
 			w.got[p] = tableReceipt{b.at, id}
 		} else if r.id != id {
-			w.doubled[p] = true
+			w.doubled[p] = r.id + " and " + id
 		}
 	}
 }
