@@ -44,7 +44,7 @@ func TestRefusalsOfAge(t *testing.T) {
 				w.run(2 * time.Hour)
 				w.stop()
 				w.wantGood(gone)
-				w.wantFresh(gone, to+w.drains(30*time.Minute), w.ended-2*shape.batch)
+				w.wantFresh(gone, max(to, w.refusal)+w.drains(30*time.Minute), w.ended-2*shape.batch)
 				w.wantQuiet(to, to+30*time.Minute, 1, 300) // 34 batches of a minute waited
 				w.wantBadGone(tableAny(bad, gone), to+10*time.Minute)
 				if n := w.disk.calls; name == "alone" && n > 100 {
@@ -80,7 +80,7 @@ func TestRefusalsOfOrder(t *testing.T) {
 			w.run(2 * time.Hour)
 			w.stop()
 			w.wantGood(gone)
-			w.wantFresh(gone, to+w.drains(30*time.Minute), w.ended-2*shape.batch)
+			w.wantFresh(gone, max(to, w.refusal)+w.drains(30*time.Minute), w.ended-2*shape.batch)
 			w.wantQuiet(to, to+30*time.Minute, 1, 120)
 		})
 	}
