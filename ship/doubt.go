@@ -213,6 +213,7 @@ func (s *Shipper) seriesProbe(now time.Time) *dispatch {
 	}
 	d := s.deliveryOf(h)
 	if d == nil || len(d.noted) > 0 || len(d.rest) < 2 {
+		s.doubt.held = nil // the next batch may do
 		return nil
 	}
 	d.close()

@@ -68,7 +68,7 @@ func (s *Shipper) store() {
 		case s.spool != nil && s.spool.Append(h.Entry) == nil:
 			kept++
 		default:
-			refused, rest := s.left(time.Now(), h)
+			refused, rest := s.left(h)
 			if refused > 0 {
 				s.ledger.Lose(LostRejected, refused)
 			}

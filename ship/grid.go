@@ -102,8 +102,6 @@ func (p part) halves() []part {
 	return []part{a, b}
 }
 
-func (p part) oneSeries() bool { return p.toSeries-p.fromSeries <= 1 }
-
 // in returns the points of a part.
 func (g *grid) in(p part) points {
 	return g.where(func(series, tick int) bool {

@@ -99,7 +99,7 @@ func (s *Shipper) drop(now time.Time, h *held) {
 	if s.search != nil && s.search.d.id == h.ID {
 		s.endSearch()
 	}
-	refused, rest := s.left(now, h)
+	refused, rest := s.left(h)
 	delete(s.deliveries, h.ID)
 	s.lose(now, LostRejected, refused)
 	s.lose(now, LostQueueFull, rest)
@@ -107,7 +107,7 @@ func (s *Shipper) drop(now time.Time, h *held) {
 
 // left is how many points of a batch are not delivered: those that the backend
 // refuses, and others.
-func (s *Shipper) left(now time.Time, h *held) (refused, rest int64) {
+func (s *Shipper) left(h *held) (refused, rest int64) {
 	d := s.deliveries[h.ID]
 	if d == nil {
 		return 0, h.Items

@@ -82,7 +82,7 @@ func (s *Shipper) strict() bool { return s.cfg.FIFO || s.age.order }
 // known to be too large joins the backlog, to be cut.
 func (s *Shipper) live(now time.Time) *dispatch {
 	for _, h := range slices.Clone(s.memory) {
-		if h.late = h.late || s.forbids(now, len(h.Payload)); h.late {
+		if h.late = h.late || s.forbids(now, len(h.Payload)); h.late || s.rests(now, h.ID) {
 			continue
 		}
 		if d := s.prepare(now, h); d != nil {

@@ -80,6 +80,8 @@ type question struct {
 	points  points
 	wait    time.Duration
 	variant bodyVariant
+	// idle: only answers to other requests can help.
+	idle bool
 	// With untilMS the question is another batch that waits, the oldest whose
 	// newest tick is not before sinceMS, and is before untilMS.
 	sinceMS, untilMS int64
@@ -148,7 +150,7 @@ func (q *search) put(ask question) bool {
 }
 
 // idle waits until something else was answered.
-func (q *search) idle() { q.put(question{wait: searchPoll}) }
+func (q *search) idle() { q.put(question{wait: searchPoll, idle: true}) }
 
 func (q *search) hash(series int) seriesHash { return q.d.grid.hashes[series] }
 func (q *search) accepted() bool             { return q.shipper.acceptances > q.began }

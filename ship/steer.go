@@ -44,10 +44,17 @@ func (s *Shipper) question(now time.Time) *dispatch {
 		q.answer = false
 		s.stepSearch(now, 0)
 	}
-	if s.search != nil && s.search.pending.points == nil && s.strict() && s.machine.mayDrain(now) {
-		return s.oldest(now) // nothing else would be accepted while the search waits
+	if s.search == nil || !s.search.pending.idle || !s.strict() {
+		return nil
 	}
-	return nil
+	// In strict order nothing else would be accepted while the search waits.
+	if !s.hasBacklog() {
+		return s.live(now)
+	}
+	if !s.machine.mayDrain(now) {
+		return nil
+	}
+	return s.oldest(now)
 }
 
 // otherBatch returns the whole of another batch of the backlog, or nil.
