@@ -46,7 +46,7 @@ func (s *Shipper) adopt(v bodyVariant) {
 // or if the batch could be settled.
 func (s *Shipper) prepare(now time.Time, h *held) *dispatch {
 	d := s.deliveries[h.ID]
-	plain := d == nil && len(h.Note) == 0 && s.refused.idle() && !s.age.rules() && s.sizes.allows(now, h.Items)
+	plain := d == nil && len(h.Note) == 0 && !s.bare && s.refused.idle() && !s.age.rules() && s.sizes.allows(now, h.Items)
 	if plain && !s.forbids(now, len(h.Payload)) {
 		return s.dispatch(h, nil, nil)
 	}
@@ -105,8 +105,9 @@ func (s *Shipper) nextPortion(now time.Time, h *held, d *delivery) portion {
 		return portion{points: p}
 	}
 	x, due := s.refused.dueOf(now, d.rest)
+	fresh := !h.late || now.Sub(time.UnixMilli(h.TimeMS)) < oldBatch*s.cfg.Rules.BatchInterval
 	return portion{
-		points:  d.of(func(y seriesHash) bool { return due && !h.late && x == y }),
+		points:  d.of(func(y seriesHash) bool { return due && fresh && x == y }),
 		purpose: ofRetest,
 	}
 }

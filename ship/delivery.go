@@ -124,6 +124,34 @@ func (d *delivery) close() {
 	d.open, d.todo = false, nil
 }
 
+// goAround takes a refusal for that of condemned series in what is next, which
+// is sent without them. A tree that was begun goes on: other parts of it may have
+// been accepted.
+func (d *delivery) goAround(condemned func(x seriesHash) bool) {
+	if !d.open || !d.portions[len(d.portions)-1].parts {
+		d.close()
+		return
+	}
+	series := d.grid.seriesOf(d.next())
+	if !slices.ContainsFunc(series, func(i int) bool { return !condemned(d.grid.hashes[i]) }) {
+		d.todo = d.todo[:len(d.todo)-1]
+		return
+	}
+	d.split()
+}
+
+// postpone ends the open portion too, but goes on with its tree later, if it has
+// one.
+func (d *delivery) postpone() {
+	if last := len(d.portions) - 1; d.open && d.portions[last].parts {
+		d.noted = append([]portion{d.portions[last]}, d.noted...)
+		d.portions = d.portions[:last]
+		d.open, d.todo = false, nil
+		return
+	}
+	d.close()
+}
+
 // delivered takes out points that the backend has.
 func (d *delivery) delivered(p points) {
 	d.left.without(p)

@@ -212,6 +212,12 @@ func (s *Shipper) seriesProbe(now time.Time) *dispatch {
 		return nil
 	}
 	d := s.deliveryOf(h)
+	for n := 0; n < probesAhead && d != nil && len(d.noted) > 0 && s.strict(); n++ { // its parts are fixed
+		if h = s.after(now, h); h == nil {
+			return nil
+		}
+		d = s.deliveryOf(h)
+	}
 	if d == nil || len(d.noted) > 0 || len(d.rest) < 2 {
 		s.doubt.held = nil // the next batch may do
 		return nil
@@ -234,6 +240,10 @@ func (s *Shipper) seriesProbe(now time.Time) *dispatch {
 	out.purpose, out.lenient = ofProbe, s.doubt.leniency()
 	return out
 }
+
+// probesAhead is how many batches are passed over in strict order for one of which
+// nothing was sent.
+const probesAhead = 8
 
 // probeStride spreads the series that are tried in turn over the batch.
 const probeStride = 37

@@ -118,11 +118,15 @@ func (q *search) ticks(x int, p points) {
 }
 
 // refusedLater reports whether p is refused once more after something else was
-// accepted.
+// accepted: other series in ticks that are known to be good or, where there are
+// none, another batch.
 func (q *search) refusedLater(p points) bool {
 	at := q.shipper.acceptances
+	good := q.left(q.root).without(p).and(q.d.grid.where(func(_, tick int) bool { return q.d.proven[tick] }))
+	q.anyPasses(good, othersOfTick)
 	for waited := 0; q.shipper.acceptances == at && !q.over; waited++ {
 		if waited > q.shipper.patience() {
+			q.stack = nil // the batch has to wait for better times
 			return false
 		}
 		q.idle()
@@ -145,7 +149,15 @@ func (q *search) points(x int, bad points) {
 		q.suspect(x, bad)
 		return
 	}
-	if q.ask(bad) {
+	tries := 1
+	if q.shipper.refused.doubtful(q.now()) {
+		tries = doubtfulRefusals
+	}
+	accepted := false
+	for ; tries > 0 && !accepted && !q.over; tries-- {
+		accepted = q.ask(bad)
+	}
+	if accepted {
 		q.shipper.contradicted(q.now())
 	} else if !q.over {
 		q.d.condemn(q.now(), bad)
@@ -158,12 +170,17 @@ func (q *search) points(x int, bad points) {
 // of p until one is accepted.
 func (q *search) anotherPasses(x int, p points, most int) bool {
 	ticks := q.d.grid.ticksOf(p)
-	same := q.d.grid.where(func(_, tick int) bool { return slices.Contains(ticks, tick) })
-	left := q.left(q.root).and(same).without(p)
-	others := slices.DeleteFunc(q.d.grid.seriesOf(left), func(y int) bool { return y == x })
-	step := max(1, len(others)/most)
-	for i, tried := step/2, 0; i < len(others) && tried < most && !q.over; i, tried = i+step, tried+1 {
-		if q.ask(left.and(q.d.grid.where(func(series, _ int) bool { return series == others[i] }))) {
+	others := q.d.grid.where(func(series, tick int) bool { return series != x && slices.Contains(ticks, tick) })
+	return q.anyPasses(q.left(q.root).and(others), most)
+}
+
+// anyPasses tries single series of p, spread over the batch, until one is
+// accepted.
+func (q *search) anyPasses(p points, most int) bool {
+	all := q.d.grid.seriesOf(p)
+	step := max(1, len(all)/most)
+	for i, tried := step/2, 0; i < len(all) && tried < most && !q.over; i, tried = i+step, tried+1 {
+		if q.ask(p.and(q.d.grid.where(func(series, _ int) bool { return series == all[i] }))) {
 			return true
 		}
 	}

@@ -111,11 +111,25 @@ func (l *pointLimit) disprove(now time.Time, points int64) {
 type ageLimit struct {
 	bound time.Duration
 	until time.Time
+	// sure: since it was found, a batch beyond it was refused as well.
+	sure bool
 	// order: it takes nothing that is older than the newest it has.
 	order bool
 }
 
 func (l *ageLimit) rules() bool { return l.order || time.Now().Before(l.until) }
+
+// beyond reports whether a batch is older than the bound.
+func (l *ageLimit) beyond(now time.Time, h *held) bool {
+	return now.Before(l.until) && now.Sub(time.UnixMilli(h.TimeMS)) >= l.bound
+}
+
+// disprove forgets a bound when an older batch was accepted.
+func (l *ageLimit) disprove(now time.Time, h *held) {
+	if l.beyond(now, h) {
+		l.until = time.Time{}
+	}
+}
 
 // apply gives up the points of a batch that are not worth a request, when what
 // was accepted is as new as newestMS.
@@ -123,7 +137,7 @@ func (l *ageLimit) apply(now time.Time, h *held, d *delivery, newestMS int64) {
 	switch {
 	case l.order && h.TimeMS < newestMS:
 		d.refused(d.left.clone())
-	case now.Before(l.until):
+	case l.sure && now.Before(l.until):
 		ticks := d.grid.batch.Times
 		d.refused(d.grid.where(func(_, tick int) bool { return now.Sub(time.UnixMilli(ticks[tick])) >= l.bound }))
 	}

@@ -148,7 +148,7 @@ func (m *machine) answered(now time.Time) {
 // interval. When it is that request which fails, while live ones pass, each
 // further try waits twice as long.
 func (m *machine) drainWait() time.Duration {
-	if m.drainFailures < 2 {
+	if m.drainFailures < 2 || m.fifo {
 		return m.uniform(0, m.rules.BatchInterval)
 	}
 	wait := min(m.rules.BatchInterval<<min(m.drainFailures, 10), pauseMax)

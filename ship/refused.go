@@ -40,8 +40,10 @@ type refusedSeries struct {
 	// since were accepted with other batches since the search under way began.
 	since map[seriesHash]bool
 	// groups of series that may not travel with others, by number; 0 is all others.
+	// They are forgotten an hour after the last was made.
 	groups    map[seriesHash]int
 	lastGroup int
+	parted    time.Time
 	// single counts the batches in which single points of a series were refused.
 	single map[seriesHash]int
 
@@ -201,12 +203,23 @@ func (r *refusedSeries) group(now time.Time, x seriesHash) int {
 	if now.Sub(r.lastFound) < doubtFor && len(r.known) > 0 && len(r.known) < r.max && !r.known[x] {
 		return unknownGroup
 	}
+	if len(r.groups) > 0 && now.Sub(r.parted) > limitLife {
+		clear(r.groups)
+	}
 	return r.groups[x]
 }
 
+// isFormer reports whether a series was condemned within the day, is not now, and
+// travels with others.
+func (r *refusedSeries) isFormer(now time.Time, x seriesHash) bool {
+	p, known := r.past[x]
+	return known && now.Sub(p.last) < forgetAfter && r.condemned[x] == nil && r.group(now, x) == 0
+}
+
 // part has series travel apart from others from now on.
-func (r *refusedSeries) part(of []seriesHash) {
+func (r *refusedSeries) part(now time.Time, of []seriesHash) {
 	r.lastGroup++
+	r.parted = now
 	for _, x := range of {
 		if len(r.groups) < r.max {
 			r.groups[x] = r.lastGroup

@@ -59,6 +59,9 @@ type search struct {
 	stack    []*node
 	suspects []*suspect
 	end      searchEnd
+	// ahead is how much later than its batch those are that are tried in strict
+	// order while it waits.
+	ahead time.Duration
 	// otherMS is the time of the last tick of the other batch that was asked for,
 	// zero if there is none, and otherAge how old its first one was then.
 	otherMS  int64
@@ -282,7 +285,7 @@ func (n *node) accept(q *search, count int64) {
 		}
 	}
 	if len(second) < len(series) {
-		q.shipper.refused.part(second)
+		q.shipper.refused.part(q.now(), second)
 	}
 }
 

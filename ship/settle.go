@@ -104,6 +104,7 @@ func (s *Shipper) vouch(now time.Time, out *dispatch) {
 	s.limit.disprove(len(out.payload.Body))
 	s.known.disprove(len(out.payload.Body))
 	s.sizes.disprove(now, out.payload.Points)
+	s.age.disprove(now, out.held)
 	s.doubt.vouch(out.ID)
 	if s.search != nil || out.d != nil {
 		s.refused.accept(s.seriesIn(out), s.search != nil && s.search.d.id != out.ID)
@@ -183,11 +184,19 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 		d.begin(portion{points: d.grid.whole()})
 	}
 	switch {
+	case out.purpose == ofBatch && s.age.beyond(now, out.held):
+		s.age.sure = true
+		d.postpone()
+		s.rest(out.held, d) // it is given up when its turn comes
+	case s.partsFormer(now, d):
+		d.close()
+		s.advance(now, out.held, d)
 	case s.holdsCondemned(d):
-		d.close() // that explains it
+		d.goAround(func(x seriesHash) bool { return s.refused.condemned[x] != nil })
 		s.advance(now, out.held, d)
 	case s.search != nil:
-		d.close()
+		d.postpone()
+		s.search.ahead = max(2*s.search.ahead, s.cfg.Rules.BatchInterval)
 		s.rest(out.held, d)
 	default:
 		s.search = newSearch(s, out.held, d, now)
@@ -204,6 +213,27 @@ func (s *Shipper) holdsCondemned(d *delivery) bool {
 		p = d.next()
 	}
 	return slices.ContainsFunc(d.grid.seriesOf(p), func(i int) bool { return s.refused.condemned[d.grid.hashes[i]] != nil })
+}
+
+// partsFormer has series travel apart that were condemned within the day and are
+// in what was refused, and reports whether there are any: they are the likely
+// reason.
+func (s *Shipper) partsFormer(now time.Time, d *delivery) bool {
+	if d.portions[len(d.portions)-1].parts {
+		return false
+	}
+	var former []seriesHash
+	series := d.grid.seriesOf(d.next())
+	for _, i := range series {
+		if x := d.grid.hashes[i]; s.refused.isFormer(now, x) {
+			former = append(former, x)
+		}
+	}
+	if len(former) == 0 || len(former) == len(series) {
+		return false
+	}
+	s.refused.part(now, former)
+	return true
 }
 
 // refusedUnread takes the refusal of a batch that cannot be read, and so not be

@@ -14,7 +14,10 @@ const (
 
 // searchGap is how long a search waits after it sent so many points.
 func (s *Shipper) searchGap(sent int64) time.Duration {
-	live := max(s.livePoints, 1)
+	live := s.livePoints
+	if live == 0 {
+		live = max(sent, 1) // nothing was cut yet
+	}
 	return max(time.Duration(float64(sent)/float64(live)*float64(s.cfg.Rules.BatchInterval)/searchRate), searchGapMin)
 }
 
@@ -47,12 +50,23 @@ func (s *Shipper) question(now time.Time) *dispatch {
 	if s.search == nil || !s.search.pending.idle || !s.strict() {
 		return nil
 	}
-	// In strict order nothing else would be accepted while the search waits.
+	// In strict order nothing else would be accepted while the search waits. After
+	// each refusal a batch is tried that is twice as far ahead: a whole backlog may
+	// be bad.
 	if !s.hasBacklog() {
 		return s.live(now)
 	}
 	if !s.machine.mayDrain(now) {
 		return nil
+	}
+	if h := s.spooled(now, s.search.held.TimeMS+1+s.search.ahead.Milliseconds()); h != nil {
+		if d := s.prepare(now, h); d != nil {
+			d.backlog = true
+			return d
+		}
+	}
+	if d := s.live(now); d != nil {
+		return d
 	}
 	return s.oldest(now)
 }
@@ -142,6 +156,6 @@ func (s *Shipper) tooOld(now time.Time, age time.Duration) {
 		s.say.ordered(s.log)
 		return
 	}
-	s.age.bound, s.age.until = age, now.Add(limitLife)
+	s.age.bound, s.age.until, s.age.sure = age, now.Add(limitLife), false
 	s.say.aged(s.log, age)
 }
