@@ -8,13 +8,11 @@ import (
 
 const (
 	// blamedMax is how many failures in a row that may be about the body let
-	// probes take turns with a single series. After silencesMax of any kind they
+	// probes take turns with a single series, and how many of one batch, while
+	// another is accepted, mean that it is the batch. After silencesMax of any kind they
 	// do with the next batch, in strict order.
 	blamedMax   = 5
 	silencesMax = 20
-	// culpritMax is how many failures of one batch, with others accepted between
-	// any two of them, mean that it is the batch.
-	culpritMax = 4
 	// probeLife is how long the series of one batch serve as probes.
 	probeLife = 5 * time.Minute
 	// While everything is refused one probe in wholeEvery carries a whole batch.
@@ -29,9 +27,12 @@ type doubt struct {
 	blamed, silences int
 	forbidden        bool // the last failure was a 403
 	turn             int
-	held             *held // whose series are probes
+	ahead            time.Duration // in strict order: how much later than the head to look
+	held             *held         // whose series are probes
 
-	culprit ID // the batch whose request failed last
+	// culprit is the batch whose request failed last, fails how often, and vouched
+	// whether another batch was accepted since the first of that.
+	culprit ID
 	fails   int
 	vouched bool
 	// unread is the batch that was refused last of those that cannot be read, and
@@ -43,7 +44,7 @@ type doubt struct {
 // vouch notes that the backend accepted something.
 func (d *doubt) vouch(id ID) {
 	d.refusedAll, d.forbidden = false, false
-	d.blamed, d.silences, d.held = 0, 0, nil
+	d.blamed, d.silences, d.held, d.ahead = 0, 0, nil, 0
 	if d.culprit != id {
 		d.vouched = true
 	}
@@ -111,6 +112,9 @@ func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
 	if s.doubt.blamed++; !o.MayBeContent {
 		s.doubt.blamed = 0
 	}
+	if out.further {
+		return o.Verdict
+	}
 	return s.doubt.judge(out, o)
 }
 
@@ -127,15 +131,12 @@ func (s *Shipper) explains(out *dispatch) bool {
 // judge counts a failure of a batch.
 func (d *doubt) judge(out *dispatch, o Outcome) Verdict {
 	if d.culprit != out.ID {
-		d.culprit, d.fails, d.vouched = out.ID, 0, true
+		d.culprit, d.fails, d.vouched = out.ID, 0, false
 	}
-	if d.vouched {
-		d.fails++
-	}
-	d.vouched = false
+	d.fails++
 	switch {
-	case out.purpose != ofBatch:
-	case o.MayBeContent && d.fails >= culpritMax:
+	case out.purpose != ofBatch, !d.vouched:
+	case o.MayBeContent && d.fails >= blamedMax:
 		out.lenient = contentFailures
 		return Reject
 	case d.fails >= silencesMax:
@@ -179,15 +180,26 @@ func (s *Shipper) strictProbe(now time.Time) *dispatch {
 	}
 	turns := s.doubt.bySeries() || s.doubt.silences >= silencesMax
 	if head := s.head(now); head != nil && turns && s.doubt.turn%4 == 0 {
-		if h := s.after(now, head); h != nil {
-			if d := s.prepare(now, h); d != nil {
-				d.backlog = true
-				return d
-			}
+		if d := s.further(now, head, &s.doubt.ahead); d != nil {
+			return d
 		}
 	}
 	if d := s.oldest(now); d != nil {
 		return d
+	}
+	return s.live(now)
+}
+
+// further returns a batch that waits so much further ahead than another one, and
+// then twice as far: a whole backlog may be bad.
+func (s *Shipper) further(now time.Time, first *held, ahead *time.Duration) *dispatch {
+	h := s.spooled(now, first.TimeMS+1+ahead.Milliseconds())
+	*ahead = max(2**ahead, s.cfg.Rules.BatchInterval)
+	if h != nil {
+		if d := s.prepare(now, h); d != nil {
+			d.backlog, d.further = true, true
+			return d
+		}
 	}
 	return s.live(now)
 }

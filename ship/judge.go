@@ -126,8 +126,8 @@ func (q *search) refusedLater(p points) bool {
 	q.anyPasses(good, othersOfTick)
 	for waited := 0; q.shipper.acceptances == at && !q.over; waited++ {
 		if waited > q.shipper.patience() {
-			q.stack = nil // the batch has to wait for better times
-			return false
+			q.stack = nil
+			return false // the batch waits for better times
 		}
 		q.idle()
 	}
@@ -190,7 +190,11 @@ func (q *search) anyPasses(p points, most int) bool {
 // nothingAccepted decides what it means that a whole descent and other series
 // spread over the batch were refused. It reports whether that settles the search.
 func (q *search) nothingAccepted(x int, p points) bool {
-	for waited := 0; !q.accepted() && q.shipper.liveAnswers == q.live && waited < q.shipper.patience()/2 && !q.over; waited++ {
+	patience := q.shipper.patience() / 2
+	if q.shipper.strict() {
+		patience *= 4 // batches ever further ahead are tried meanwhile
+	}
+	for waited := 0; !q.accepted() && q.shipper.liveAnswers == q.live && waited < patience && !q.over; waited++ {
 		q.idle()
 	}
 	switch {
@@ -244,6 +248,7 @@ func (q *search) compareAges() {
 		return
 	}
 	var age time.Duration // of the oldest tick of the newest batch that was refused
+	refused := 0
 	for from, to := q.held.TimeMS+1, s.newestMS; from < to && !q.over; {
 		middle := from + (to-from)/2
 		q.otherMS = 0
@@ -253,9 +258,10 @@ func (q *search) compareAges() {
 			to = middle
 		default:
 			from, age = q.otherMS+1, q.otherAge
+			refused++
 		}
 	}
 	if age > 0 && !q.over {
-		s.tooOld(q.now(), age)
+		s.tooOld(q.now(), age, refused > 1)
 	}
 }

@@ -111,7 +111,7 @@ func (l *pointLimit) disprove(now time.Time, points int64) {
 type ageLimit struct {
 	bound time.Duration
 	until time.Time
-	// sure: since it was found, a batch beyond it was refused as well.
+	// sure: several batches beyond it were refused. Else each of them is sent once.
 	sure bool
 	// order: it takes nothing that is older than the newest it has.
 	order bool

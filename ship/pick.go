@@ -30,6 +30,7 @@ type dispatch struct {
 	purpose purpose
 	backlog bool
 	live    bool // it was never tried before
+	further bool // it is out of turn, to see whether anything is accepted
 	// d and points are nil for a batch that is sent as it is.
 	d      *delivery
 	points points

@@ -39,7 +39,7 @@ func TestRefusalsOfBodies(t *testing.T) {
 		{"far", 2, func(b *tableBody) bool { return tableTogether(b, 10, 80) }},
 		{"ends", 2, func(b *tableBody) bool { return tableTogether(b, 0, 97) }},
 		{"more than 200 of 294", 2, func(b *tableBody) bool { return len(b.points) > 200 }},
-		{"more than 20", 33, func(b *tableBody) bool { return len(b.points) > 20 }},
+		{"more than 20", 34, func(b *tableBody) bool { return len(b.points) > 20 }},
 	}
 	for _, row := range rows {
 		for _, shape := range tableShapes() {

@@ -30,6 +30,9 @@ func TestRefusalsOfAge(t *testing.T) {
 	const from, to = 1000 * time.Second, 3000 * time.Second
 	for name, bad := range map[string]tableBad{"alone": tableNone, "and a series": tableSeries(0, 40), "and a series later": tableSeries(to, 40)} {
 		for _, shape := range tableShapes()[:2] {
+			if shape.fifo && name == "and a series later" {
+				continue // strict order has nothing to learn the bound from: docs/delivery.md
+			}
 			server := func() tableServer {
 				refusing := tableRefusing(table400, bad)
 				return tableDuring(from, to, tableDown, func(b *tableBody) ship.Outcome {

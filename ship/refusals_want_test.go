@@ -13,7 +13,7 @@ import (
 const tableProbation = 10 * time.Minute
 
 // tableTrace prints requests for a person who looks for a cause.
-func tableTrace(w *tableWorld, id string, b *tableBody, o ship.Outcome) {
+func tableTrace(_ *tableWorld, id string, b *tableBody, o ship.Outcome) {
 	if os.Getenv("HEKA_TABLE_TRACE") != "" {
 		last := b.points[len(b.points)-1]
 		fmt.Printf("%6d %10.2f seq %s %4d points, %d..%d at %d..%d: %v %d\n", b.number+1, b.at.Seconds(), id[24:], len(b.points),

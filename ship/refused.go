@@ -209,11 +209,12 @@ func (r *refusedSeries) group(now time.Time, x seriesHash) int {
 	return r.groups[x]
 }
 
-// isFormer reports whether a series was condemned within the day, is not now, and
-// travels with others.
+// isFormer reports whether a series, or single points of it, were condemned within
+// the day, it is not now, and it travels with others.
 func (r *refusedSeries) isFormer(now time.Time, x seriesHash) bool {
 	p, known := r.past[x]
-	return known && now.Sub(p.last) < forgetAfter && r.condemned[x] == nil && r.group(now, x) == 0
+	known = known && now.Sub(p.last) < forgetAfter
+	return (known || r.single[x] > 0) && r.condemned[x] == nil && r.group(now, x) == 0
 }
 
 // part has series travel apart from others from now on.

@@ -58,6 +58,7 @@ type search struct {
 	live     uint64 // live batches that were answered before it
 	stack    []*node
 	suspects []*suspect
+	taken    []portion // bodies of the batch that were accepted
 	end      searchEnd
 	// ahead is how much later than its batch those are that are tried in strict
 	// order while it waits.

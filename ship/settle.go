@@ -185,9 +185,9 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 	}
 	switch {
 	case out.purpose == ofBatch && s.age.beyond(now, out.held):
-		s.age.sure = true
-		d.postpone()
-		s.rest(out.held, d) // it is given up when its turn comes
+		d.close()
+		d.refused(d.left.clone())
+		s.advance(now, out.held, d)
 	case s.partsFormer(now, d):
 		d.close()
 		s.advance(now, out.held, d)
@@ -196,7 +196,6 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 		s.advance(now, out.held, d)
 	case s.search != nil:
 		d.postpone()
-		s.search.ahead = max(2*s.search.ahead, s.cfg.Rules.BatchInterval)
 		s.rest(out.held, d)
 	default:
 		s.search = newSearch(s, out.held, d, now)

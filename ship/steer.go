@@ -9,7 +9,9 @@ const (
 	searchGapMin = 100 * time.Millisecond
 	// searchSpreadMax is how many batch intervals a search of a whole batch waits
 	// at most before it begins: a fleet's searches do not begin together.
-	searchSpreadMax = 3
+	searchSpreadMax = 5
+	// searchSpreadStrict is that in strict order, where all else waits for it.
+	searchSpreadStrict = 3
 )
 
 // searchGap is how long a search waits after it sent so many points.
@@ -23,8 +25,12 @@ func (s *Shipper) searchGap(sent int64) time.Duration {
 
 // searchSpread is how long a search of these points waits before it begins.
 func (s *Shipper) searchSpread(p points) time.Duration {
+	most := float64(searchSpreadMax)
+	if s.strict() {
+		most = searchSpreadStrict
+	}
 	share := min(float64(p.count())/float64(max(s.livePoints, 1)), 1)
-	return s.machine.uniform(0, time.Duration(share*searchSpreadMax*float64(s.cfg.Rules.BatchInterval)))
+	return s.machine.uniform(0, time.Duration(share*most*float64(s.cfg.Rules.BatchInterval)))
 }
 
 // patience is how many times a search polls for other answers.
@@ -59,13 +65,7 @@ func (s *Shipper) question(now time.Time) *dispatch {
 	if !s.machine.mayDrain(now) {
 		return nil
 	}
-	if h := s.spooled(now, s.search.held.TimeMS+1+s.search.ahead.Milliseconds()); h != nil {
-		if d := s.prepare(now, h); d != nil {
-			d.backlog = true
-			return d
-		}
-	}
-	if d := s.live(now); d != nil {
+	if d := s.further(now, s.search.held, &s.search.ahead); d != nil {
 		return d
 	}
 	return s.oldest(now)
@@ -109,7 +109,10 @@ func (s *Shipper) answerSearch(now time.Time, out *dispatch, accepted bool) {
 	if s.search == nil {
 		return
 	}
-	s.search.answer = accepted
+	q := s.search
+	if q.answer = accepted; accepted && out.purpose == ofSearch {
+		q.taken = append(q.taken, portion{points: out.points})
+	}
 	s.stepSearch(now, out.payload.Points)
 }
 
@@ -127,10 +130,11 @@ func (s *Shipper) stepSearch(now time.Time, sent int64) {
 		if q.end == endBatch {
 			bad := d.in(q.root)
 			s.say.gaveUp(s.log, now, h.ID, bad.count(), d.reason, s.spool != nil)
-			d.refused(bad)
+			d.condemn(now, bad)
 		}
 		d.todo = d.todo[:n-1]
 	}
+	q.keepTaken()
 	if q.end == endEverything {
 		d.close()
 		out := &dispatch{held: h, d: d}
@@ -138,6 +142,18 @@ func (s *Shipper) stepSearch(now time.Time, sent int64) {
 		return
 	}
 	s.advance(now, h, d)
+}
+
+// keepTaken notes what was accepted instead of a search: a later process sends
+// these bodies again, and does not search anew what may be accepted by then.
+func (q *search) keepTaken() {
+	d, last := q.d, len(q.d.portions)-1
+	if last < 0 || len(d.todo) > 0 || !d.portions[last].parts {
+		return
+	}
+	d.portions = append(d.portions[:last], q.taken...)
+	d.open = false
+	q.shipper.keepNote(q.held, d)
 }
 
 // endSearch abandons the search under way.
@@ -149,13 +165,13 @@ func (s *Shipper) endSearch() {
 }
 
 // tooOld takes what a search found of old batches: the newest one that was
-// refused had ticks of this age.
-func (s *Shipper) tooOld(now time.Time, age time.Duration) {
+// refused had ticks of this age. sure says that several were.
+func (s *Shipper) tooOld(now time.Time, age time.Duration, sure bool) {
 	if age < ageMin {
 		s.age.order, s.machine.fifo = true, true
 		s.say.ordered(s.log)
 		return
 	}
-	s.age.bound, s.age.until, s.age.sure = age, now.Add(limitLife), false
+	s.age.bound, s.age.until, s.age.sure = age, now.Add(limitLife), sure
 	s.say.aged(s.log, age)
 }
