@@ -130,7 +130,7 @@ func (s *Shipper) stepSearch(now time.Time, sent int64) {
 		if q.end == endBatch {
 			bad := d.in(q.root)
 			s.say.gaveUp(s.log, now, h.ID, bad.count(), d.reason, s.spool != nil)
-			d.condemn(now, bad)
+			d.refused(bad)
 		}
 		d.todo = d.todo[:n-1]
 	}
