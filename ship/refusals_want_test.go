@@ -71,7 +71,7 @@ func (w *tableWorld) wantGood(bad tableBad) {
 			if dead[p] {
 				deadGood++
 			}
-			if _, ok := w.got[p]; !ok && !w.gone[p] && !(pending[p] && p.at() > flushed) {
+			if _, ok := w.got[p]; !ok && !w.gone[p] && (!pending[p] || p.at() <= flushed) {
 				absent++
 				example = p
 			}
