@@ -71,7 +71,7 @@ func (s *Shipper) prepare(now time.Time, h *held) *dispatch {
 // nextOf returns the points to send next of a batch, nil if there are none now.
 func (s *Shipper) nextOf(now time.Time, h *held, d *delivery) points {
 	s.age.apply(now, h, d, s.newestMS)
-	if s.refused.contradicted.After(d.badSince) {
+	if s.refused.acquits(d) {
 		d.acquit()
 	}
 	for {
@@ -152,12 +152,8 @@ func (s *Shipper) deliveryOf(h *held) *delivery {
 	if err != nil {
 		return nil
 	}
-	if d == nil || d.left == nil {
-		fresh := newDelivery(&h.Entry, b)
-		if d != nil {
-			fresh.fails, fresh.vouched = d.fails, d.vouched
-		}
-		d = fresh
+	if d == nil {
+		d = newDelivery(&h.Entry, b)
 		s.deliveries[h.ID] = d
 	} else {
 		d.load(b)

@@ -44,11 +44,6 @@ type delivery struct {
 	// proven are the ticks of which some point was accepted.
 	proven map[int]bool
 	reason string // of the last refusal
-
-	// fails counts requests without an answer to judge by; vouched says that
-	// other batches were accepted since the first of them.
-	fails   int
-	vouched bool
 }
 
 // newDelivery returns the delivery of a batch of which nothing was sent, but

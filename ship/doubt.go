@@ -95,7 +95,7 @@ func asksForLess(o Outcome) bool {
 // tell: of one that a search asked for, or that one batch gets again and again
 // while others are accepted.
 func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
-	if o.Verdict != Retry && o.Verdict != Pause || o.Verdict == Pause && !o.MayBeContent || asksForLess(o) || o.Unsent {
+	if o.Verdict != Retry && o.Verdict != Pause || o.Verdict == Pause && !o.MayBeContent || asksForLess(o) || o.Unsent || o.NoConnection {
 		return o.Verdict
 	}
 	if o.MayBeContent && s.explains(out) {
@@ -121,7 +121,7 @@ func (s *Shipper) judge(out *dispatch, o Outcome) Verdict {
 // explains reports whether a condemned series in what was sent explains a
 // failure that may be about the body.
 func (s *Shipper) explains(out *dispatch) bool {
-	if len(s.refused.condemned) == 0 || out.purpose == ofProbe || out.purpose == ofOther {
+	if len(s.refused.condemned) == 0 || out.purpose == ofProbe || out.purpose == ofOther || out.purpose == ofSearch {
 		return false
 	}
 	d := s.deliveryOf(out.held)
@@ -180,6 +180,9 @@ func (s *Shipper) strictProbe(now time.Time) *dispatch {
 	}
 	turns := s.doubt.bySeries() || s.doubt.silences >= silencesMax
 	if head := s.head(now); head != nil && turns && s.doubt.turn%4 == 0 {
+		if !s.doubt.bySeries() {
+			s.doubt.ahead = 0 // such a failure says nothing of what is further ahead
+		}
 		if d := s.further(now, head, &s.doubt.ahead); d != nil {
 			return d
 		}
@@ -230,7 +233,7 @@ func (s *Shipper) seriesProbe(now time.Time) *dispatch {
 		}
 		d = s.deliveryOf(h)
 	}
-	if d == nil || len(d.noted) > 0 || len(d.rest) < 2 {
+	if d == nil || d.open || len(d.noted) > 0 || len(d.rest) < 2 {
 		s.doubt.held = nil // the next batch may do
 		return nil
 	}
@@ -262,7 +265,7 @@ const probeStride = 37
 
 // probed returns the batch whose series serve as probes, or nil.
 func (s *Shipper) probed(now time.Time) *held {
-	if h := s.doubt.held; h != nil && now.Sub(time.UnixMilli(h.TimeMS)) < probeLife && s.holds(h) {
+	if h := s.doubt.held; h != nil && now.Sub(time.UnixMilli(h.TimeMS)) < probeLife && slices.Contains(s.memory, h) {
 		return h
 	}
 	s.doubt.held = nil
@@ -279,16 +282,6 @@ func (s *Shipper) probed(now time.Time) *held {
 	return s.doubt.held
 }
 
-// holds reports whether a batch still waits.
-func (s *Shipper) holds(h *held) bool {
-	for _, other := range s.memory {
-		if other == h {
-			return true
-		}
-	}
-	return h.spooled && s.spool.Note(h.ID, h.Note)
-}
-
 // searchByProbe goes on after a single series was accepted: something else of
 // its batch is not.
 func (s *Shipper) searchByProbe(now time.Time, out *dispatch) {
@@ -296,7 +289,7 @@ func (s *Shipper) searchByProbe(now time.Time, out *dispatch) {
 	s.doubt.held = nil
 	h.late = true
 	d.open, d.todo = false, nil
-	if s.search != nil || s.finish(now, h, d) {
+	if s.finish(now, h, d) {
 		return
 	}
 	p := d.of(func(x seriesHash) bool { return !s.refused.leavesOut(x) })

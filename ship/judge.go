@@ -150,7 +150,7 @@ func (q *search) points(x int, bad points) {
 		return
 	}
 	tries := 1
-	if q.shipper.refused.doubtful(q.now()) {
+	if q.doubts() {
 		tries = doubtfulRefusals
 	}
 	accepted := false
@@ -217,7 +217,7 @@ func (q *search) nothingAccepted(x int, p points) bool {
 				return true
 			}
 		}
-		if q.refusedLater(p) {
+		if q.refusedLater(p) && !q.shipper.refused.doubtful(q.now()) {
 			q.end = endBatch
 		}
 		return true
@@ -247,6 +247,7 @@ func (q *search) compareAges() {
 	if q.now().Sub(time.UnixMilli(q.held.TimeMS)) < oldBatch*s.cfg.Rules.BatchInterval {
 		return
 	}
+	older := false        // than the newest it has is what it takes
 	var age time.Duration // of the oldest tick of the newest batch that was refused
 	refused := 0
 	for from, to := q.held.TimeMS+1, s.newestMS; from < to && !q.over; {
@@ -255,13 +256,14 @@ func (q *search) compareAges() {
 		passes := q.put(question{sinceMS: middle, untilMS: to})
 		switch {
 		case q.otherMS == 0, passes:
+			older = older || q.otherMS != 0
 			to = middle
 		default:
 			from, age = q.otherMS+1, q.otherAge
 			refused++
 		}
 	}
-	if age > 0 && !q.over {
+	if age > 0 && !q.over && (age >= ageMin || !older && refused > 1 && !s.refused.doubtful(q.now())) {
 		s.tooOld(q.now(), age, refused > 1)
 	}
 }

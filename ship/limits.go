@@ -173,6 +173,11 @@ func weaker(refused, configured Compression) (next Compression, ok bool) {
 // unsupported takes a 415: the next weaker compression is tried at once, and
 // kept. When even none is refused it was not the compression.
 func (s *Shipper) unsupported(now time.Time, out *dispatch, o Outcome) {
+	if out.variant != asConfigured {
+		s.machine.answered(now)
+		s.answerSearch(now, out, false)
+		return
+	}
 	next, ok := weaker(out.payload.Compression, s.cfg.Compression)
 	if s.recompress(next) != nil || !ok {
 		s.strongest = "" // what the spool holds is sent as it is

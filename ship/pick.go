@@ -155,7 +155,7 @@ func (s *Shipper) rests(now time.Time, id ID) bool {
 		return true
 	}
 	d := s.deliveries[id]
-	return d != nil && d.grid == nil && d.left != nil && s.refused.waits(now, d)
+	return d != nil && d.grid == nil && s.refused.waits(now, d)
 }
 
 // hasBacklog reports whether a batch waits that was tried, and can be sent.

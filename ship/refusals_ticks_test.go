@@ -69,7 +69,7 @@ func TestRefusalsOfTicks(t *testing.T) {
 				w.wantGood(bad)
 				w.wantSearch(24 * ticks)
 				w.wantFresh(bad, w.refusal+8*shape.batch, w.ended-2*shape.batch)
-				w.wantQuiet(w.refusal+8*shape.batch, w.ended, 1, 45)
+				w.wantQuiet(w.refusal+8*shape.batch, w.ended, 1, 60) // the last of the two searches may end in it
 				w.wantBadGone(bad, w.refusal+8*shape.batch)
 				if n := len(w.disk.letters); n > ticks {
 					t.Errorf("%d letters of %d ticks", n, ticks)

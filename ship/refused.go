@@ -86,8 +86,11 @@ func (r *refusedSeries) idle() bool {
 // probation. It reports whether the series was not condemned before.
 func (r *refusedSeries) condemn(now time.Time, x seriesHash, name, reason string, named bool) (fresh bool) {
 	delete(r.suspects, x)
-	if r.condemned[x] != nil || len(r.condemned) >= r.max {
+	if r.condemned[x] != nil {
 		return false
+	}
+	if len(r.condemned) >= r.max {
+		r.forgetOldest()
 	}
 	p := r.past[x]
 	if now.Sub(p.last) > forgetAfter {
@@ -109,6 +112,18 @@ func (r *refusedSeries) condemn(now time.Time, x seriesHash, name, reason string
 		r.retestAt = first
 	}
 	return true
+}
+
+// forgetOldest forgets the condemned series that has been due for a retest the
+// longest: it is not produced any more.
+func (r *refusedSeries) forgetOldest() {
+	var oldest seriesHash
+	for x, s := range r.condemned {
+		if o := r.condemned[oldest]; o == nil || s.retest.Before(o.retest) {
+			oldest = x
+		}
+	}
+	delete(r.condemned, oldest)
 }
 
 func (r *refusedSeries) forgetPast(now time.Time) {
@@ -193,6 +208,9 @@ func (r *refusedSeries) leavesOut(x seriesHash) bool {
 	return r.condemned[x] != nil || r.suspects[x] || len(r.suspects) > 0 && len(r.known) > 0 && !r.known[x]
 }
 
+// groupsMax bounds how many groups of series travel apart from each other.
+const groupsMax = 8
+
 // unknownGroup is the group of series that were never accepted.
 const unknownGroup = -1
 
@@ -219,7 +237,10 @@ func (r *refusedSeries) isFormer(now time.Time, x seriesHash) bool {
 
 // part has series travel apart from others from now on.
 func (r *refusedSeries) part(now time.Time, of []seriesHash) {
-	r.lastGroup++
+	if r.lastGroup++; r.lastGroup > groupsMax {
+		clear(r.groups) // so many are chance
+		r.lastGroup = 1
+	}
 	r.parted = now
 	for _, x := range of {
 		if len(r.groups) < r.max {
@@ -238,7 +259,7 @@ func (r *refusedSeries) final(now time.Time, x seriesHash) bool {
 // it may be sent, and not all of it is given up.
 func (r *refusedSeries) waits(now time.Time, d *delivery) bool {
 	all := d.bad.empty() || r.finalPoints(now, d)
-	if !d.bad.empty() && r.contradicted.After(d.badSince) {
+	if r.acquits(d) {
 		return false
 	}
 	for _, x := range d.rest {
@@ -248,6 +269,12 @@ func (r *refusedSeries) waits(now time.Time, d *delivery) bool {
 		all = all && r.final(now, x)
 	}
 	return !all
+}
+
+// acquits reports whether the backend contradicted itself since points of a batch
+// were condemned.
+func (r *refusedSeries) acquits(d *delivery) bool {
+	return !d.bad.empty() && r.contradicted.After(d.badSince)
 }
 
 // finalPoints reports whether condemned points of a batch are given up.

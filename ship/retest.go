@@ -57,5 +57,6 @@ func seriesName(d *delivery, series int) string {
 
 // contradicted notes that the backend accepted unchanged what it had refused.
 func (s *Shipper) contradicted(now time.Time) {
+	s.age, s.machine.fifo = ageLimit{}, s.cfg.FIFO
 	s.say.contradicted(s.log, now, s.refused.contradict(now))
 }

@@ -308,7 +308,7 @@ func (q *search) confirm(x *suspect) {
 		return
 	}
 	x.at = q.shipper.acceptances
-	if x.refusals++; first == nil && second == nil && q.shipper.refused.doubtful(q.now()) && x.refusals < doubtfulRefusals {
+	if x.refusals++; first == nil && second == nil && q.doubts() && x.refusals < doubtfulRefusals {
 		return
 	}
 	q.suspects = slices.DeleteFunc(q.suspects, func(y *suspect) bool { return y == x })
@@ -326,6 +326,9 @@ func (q *search) confirm(x *suspect) {
 		q.shipper.contradicted(q.now())
 	}
 }
+
+// doubts reports whether a refusal may be chance.
+func (q *search) doubts() bool { return q.lenient != strict || q.shipper.refused.doubtful(q.now()) }
 
 // askHalves sends the ticks of a suspect in two bodies, one if there is one tick,
 // and returns what of them was accepted.

@@ -244,6 +244,9 @@ func (s *Shipper) refusedUnread(now time.Time, out *dispatch, o Outcome) {
 	}
 	s.machine.until = now.Add(s.cfg.Rules.BatchInterval)
 	s.say.refused(s.log, now, out.held, o)
+	if out.purpose == ofOther {
+		s.answerSearch(now, out, false)
+	}
 }
 
 // declined gives up what cannot be delivered for a reason that is not the
@@ -293,6 +296,8 @@ func (s *Shipper) fix(out *dispatch, o Outcome) {
 		}
 		s.keepNote(out.held, d)
 		delete(s.deliveries, d.id)
+	case d != nil && d.grid != nil && !o.fateUnknown() && d.open && !d.portions[len(d.portions)-1].parts:
+		d.close()
 	case d == nil && o.fateUnknown():
 		all := newPoints(int(out.Items))
 		for i := range int(out.Items) {
