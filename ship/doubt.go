@@ -27,6 +27,7 @@ type doubt struct {
 	blamed, silences int
 	forbidden        bool // the last failure was a 403
 	turn             int
+	series           int           // which one is the next in turn
 	ahead            time.Duration // in strict order: how much later than the head to look
 	held             *held         // whose series are probes
 
@@ -247,7 +248,8 @@ func (s *Shipper) seriesProbe(now time.Time) *dispatch {
 	if len(of) == 0 {
 		return nil
 	}
-	x := of[s.doubt.turn*probeStride%len(of)]
+	s.doubt.series++
+	x := of[s.doubt.series%len(of)]
 	p := d.of(func(y seriesHash) bool { return x == y })
 	d.begin(portion{points: p})
 	s.keepNote(h, d)
@@ -259,9 +261,6 @@ func (s *Shipper) seriesProbe(now time.Time) *dispatch {
 // probesAhead is how many batches are passed over in strict order for one of which
 // nothing was sent.
 const probesAhead = 8
-
-// probeStride spreads the series that are tried in turn over the batch.
-const probeStride = 37
 
 // probed returns the batch whose series serve as probes, or nil.
 func (s *Shipper) probed(now time.Time) *held {
