@@ -151,8 +151,8 @@ func (d *doubt) judge(out *dispatch, o Outcome) Verdict {
 // newest batch, the oldest in strict order or, where it may be the body that is
 // refused, a single series, the next one in turn.
 func (s *Shipper) probe(now time.Time) *dispatch {
-	if s.search == nil && s.doubt.single() {
-		if d := s.seriesProbe(now); d != nil {
+	if s.doubt.single() {
+		if d := s.smallProbe(now); d != nil {
 			return d
 		}
 	}
@@ -171,6 +171,16 @@ func (s *Shipper) probe(now time.Time) *dispatch {
 		return d
 	}
 	return s.question(now) // there is nothing else
+}
+
+// smallProbe is a single series or, while a search is under way, its next body:
+// from now on the search takes such failures for refusals.
+func (s *Shipper) smallProbe(now time.Time) *dispatch {
+	if s.search == nil {
+		return s.seriesProbe(now)
+	}
+	s.search.lenient = max(s.search.lenient, s.doubt.leniency())
+	return s.question(now)
 }
 
 // strictProbe is the oldest batch or, by turns with it where that one may be
