@@ -292,7 +292,7 @@ func (s *Shipper) letter(h *held, d *delivery) Letter {
 	hash.Write([]byte(b.ID()))
 	b.Part, b.Agent.Epoch, b.Agent.Seq = "", max(hash.Sum64(), 1), 1
 	e := Entry{ID: ID{Epoch: b.Agent.Epoch, Seq: 1}, Items: b.Points(), TimeMS: h.TimeMS, Payload: s.encode(b)}
-	return Letter{Of: h.ID, Reason: d.reason, Entry: e}
+	return Letter{Of: h.ID, Reason: cmp.Or(d.reason, "the backend gave no reason"), Entry: e}
 }
 
 func (s *Shipper) decode(payload []byte) (*metric.Batch, error) {

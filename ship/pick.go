@@ -149,9 +149,10 @@ func (s *Shipper) spooled(now time.Time, sinceMS int64) *held {
 }
 
 // rests reports whether nothing is to be sent of a batch for now: it is under
-// search, or lacks only series that the backend refuses.
+// search, lacks only series that the backend refuses, or cannot be read and was
+// refused, with nothing accepted since.
 func (s *Shipper) rests(now time.Time, id ID) bool {
-	if s.search != nil && s.search.d.id == id {
+	if s.search != nil && s.search.d.id == id || s.doubt.unread == id && s.doubt.unreadAt == s.acceptances {
 		return true
 	}
 	d := s.deliveries[id]

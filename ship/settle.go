@@ -242,7 +242,7 @@ func (s *Shipper) refusedUnread(now time.Time, out *dispatch, o Outcome) {
 		s.declined(now, out, o)
 		return
 	}
-	s.machine.until = now.Add(s.cfg.Rules.BatchInterval)
+	s.machine.until = now.Add(s.cfg.Rules.BatchInterval / 4)
 	s.say.refused(s.log, now, out.held, o)
 	if out.purpose == ofOther {
 		s.answerSearch(now, out, false)

@@ -99,8 +99,12 @@ func TestOldestOfSome(t *testing.T) {
 		except []ID
 		want   uint64
 	}{
-		{0, nil, 1}, {since, nil, 3}, {since, []ID{named(7, 3), named(7, 5)}, 4}, {0, []ID{named(7, 1), named(7, 2)}, 3},
-		{since + 2, []ID{named(7, 5)}, 0}, {since + 9, nil, 0},
+		{0, nil, 1},
+		{since, nil, 3},
+		{since, []ID{named(7, 3), named(7, 5)}, 4},
+		{0, []ID{named(7, 1), named(7, 2)}, 3},
+		{since + 2, []ID{named(7, 5)}, 0},
+		{since + 9, nil, 0},
 	} {
 		r, err := s.Oldest(c.since, c.except)
 		if r.Seq != c.want || (err == nil) != (c.want != 0) {

@@ -12,13 +12,8 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
-// drainMax is how long the last life may take to deliver everything, and
-// drainFailing with a server that answers poison with a failure: a batch is
-// sent five times then, at last every 15 minutes, before it is cut.
-const (
-	drainMax     = 4 * time.Hour
-	drainFailing = 48 * time.Hour
-)
+// drainMax is how long the last life may take to deliver everything.
+const drainMax = 6 * time.Hour
 
 var pointDesc = &metric.Desc{Name: "test.point", Unit: "1"}
 
@@ -29,7 +24,6 @@ type agent struct {
 	settled  bool // the weather stays
 	s        *Spool
 	interval time.Duration
-	points   int // of a tick
 	next     time.Time
 	queue    *ship.Queue
 	shipper  *ship.Shipper
@@ -42,7 +36,7 @@ type agent struct {
 func (w *world) live(last bool) {
 	syncs, born := w.disk.syncFaults, time.Now()
 	a := w.start(last)
-	a.work(w.between(0, 6*time.Minute))
+	a.work(w.between(0, oneOf[time.Duration](w.rng, 6, 6, 6, 30)*time.Minute))
 	if last {
 		w.clearUp()
 		w.books.server.poisoned = w.produced
@@ -75,10 +69,10 @@ func (w *world) start(last bool) *agent {
 	cfg := w.shipConfig()
 	w.books.born(cfg.Agent.Epoch)
 	a := &agent{
-		world: w, last: last, interval: cfg.Interval, points: 1 + w.rng.IntN(12), next: time.Now().Add(cfg.Interval),
+		world: w, last: last, interval: cfg.Interval, next: time.Now().Add(cfg.Interval),
 		queue: ship.NewQueue(w.queueBytes), snapshot: metric.NewSnapshot(0), done: make(chan struct{}),
 	}
-	w.books.log("life %d: %d points a tick, limit %+v, %+v", w.life, a.points, w.books.server.limit, cfg)
+	w.books.log("life %d: limit %+v, %+v", w.life, w.books.server.limit, cfg)
 	w.disk.s = nil
 	a.s = open(w.cfg, w.disk)
 	w.disk.s = a.s
@@ -130,8 +124,11 @@ func (a *agent) step() {
 // tick is what the spool's Run does every second.
 func (a *agent) tick() {
 	if !a.disk.busy {
+		if a.resends && a.rng.IntN(300) == 0 && !a.settled {
+			a.disk.resend()
+		}
 		a.s.tick()
-		a.books.observe(a.s, "tick", simName{})
+		a.books.observe(a.s, opTick, simName{})
 	}
 }
 
@@ -144,7 +141,7 @@ func (a *agent) sleep(d time.Duration) {
 
 func (a *agent) collect() {
 	a.snapshot.Reset(time.Now().Add(a.skew).UnixMilli())
-	for i := range a.points {
+	for i := range a.series {
 		a.produced++
 		a.books.produced++
 		a.snapshot.Int(pointDesc, a.produced, metric.L("n", strconv.Itoa(i)))
@@ -154,18 +151,17 @@ func (a *agent) collect() {
 
 // drain lives until nothing waits.
 func (a *agent) drain() {
-	a.settled, a.points = true, 1 // so that a long drain costs little
+	a.settled = true
 	waits := true
 	began := time.Now()
-	bound := drainMax
-	if a.books.server.poison > 0 && a.books.server.status == 500 {
-		bound = drainFailing
-	}
-	for end := began.Add(bound); waits && a.books.err == nil; {
+	for end := began.Add(drainMax); waits && a.books.err == nil; {
 		a.step()
 		waits = a.s.Stats().Records > 0 || a.shipper.Stats().WaitingBatches > 0
 		if waits && time.Now().After(end) {
-			a.books.failf("after %v with all well %d batches wait: %+v", bound, a.shipper.Stats().WaitingBatches, a.shipper.Stats())
+			if a.books.server.fails() || a.shipper.Stats().RefusedSeries > 0 {
+				break // what fails is not always told from a bad network in that time; probation is renewed
+			}
+			a.books.failf("after %v with all well %d batches wait: %+v", drainMax, a.shipper.Stats().WaitingBatches, a.shipper.Stats())
 		}
 	}
 	a.books.log("drained in %v", time.Since(began))
@@ -231,10 +227,11 @@ func (a *agent) stop() error {
 var simLimits = []simLimit{{bytes: 300}, {bytes: 600}, {bytes: 2000}, {points: 1}, {points: 5}, {points: 50}}
 
 // limit is what the server takes in a life. In the last one what is made while
-// it drains is within it, as anything of up to 8 KiB has to be.
+// it drains is within it, as anything of up to 8 KiB has to be, and nothing else
+// takes as many requests as a server that fails.
 func (w *world) limit(last bool) simLimit {
 	switch {
-	case w.rng.IntN(2) == 0:
+	case w.rng.IntN(2) == 0, last && w.books.server.fails():
 		return simLimit{}
 	case last:
 		return oneOf(w.rng, simLimit{bytes: 2000}, simLimit{points: 20})
@@ -252,8 +249,10 @@ func (w *world) clearUp() {
 
 func (w *world) changeWeather() {
 	w.disk.fault, w.disk.p = oneOf(w.rng, w.faults...), oneOf(w.rng, 0, 0, 0.1, 0.5, 1)
-	w.net.fault = oneOf(w.rng, netRefused, netResetBefore, netResetAfter, netTimeout, netSlow, netTwice, netLate,
-		netTooMany, netUnavailable, netBroken, netUnauthorized, netPortal, netRefusal, netDeclined, netTooLarge, netUnsupported)
+	w.net.fault = oneOf(w.rng, netRefused, netTimeout, netSlow, netTwice, netTooMany, netUnavailable, netUnauthorized, netPortal, netUnsupported)
+	if w.slanders && w.rng.IntN(2) == 0 {
+		w.net.fault = oneOf(w.rng, slanders...)
+	}
 	w.net.p = oneOf(w.rng, 0, 0.3, 0.9, 1)
 	w.net.limit = oneOf(w.rng, simLimits...)
 	w.net.after = oneOf[time.Duration](w.rng, 0, 1, 20, 1e6) * time.Second

@@ -2,7 +2,7 @@ package spool
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -11,45 +11,56 @@ import (
 // simName names a batch.
 type simName struct{ epoch, seq uint64 }
 
+// simPoint is a point; its value is the number by which it was produced.
+type simPoint struct {
+	value  int64
+	series string
+	timeMS int64
+}
+
 // simBatch is a batch that was made, and what became of it. All that is of
 // points is by their number in the batch.
 type simBatch struct {
 	simName
 	number int // as it was made
-	points []int64
-	// leftOut batches hold points that the server rejected of others.
-	leftOut bool
+	points []simPoint
+	// letter says that this is one, and of the batch whose points it has, once it
+	// was set aside.
+	letter bool
+	of     *simBatch
 
 	made      time.Time
 	sent      time.Time // the first request; zero if there was none
+	sentIn    uint64    // the process that last sent anything of it
 	failed    time.Time // its first answer that was no ack
 	forgotten time.Time // when Ack last found it waiting
 	flying    int       // requests that may still arrive
-	acked     []bool    // and the shipper knows it
-	ackedAs   []string  // by which id
+	acked     []uint64  // by the process that was told of it; 0 if none was
 
 	kept    bool // the spool has, or had, it
 	keptAt  time.Time
 	waits   view
-	lost    []uint8 // how often the spool counts it as lost
-	dead    []bool  // it is, or was, in a letter, as one of those
-	gone    []bool  // a power cut took it
-	dropped []bool  // it was in memory alone when its process ended
+	lost    int     // how many entries the spool counts as lost
+	settled []int64 // how many points of each entry that was acknowledged are dead
+	dead    []bool  // settled as refused for good
+	gone    bool    // a power cut took it
+	dropped bool    // it was in memory alone when its process ended
 	// excused points may be stored and count as lost: when they were counted, the
 	// server had them, a request was under way, or the shipper could have the
-	// batch in memory too, being of this life.
+	// batch in memory too, having sent it.
 	excused []bool
 	lostAt  time.Time
-	// unsure says that it was sent in parts, and that a crash may have forgotten
-	// which.
-	inParts, unsure bool
+	// note is the last one that the spool was given. A batch is unsure when a
+	// crash may have forgotten it, and so what was sent under which id.
+	note   string
+	unsure bool
 }
 
 // view is what the spool has of a batch.
 type view struct {
 	entries int
-	left    []uint8 // how many of them have the point
-	durable bool    // a power cut does not take it
+	notes   []string
+	durable bool // a power cut does not take it
 	timeMS  int64
 }
 
@@ -58,60 +69,50 @@ func newBatch(m *metric.Batch) *simBatch {
 	n := len(points)
 	return &simBatch{
 		simName: simName{m.Agent.Epoch, m.Agent.Seq}, points: points, made: time.Now(),
-		acked: make([]bool, n), ackedAs: make([]string, n), lost: make([]uint8, n), dead: make([]bool, n), gone: make([]bool, n), dropped: make([]bool, n), excused: make([]bool, n),
-		waits: view{left: make([]uint8, n)},
+		acked: make([]uint64, n), dead: make([]bool, n), excused: make([]bool, n),
 	}
 }
 
 func (b *simBatch) String() string { return metric.BatchID(b.epoch, b.seq) }
 
+func (b *simBatch) items() int64 { return int64(len(b.points)) }
+
 // point says what became of a point.
 func (b *simBatch) point(i int) string {
-	return fmt.Sprintf("point %d of %v (kept %t, acked %t, waits %d, lost %d, gone %t, dropped %t)",
-		b.points[i], b, b.kept, b.acked[i], b.waits.left[i], b.lost[i], b.gone[i], b.dropped[i])
+	return fmt.Sprintf("point %d (series %s) of %v (kept %t, acked by %x, waits %d, lost %d, dead %t, gone %t, dropped %t, excused %t)",
+		b.points[i].value, b.points[i].series, b, b.kept, b.acked[i], b.waits.entries, b.lost, b.dead[i], b.gone, b.dropped, b.excused[i])
 }
 
-// simPoints lists the values of a batch, tick by tick, in order of series within
+// simPoints lists the points of a batch, series by series, tick by tick within
 // each.
-func simPoints(b *metric.Batch) (points []int64) {
-	for tick := range b.Times {
-		for _, column := range b.Series {
-			if v := column.Values[tick]; !v.IsNull() {
-				points = append(points, v.Int64())
+func simPoints(b *metric.Batch) (points []simPoint) {
+	for _, column := range b.Series {
+		for tick, v := range column.Values {
+			if !v.IsNull() {
+				points = append(points, simPoint{v.Int64(), column.Labels[0].Value, b.Times[tick]})
 			}
 		}
 	}
 	return points
 }
 
-// partRange returns which of n points a path such as "/0/1" names: the first
-// half of an odd number is the larger one.
-func partRange(path string, n int) (from, to int) {
-	to = n
-	for _, step := range strings.Split(path, "/")[1:] {
-		middle := from + (to-from+1)/2
-		if step == "0" {
-			to = middle
-		} else {
-			from = middle
-		}
-	}
-	return from, to
-}
-
-// pathOf is the path that a part's number stands for.
-func pathOf(part uint16) (path string) {
-	for ; part > 1; part /= 2 {
-		path = fmt.Sprintf("/%d%s", part%2, path)
-	}
-	return path
-}
-
 // excuse marks what is lost now and may be stored: all, or what the server has.
 func (b *simBatch) excuse(server *simServer, all bool) {
-	for i, point := range b.points {
-		if b.lost[i] > 0 && (all || server.points[point] || server.rejected[point]) {
+	for i, p := range b.points {
+		if (b.lost > 0 || b.dead[i]) && (all || server.has(p) || server.rejected[simPlace{b.simName, p.value}]) {
 			b.excused[i] = true
 		}
 	}
+}
+
+// places returns where points are in the batch; ok is false if not all are.
+func (b *simBatch) places(points []simPoint) (at []int, ok bool) {
+	for _, p := range points {
+		i := slices.Index(b.points, p)
+		if i < 0 {
+			return at, false
+		}
+		at = append(at, i)
+	}
+	return at, true
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,12 +17,11 @@ import (
 const (
 	opAppend = "append"
 	opAck    = "ack"
-	opBury   = "set aside"
+	opTick   = "tick" // may append letters
 )
 
 // books hold what was produced, and what everybody said of it. Each point is in
-// one batch at most, or never left the queue; beside that it may be in one of
-// what the server left out.
+// one batch at most, or never left the queue; beside that it may be in letters.
 type books struct {
 	mu      sync.Mutex // guards nothing: see meet
 	server  *simServer
@@ -33,6 +31,7 @@ type books struct {
 	batches map[simName]*simBatch
 	made    []*simBatch
 	waits   map[simName]*simBatch // those with entries in the spool
+	ids     map[string]simSent
 
 	// Of the process that lives:
 	epoch    uint64
@@ -41,12 +40,17 @@ type books struct {
 	life     []*simBatch
 	losses   []metric.Loss    // as the last batch had them
 	toldLife map[string]int64 // to the ledger
-	due      due
+	due      int64            // points that the server left out without a name and nobody counted yet
+	extra    int64            // points that were lost as rejected beside those
 	trials   trials
-	fresh    []uint8   // what is left of the entry that Append made
-	letter   string    // the last dead letter
-	burying  simLetter // what it is of
 	ended    time.Time // when the disk was first seen dead
+
+	// dying are the points that count as dead after this operation, early those
+	// that did before there was a spool, and unsaved those that no ledger has. owed
+	// are to be set aside next, of a batch that the spool had if that is not nil.
+	dying, early, unsaved, owed int64
+	owedOf                      *simBatch
+	direct                      int64 // points of all lives that died without having been in the spool
 
 	// mounted says that totals are of the spool that is open; before, they are
 	// those of the last process, which ended as how says.
@@ -58,24 +62,21 @@ type books struct {
 	inFlux int64
 	// ledger is what the owner's losses should be, and floor what the disk has.
 	ledger, floor map[string]int64
-	letters       map[string]simLetter // that were not trimmed, by file
+	// aside are the points that were set aside in this life, resent those of
+	// letters that were removed as they were sent again, and kept what letters and
+	// their count of losses began with.
+	aside, resent, kept int64
 	// unmatched is what crashes left of points counted that nothing was lost for,
 	// or the other way round.
 	unmatched int64
 }
 
-// due is what the server rejected of a batch and is not accounted for yet.
-type due struct {
-	batch  *simBatch
-	points int64
-}
-
 func newBooks(disk *simDisk, log func(string, ...any)) *books {
 	b := &books{
 		disk: disk, log: log, batches: map[simName]*simBatch{}, waits: map[simName]*simBatch{},
-		letters: map[string]simLetter{}, ledger: map[string]int64{}, floor: map[string]int64{}, toldLife: map[string]int64{},
+		ledger: map[string]int64{}, floor: map[string]int64{}, toldLife: map[string]int64{}, ids: map[string]simSent{},
 	}
-	b.server = &simServer{books: b, parts: map[string][]string{}, points: map[int64]bool{}, rejected: map[int64]bool{}}
+	b.server = &simServer{books: b, ids: map[simName][]string{}, points: map[int64]string{}, rejected: map[simPlace]bool{}}
 	return b
 }
 
@@ -100,22 +101,23 @@ func (b *books) caught() {
 	}
 }
 
-// find returns the batch that an id, of it or of a part, names, and which of
-// its points.
-func (b *books) find(id string) (batch *simBatch, from, to int) {
-	whole, path, _ := strings.Cut(id, "/")
-	epoch, _ := metric.ParseEpoch(whole[:16])
-	seq, _ := metric.ParseEpoch(whole[16:])
-	if batch = b.batches[simName{epoch, seq}]; batch != nil {
-		if path != "" {
-			path = "/" + path
-		}
-		from, to = partRange(path, len(batch.points))
-	}
-	return batch, from, to
+// simSent is what was sent under an id, which process did so first, and whether
+// any request was cut off, so that its refusal may be the network's.
+type simSent struct {
+	points []simPoint
+	epoch  uint64
+	cutOff bool
 }
 
-// encoded notes a new batch. What it says of losses may not shrink.
+// find returns the batch that an id, of it or of some of it, is of.
+func (b *books) find(id string) *simBatch {
+	epoch, _ := metric.ParseEpoch(id[:16])
+	seq, _ := metric.ParseEpoch(id[16:32])
+	return b.batches[simName{epoch, seq}]
+}
+
+// encoded notes a new batch, or a letter. What a batch says of losses may not
+// shrink.
 func (b *books) encoded(m *metric.Batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,12 +128,12 @@ func (b *books) encoded(m *metric.Batch) {
 	batch.number = len(b.made)
 	b.batches[batch.simName] = batch
 	b.made = append(b.made, batch)
-	b.log("made %v: %d points from %d", batch, len(batch.points), batch.points[0])
-	if batch.leftOut = m.Agent.Epoch != b.epoch; batch.leftOut {
+	b.log("made %v: %d points from %d", batch, len(batch.points), batch.points[0].value)
+	if batch.letter = m.Agent.Epoch != b.epoch; batch.letter {
 		return
 	}
 	b.life = append(b.life, batch)
-	b.inBatch += int64(len(batch.points))
+	b.inBatch += batch.items()
 	for _, was := range b.losses {
 		for _, is := range m.Loss {
 			if is.Reason == was.Reason && is.Points < was.Points {
@@ -146,7 +148,7 @@ func (b *books) encoded(m *metric.Batch) {
 func (b *books) sent(id string) *simBatch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	batch, _, _ := b.find(id)
+	batch := b.find(id)
 	if batch == nil && !b.disk.dead {
 		b.failf("batch %s is sent, which nobody made", id)
 	}
@@ -156,64 +158,96 @@ func (b *books) sent(id string) *simBatch {
 	if batch.sent.IsZero() {
 		batch.sent = time.Now()
 	}
+	batch.sentIn = b.epoch
 	batch.flying++
-	batch.inParts = batch.inParts || strings.Contains(id, "/")
 	if time.Since(batch.lostAt) <= instant {
 		batch.excuse(b.server, true)
 	}
 	return batch
 }
 
-func (b *books) answered(batch *simBatch, p ship.Payload, fault netFault, o ship.Outcome) {
+func (b *books) answered(batch *simBatch, p ship.Payload, m *metric.Batch, fault netFault, o ship.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.disk.dead {
 		return
 	}
-	b.log("sent %s, %d points in %d bytes: %s, %d", p.ID, p.Points, len(p.Body), fault, o.Verdict)
-	b.trials.answered(batch.simName, p.ID, o)
+	b.log("sent %s, %d points in %d bytes: %s, %d %d", p.ID, p.Points, len(p.Body), fault, o.Verdict, o.Status)
+	points := simPoints(m)
+	b.trials.answered(points, m, o)
 	if o.Verdict != ship.Acked {
+		sent := b.ids[p.ID]
+		sent.cutOff = sent.cutOff || o.MayBeContent && o.Status == 0
+		b.ids[p.ID] = sent
 		if batch.failed.IsZero() {
 			batch.failed = time.Now()
 		}
 		return
 	}
-	_, from, to := b.find(p.ID)
-	for i := from; i < to; i++ {
-		batch.acked[i], batch.ackedAs[i] = true, p.ID
+	if b.due != 0 {
+		b.failf("%d rejected points are not counted", b.due)
 	}
-	b.due = due{batch, o.RejectedPoints}
+	named := b.server.tells && !b.server.isUnreadable(batch.simName, batch.points[0].value)
+	if b.due = o.RejectedPoints; named {
+		b.due = 0
+	}
+	at, _ := batch.places(points)
+	for _, i := range at {
+		if !named || !b.server.rejected[simPlace{batch.simName, batch.points[i].value}] {
+			batch.acked[i] = b.epoch
+		}
+	}
 }
 
 // appended notes what Append said.
-func (b *books) appended(name simName, marks []Mark, err error) {
+func (b *books) appended(e ship.Entry, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.look()
 	if err != nil {
-		b.log("append %x %d: %v", name.epoch, name.seq, err)
+		b.log("append %v: %v", e.ID, err)
 		return
 	}
-	batch := b.batches[name]
-	batch.kept, batch.keptAt = true, time.Now()
-	b.fresh = make([]uint8, len(batch.points))
-	addLeft(b.fresh, marks)
-	if batch.leftOut && b.due.points > 0 {
-		b.due.points -= int64(len(batch.points))
+	batch := b.batches[nameOf(e.ID)]
+	batch.kept, batch.keptAt, batch.note = true, time.Now(), string(e.Note)
+}
+
+// noted notes what Note said.
+func (b *books) noted(name simName, note []byte, there bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if there {
+		b.batches[name].note = string(note)
 	}
 }
 
-// forgotten notes what Ack or Mark said: of a batch that was lost before, what
-// is rejected has been counted.
-func (b *books) forgotten(name simName, there bool) {
+// acknowledged notes what Ack said. Points that are dead are to be set aside next.
+func (b *books) acknowledged(name simName, dead int64, there bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	batch := b.batches[name]
-	if there {
+	if batch := b.batches[name]; there {
 		batch.forgotten = time.Now()
-	} else if b.due.batch == batch {
-		b.due.points = 0
+		batch.settled = append(batch.settled, dead)
+		b.die(batch, dead)
 	}
+}
+
+// refused notes that points died that never were in the spool.
+func (b *books) refused(points int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.direct += points
+	b.die(nil, points)
+	if !b.mounted {
+		b.early, b.dying = b.early+points, 0
+	}
+}
+
+func (b *books) die(of *simBatch, points int64) {
+	if b.owed != 0 {
+		b.failf("%d dead points of %v are not set aside", b.owed, b.owedOf)
+	}
+	b.dying, b.owed, b.owedOf = points, points, of
 }
 
 // told notes what the shipper told the ledger.
@@ -224,7 +258,9 @@ func (b *books) told(reason string, points int64) {
 	b.ledger[reason] += points
 	b.toldLife[reason] += points
 	if reason == ship.LostRejected {
-		b.due.points -= points
+		left := min(b.due, points)
+		b.due -= left
+		b.extra += points - left
 	}
 }
 

@@ -25,7 +25,7 @@ type simDisk struct {
 	fault   diskFault
 	p       float64
 	s       *Spool            // nil while it is opened
-	trimmed func(name string) // told of each removal
+	removed func(name string) // told of each
 	busy    bool              // with an operation that takes long
 	slowed  time.Time         // when it last was
 	failed  time.Time         // when anything last did
@@ -84,8 +84,11 @@ func (d *simDisk) Remove(name string) error {
 	if d.hit(diskReadOnly) {
 		return syscall.EROFS
 	}
-	d.trimmed(name)
-	return d.memFS.Remove(name)
+	err := d.memFS.Remove(name)
+	if err == nil {
+		d.removed(name)
+	}
+	return err
 }
 
 func (d *simDisk) Rename(from, to string) error {

@@ -40,7 +40,8 @@ func (e ending) crash() bool { return e.kill || e.power }
 func (b *books) born(epoch uint64) {
 	b.epoch, b.produced, b.inBatch, b.life, b.losses = epoch, 0, 0, nil, nil
 	b.toldLife = map[string]int64{}
-	b.due, b.ended, b.trials = due{}, time.Time{}, newTrials()
+	b.due, b.extra, b.dying, b.early, b.owed, b.aside, b.resent = 0, 0, 0, 0, 0, 0, 0
+	b.ended, b.trials = time.Time{}, newTrials()
 }
 
 // died ends the books of a process: what was in memory alone is told to the
@@ -54,24 +55,27 @@ func (b *books) died(s *Spool, how ending, mode ship.SpoolMode) {
 	memory := b.produced - b.inBatch
 	for _, batch := range b.life {
 		for i := range batch.points {
-			if !batch.kept && !batch.acked[i] {
-				batch.dropped[i] = true
+			if !batch.kept && batch.acked[i] == 0 && !batch.dead[i] {
+				batch.dropped = true
 				memory++
 			}
 		}
 	}
-	told := b.toldLife[ship.LostQueueFull] + b.toldLife[ship.LostShutdown]
+	told := b.toldLife[ship.LostQueueFull] + b.toldLife[ship.LostShutdown] + b.extra
 	switch {
 	case told > memory, told != memory && !how.crash():
 		b.failf("%d points were in memory alone at the end, and %d counted as lost", memory, told)
-	case b.due.points != 0 && !how.crash():
-		b.failf("%d rejected points are not counted", b.due.points)
+	case (b.due != 0 || b.owed != 0) && !how.crash():
+		b.failf("%d rejected points are not counted, and %d dead ones not set aside", b.due, b.owed)
 	case how.crash() && sound && told == 0:
 		b.honours(mode)
 	}
 	b.refresh(s)
 	if how.power && sound && s.cfg.Fsync != FsyncNever {
 		b.synced()
+	}
+	if kept := s.dead.points + s.ledger.lettersLost; !how.crash() && !how.faulty && b.mounted && len(b.waits) == 0 && kept != b.kept+b.aside-b.resent {
+		b.failf("%d points were set aside, and %d sent again; there were %d, and are %d", b.aside, b.resent, b.kept, kept)
 	}
 	if !b.mounted { // what is left is judged when a process can look at it
 		how.kill, how.power = how.kill || b.how.kill, how.power || b.how.power
@@ -87,7 +91,8 @@ func (b *books) refresh(s *Spool) {
 	if !b.mounted || !s.mounted {
 		return
 	}
-	for name, v := range b.scan(s) {
+	now, _ := b.scan(s)
+	for name, v := range now {
 		b.batches[name].waits.durable = v.durable
 	}
 }
@@ -99,7 +104,7 @@ const grace = 3 * time.Second
 // everything: docs/delivery.md, What goes to disk.
 func (b *books) honours(mode ship.SpoolMode) {
 	for _, batch := range b.life {
-		if !slices.Contains(batch.dropped, true) {
+		if !batch.dropped {
 			continue
 		}
 		due := batch.made
@@ -138,41 +143,50 @@ func (b *books) reopened(s *Spool, now map[simName]*view, totals tally) {
 	for _, batch := range b.waiting() {
 		gone += b.vanished(batch, now[batch.simName])
 	}
-	delta := lostOf(totals) - lostOf(b.totals) + back
+	delta := lostOf(totals) - lostOf(b.totals) + back - b.early
 	least := int64(0)
 	if b.how.power {
 		least = -b.inFlux
 	}
+	if b.how.crash() || b.how.unclosed {
+		least -= b.unsaved
+	}
 	vague := b.how.unsynced || b.how.power && s.cfg.Fsync == FsyncNever
 	if !vague && (delta < least || delta > gone+b.torn()) {
-		b.failf("after %v %d points more are counted as lost; %d are gone, %d were being written", b.how, delta, gone, b.torn())
+		b.failf("after %v %d points more are counted as lost, and at least %d; %d are gone, %d were being written", b.how, delta, least, gone, b.torn())
 	}
 	b.log("reopened after %v: %d points gone, %d back, %d counted", b.how, gone, back, delta)
 	b.unmatched += delta
-	b.inFlux = 0
+	b.inFlux, b.early = 0, 0
 	b.reread(s)
 	b.readLetters(vague)
 }
 
 // returned notes what waits again, and returns how many points of it had been
-// counted as lost.
+// counted as lost or dead.
 func (b *books) returned(batch *simBatch, v *view) (back int64) {
 	delivered := false
-	for i, n := range v.left {
-		if n > 0 {
-			batch.dropped[i] = false // Append had not said so, but it is there
-		}
-		for ; n > batch.waits.left[i]; n-- {
-			if batch.lost[i] == 0 {
-				delivered = true
-				break
+	batch.dropped = false // Append had not said so, but it is there
+	for n := v.entries; n > batch.waits.entries; n-- {
+		switch last := len(batch.settled) - 1; {
+		case batch.lost > 0:
+			batch.lost-- // the count did not reach the disk, the batch had
+			back += batch.items()
+		case last >= 0:
+			delivered = true
+			back += batch.settled[last]
+			if batch.settled = batch.settled[:last]; last == 0 {
+				clear(batch.dead)
 			}
-			batch.lost[i]-- // the count did not reach the disk, the batch had
-			b.risen(batch, i)
-			back++
 		}
 	}
-	batch.unsure = batch.unsure || delivered || batch.inParts && (b.how.power || b.how.faulty)
+	forgot := slices.ContainsFunc(v.notes, func(note string) bool { return note != batch.note })
+	if forgot {
+		batch.unsure, batch.note = true, v.notes[0]
+		if !b.how.power && !b.how.faulty {
+			b.failf("%v had another note before %v", batch, b.how)
+		}
+	}
 	late := !batch.forgotten.IsZero() && b.how.at.Sub(batch.forgotten) > 2*syncEvery
 	if delivered && late && !b.how.power && !b.how.faulty {
 		b.failf("%v was acknowledged, and waits again after %v", batch, b.how)
@@ -182,27 +196,25 @@ func (b *books) returned(batch *simBatch, v *view) (back int64) {
 
 // vanished notes what a crash took, and returns how many points that is.
 func (b *books) vanished(batch *simBatch, v *view) (gone int64) {
-	for i, was := range batch.waits.left {
-		if v != nil {
-			was -= min(was, v.left[i])
-		}
-		if was == 0 {
-			continue
-		}
-		gone += int64(was)
-		batch.gone[i] = v == nil || v.left[i] == 0
-		if !b.how.power || batch.waits.durable {
-			b.failf("%s was on disk, and is not there after %v", batch.point(i), b.how)
-		}
+	left := 0
+	if v != nil {
+		left = v.entries
 	}
-	return gone
+	if left >= batch.waits.entries {
+		return 0
+	}
+	batch.gone = left == 0
+	if !b.how.power || batch.waits.durable {
+		b.failf("%s was on disk, and is not there after %v", batch.point(0), b.how)
+	}
+	return int64(batch.waits.entries-left) * batch.items()
 }
 
 // torn is the most that the record which a crash cut short can hold.
 func (b *books) torn() (most int64) {
 	if b.how.crash() {
 		for _, batch := range b.made {
-			most = max(most, int64(len(batch.points)))
+			most = max(most, batch.items())
 		}
 	}
 	return most
@@ -228,12 +240,11 @@ func (b *books) reread(s *Spool) {
 
 // balance is the end of all: each point is stored, or in one of the books.
 func (b *books) balance() {
-	var lost int64
-	owners := map[int64][]*simBatch{}
+	lost := b.direct
 	for _, batch := range b.made {
-		for i, point := range batch.points {
-			lost += int64(batch.lost[i])
-			owners[point] = append(owners[point], batch)
+		lost += int64(batch.lost) * batch.items()
+		for _, dead := range batch.settled {
+			lost += dead
 		}
 	}
 	if got := lostOf(b.totals); got != lost+b.unmatched {
@@ -241,35 +252,29 @@ func (b *books) balance() {
 	}
 	b.readLetters(false)
 	for _, batch := range b.made {
-		for _, point := range batch.points {
-			b.settle(point, owners[point])
+		for i := range batch.points {
+			b.settle(batch, i)
 		}
 	}
 }
 
 // settle checks that a point is stored, or that there is one reason why it is
-// not.
-func (b *books) settle(point int64, owners []*simBatch) {
-	reasons, lost, excused, acked := 0, false, false, false
-	said := ""
-	for _, batch := range owners {
-		i := slices.Index(batch.points, point)
-		said += "; " + batch.point(i)
-		for _, is := range []bool{batch.lost[i] > 0, batch.gone[i], batch.dropped[i], batch.waits.left[i] > 0} {
-			if is {
-				reasons++
-			}
+// not. A letter was of no account until it was sent again, which may be more than
+// once: a power cut brings its file back.
+func (b *books) settle(batch *simBatch, i int) {
+	p, reasons := batch.points[i], 0
+	told := batch.acked[i] != 0 && b.server.rejected[simPlace{batch.simName, p.value}]
+	lost := batch.lost > 0 || batch.dead[i]
+	for _, is := range []bool{batch.lost > 0, batch.dead[i], batch.gone, batch.dropped && batch.acked[i] == 0, batch.waits.entries > 0} {
+		if is {
+			reasons++
 		}
-		lost = lost || batch.lost[i] > 0
-		excused = excused || batch.excused[i]
-		acked = acked || batch.acked[i]
 	}
-	told := acked && b.server.rejected[point]
-	switch {
-	case b.server.points[point] && lost && !excused:
-		b.failf("stored, and counts as lost%s", said)
-	case b.server.points[point]:
-	case reasons == 0 && !told, reasons > 1 && !excused:
-		b.failf("missing for %d reasons%s", reasons, said)
+	switch as := b.server.points[p.value]; {
+	case as != "" && b.find(as) == batch && lost && !batch.excused[i] && !batch.letter:
+		b.failf("stored, and counts as lost: %s", batch.point(i))
+	case as != "" && b.find(as).of == nil, batch.letter && !batch.kept:
+	case reasons == 0 && !told && !(batch.acked[i] != 0 && as != ""), reasons > 1 && !batch.excused[i] && !batch.letter:
+		b.failf("missing for %d reasons: %s", reasons, batch.point(i))
 	}
 }

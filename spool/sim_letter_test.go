@@ -2,87 +2,101 @@ package spool
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
-// simLetter is a dead letter: points of a batch, by their number in it.
-type simLetter struct {
-	batch    *simBatch
-	from, to int
-}
-
-// bury notes what is set aside now: what counts as dead is what the letter is
-// of, and nothing else.
-func (b *books) bury(part ship.ID) {
+// setAside notes a letter: it has the points that have just been counted as
+// dead, none that this process was told to be accepted, and there is reason to
+// give them up.
+func (b *books) setAside(l ship.Letter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	batch, from, to := b.find(part.String())
-	b.burying = simLetter{batch, from, to}
-	b.letter = deadDir + "/" + letterName(batch.waits.timeMS, ID(part))
-	b.condemned(part.String(), b.burying)
-}
-
-// buries compares the points that count as dead after an operation.
-func (b *books) buries(op string, now map[simName]*view, dead int64) {
-	var sum int64
-	if l := b.burying; op == opBury && dead > 0 {
-		v := now[l.batch.simName]
-		for i := l.from; i < l.to; i++ {
-			left := l.batch.waits.left[i]
-			if v != nil {
-				left -= min(left, v.left[i])
-			}
-			sum += int64(left)
-			l.batch.dead[i] = l.batch.dead[i] || left > 0
+	batch := b.batches[nameOf(l.Of)]
+	if b.disk.dead && b.owed == 0 {
+		return
+	}
+	points, ok := letterPoints(batch, l.Payload)
+	at, _ := batch.places(points)
+	if !ok || l.Items != int64(len(points)) || l.Items != b.owed || b.owedOf != nil && b.owedOf != batch {
+		b.failf("%d points of %v are set aside for %q, of %d that died of %v", l.Items, batch, l.Reason, b.owed, b.owedOf)
+		return
+	}
+	if own := b.batches[nameOf(l.ID)]; own != batch {
+		if own == nil || !slices.Equal(own.points, points) {
+			b.failf("the letter %v has other points than its id", l.ID)
+			return
 		}
-		b.letters[b.letter] = l
+		own.of = batch
 	}
-	if sum != dead {
-		b.failf("%s: %d points are set aside, and %d count as dead", op, sum, dead)
+	b.log("set aside %d points of %v as %v: %s", l.Items, batch, l.ID, l.Reason)
+	b.owed, b.owedOf = 0, nil
+	b.aside += l.Items
+	for _, i := range at {
+		b.condemned(batch, i)
+		if batch.acked[i] == b.epoch && len(batch.settled) <= 1 { // else it waited twice
+			b.failf("%s counts as dead", batch.point(i))
+		}
+		batch.dead[i] = true
 	}
+	batch.excuse(b.server, batch.flying > 0)
 }
 
-// trimmed notes that a letter is removed, or may be.
-func (b *books) trimmed(name string) { delete(b.letters, name) }
-
-// risen takes a letter off the books of which a point waits again: it will be
-// replaced.
-func (b *books) risen(batch *simBatch, i int) {
-	batch.dead[i] = false
-	maps.DeleteFunc(b.letters, func(_ string, l simLetter) bool { return l.batch == batch && l.from <= i && i < l.to })
+// letterPoints decodes a letter's body; ok says that all points are of the batch.
+func letterPoints(batch *simBatch, body []byte) (points []simPoint, ok bool) {
+	m, err := decodeBody(body)
+	if err != nil || batch == nil {
+		return nil, false
+	}
+	points = simPoints(m)
+	_, ok = batch.places(points)
+	return points, ok
 }
 
-// readLetters checks that each letter is there and has its points; those that a
-// power cut may have taken are forgotten.
+// readLetters checks that what letters hold is settled as dead, as far as a
+// power cut leaves anything certain.
 func (b *books) readLetters(vague bool) {
-	for _, name := range slices.Sorted(maps.Keys(b.letters)) {
-		if err := b.letters[name].check(&memFS{names: b.disk.names}, name); err == "" {
+	disk := &memFS{names: b.disk.names}
+	for name := range b.disk.names {
+		if !strings.HasPrefix(name, deadDir+"/") || vague {
 			continue
-		} else if vague {
-			b.trimmed(name)
-		} else {
-			b.failf("after %v the letter %s %s", b.how, name, err)
+		}
+		_, err := readLetter(disk, name, func(e letterEntry) error {
+			batch := b.batches[nameOf(ship.ID(e.Of))]
+			points, ok := letterPoints(batch, e.Payload)
+			if !ok || int64(len(points)) != e.Items || e.Reason == "" {
+				b.failf("after %v %s has %d points of %v for %q", b.how, name, e.Items, batch, e.Reason)
+				return nil
+			}
+			at, _ := batch.places(points)
+			for _, i := range at {
+				if !batch.dead[i] {
+					b.failf("after %v %s has %s", b.how, name, batch.point(i))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.failf("%s: %v", name, err)
 		}
 	}
 }
 
-// check says what is wrong with the letter.
-func (l simLetter) check(disk looker, name string) string {
-	r, reason, err := readLetter(disk, name)
-	if err != nil {
-		return "cannot be read: " + err.Error()
+// resend asks for all letters to be sent again, as a person would.
+func (d *simDisk) resend() {
+	for _, name := range slices.Sorted(maps.Keys(d.names)) {
+		if strings.HasSuffix(name, letterSuffix) {
+			d.change(d.names[name], name, stem(name)+replaySuffix)
+		}
 	}
-	m, err := decodeBody(r.Payload)
-	switch {
-	case err != nil:
-		return "has no body: " + err.Error()
-	case reason == "":
-		return "has no reason"
-	case !strings.HasPrefix(m.ID(), l.batch.String()), r.Items != int64(l.to-l.from), !slices.Equal(simPoints(m), l.batch.points[l.from:l.to]):
-		return "is of other points"
+}
+
+// removed notes that a file is removed, or may be.
+func (b *books) removed(name string) {
+	if id, ok := parseLetterName(path.Base(name)); ok && isReplay(name) {
+		b.resent += int64(id.points)
 	}
-	return ""
 }

@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -27,12 +28,17 @@ const (
 	netUnauthorized netFault = "401"
 	netPortal       netFault = "200 of a portal"
 	netRefusal      netFault = "400"
-	netDeclined     netFault = "402"
+	netForbidden    netFault = "403"
 	netTooLarge     netFault = "413 over a limit"
 	netUnsupported  netFault = "415 of a compression"
 )
 
-var statusOf = map[netFault]int{netTooMany: 429, netUnavailable: 503, netBroken: 500}
+var statusOf = map[netFault]int{
+	netTooMany: 429, netUnavailable: 503, netBroken: 500, netPortal: 200, netUnauthorized: 401, netRefusal: 400, netForbidden: 403,
+}
+
+// slanders are the faults that may be taken for refusals of what is sent.
+var slanders = []netFault{netBroken, netRefusal, netForbidden, netTooLarge, netResetBefore, netResetAfter, netLate}
 
 // simNet is the way to the server: requests meet its weather.
 type simNet struct {
@@ -63,11 +69,11 @@ func (n *simNet) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 	// The shipper may still be busy at this instant: what it does shall not be
 	// beside this.
 	time.Sleep(n.between(1, instant))
+	n.renewed = false
 	b := n.server.books.sent(p.ID)
 	if b == nil {
 		return ship.Outcome{Cause: "dead"}
 	}
-	n.renewed = false
 	defer func() { b.flying-- }()
 	m := n.server.read(p)
 	if m == nil {
@@ -78,7 +84,8 @@ func (n *simNet) Send(ctx context.Context, p ship.Payload) ship.Outcome {
 		fault = n.fault
 	}
 	o := n.attempt(ctx, p, m, fault)
-	n.server.books.answered(b, p, fault, o)
+	n.server.books.trials.slandered = n.server.books.trials.slandered || slices.Contains(slanders, fault)
+	n.server.books.answered(b, p, m, fault, o)
 	return o
 }
 
@@ -91,24 +98,28 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, m *metric.Batch, f
 	}
 	retry := ship.Outcome{Cause: string(fault), Status: statusOf[fault]}
 	switch fault {
-	case netRefused, netResetBefore:
+	case netRefused:
+		retry.NoConnection = true
+		return retry
+	case netResetBefore, netBroken:
+		retry.MayBeContent = true
 		return retry
 	case netLate:
 		n.late = append(n.late, lateRequest{time.Now().Add(n.between(0, 2*time.Minute)), m})
-		batch, _, _ := n.server.books.find(p.ID)
-		batch.flying++
+		n.server.books.find(p.ID).flying++
+		retry.MayBeContent = true
 		return retry
 	case netTooMany, netUnavailable:
 		retry.Overload, retry.After = true, n.after
 		return retry
-	case netBroken, netPortal:
+	case netPortal:
 		return retry
-	case netUnauthorized:
-		return ship.Outcome{Verdict: ship.Pause, Cause: string(fault)}
+	case netUnauthorized, netForbidden:
+		retry.Verdict, retry.MayBeContent = ship.Pause, fault == netForbidden
+		return retry
 	case netRefusal:
-		return ship.Outcome{Verdict: ship.Reject, Cause: string(fault)}
-	case netDeclined:
-		return ship.Outcome{Verdict: ship.Decline, Cause: string(fault)}
+		retry.Verdict = ship.Reject
+		return retry
 	case netUnsupported:
 		if p.Compression != ship.CompressionNone {
 			return ship.Outcome{Verdict: ship.Unsupported, Cause: string(fault)}
@@ -126,6 +137,7 @@ func (n *simNet) attempt(ctx context.Context, p ship.Payload, m *metric.Batch, f
 	}
 	switch fault {
 	case netResetAfter:
+		retry.MayBeContent = true
 		return retry
 	case netTimeout:
 		retry.Overload = true
@@ -168,8 +180,7 @@ func (n *simNet) deliverLate(all bool) {
 		n.server.late = true
 		n.server.take(l.batch)
 		n.server.late = false
-		batch, _, _ := n.server.books.find(l.batch.ID())
-		batch.flying--
+		n.server.books.find(l.batch.ID()).flying--
 	}
 	n.late = left
 }

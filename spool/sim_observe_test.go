@@ -23,11 +23,19 @@ func (b *books) observe(s *Spool, op string, name simName) {
 			b.inFlux = 0
 		}
 	}
+	if b.mounted {
+		b.unsaved = s.ledger.direct - s.saved.direct
+	} else {
+		b.kept = s.dead.points + s.ledger.lettersLost
+	}
 	totals := s.totals()
 	if b.mounted && totals == b.totals {
 		return
 	}
-	now := b.scan(s)
+	now, waiting := b.scan(s)
+	if got := totals.delivered + lostOf(totals) + waiting; got != totals.appended {
+		b.failf("%s: %d points are appended, and %d accounted for: %+v", op, totals.appended, got, totals)
+	}
 	if b.mounted {
 		b.compare(now, totals, op, name)
 	} else {
@@ -36,7 +44,7 @@ func (b *books) observe(s *Spool, op string, name simName) {
 	b.mounted, b.totals = true, totals
 	for _, batch := range b.waits {
 		if now[batch.simName] == nil {
-			batch.waits = view{left: make([]uint8, len(batch.points)), timeMS: batch.waits.timeMS}
+			batch.waits = view{timeMS: batch.waits.timeMS}
 			delete(b.waits, batch.simName)
 		}
 	}
@@ -47,57 +55,40 @@ func (b *books) observe(s *Spool, op string, name simName) {
 	}
 }
 
-// scan looks up what the spool has of each batch.
-func (b *books) scan(s *Spool) map[simName]*view {
-	now := map[simName]*view{}
+// scan looks up what the spool has of each batch, and counts the points.
+func (b *books) scan(s *Spool) (now map[simName]*view, points int64) {
+	now = map[simName]*view{}
 	for _, seg := range s.segs {
 		for i := range seg.entries {
 			e := &seg.entries[i]
 			if e.fate != pending {
 				continue
 			}
+			points += int64(e.items)
 			name := simName{e.epoch, e.seq}
 			batch := b.batches[name]
-			if batch == nil || len(batch.points) != int(e.items) || e.part != 0 {
+			if batch == nil || len(batch.points) != int(e.items) {
 				b.failf("the spool has %d points of %x %d, which nobody made", e.items, e.epoch, e.seq)
 				continue
 			}
 			v := now[name]
 			if v == nil {
-				v = &view{left: make([]uint8, e.items), timeMS: e.timeMS}
+				v = &view{timeMS: e.timeMS}
 				now[name] = v
 			}
 			v.entries++
+			v.notes = append(v.notes, string(seg.notes[e.off]))
 			v.durable = v.durable || s.cfg.Fsync != FsyncNever && seg.copyOf(i) == nil
-			addLeft(v.left, seg.marks(i))
 		}
 	}
-	return now
+	return now, points
 }
 
-// addLeft adds an entry of which parts are settled.
-func addLeft(left []uint8, parts []Mark) {
-	settled := make([]bool, len(left))
-	for _, m := range parts {
-		if m.Fate != PartCut {
-			from, to := partRange(pathOf(m.Part), len(left))
-			for i := from; i < to; i++ {
-				settled[i] = true
-			}
-		}
-	}
-	for i := range left {
-		if !settled[i] {
-			left[i]++
-		}
-	}
-}
-
-// changed lists the batches of which not all waits that did, and the one that was
-// appended, as they were made.
+// changed lists the batches of which not as much waits as did, and the one that
+// was appended, as they were made.
 func (b *books) changed(now map[simName]*view, appended simName) (changed []*simBatch) {
 	for name, batch := range b.waits {
-		if v := now[name]; v == nil || name == appended || !slices.Equal(v.left, batch.waits.left) {
+		if v := now[name]; v == nil || name == appended || v.entries != batch.waits.entries {
 			changed = append(changed, batch)
 		}
 	}
@@ -109,54 +100,48 @@ func (b *books) changed(now map[simName]*view, appended simName) (changed []*sim
 func (b *books) compare(now map[simName]*view, totals tally, op string, name simName) {
 	var sum int64
 	for _, batch := range b.changed(now, name) {
-		var left []uint8
+		gone := batch.waits.entries
 		if v := now[batch.simName]; v != nil {
-			left = slices.Clone(v.left)
+			gone -= v.entries
 		}
-		if op == opAppend && batch.simName == name {
-			for i := range left { // the same batch may have been given up for it
-				left[i] -= b.fresh[i]
-			}
+		switch {
+		case op == opAppend && batch.simName == name:
+			gone++ // the same batch may have been given up for it
+		case op == opAck && batch.simName == name:
+			gone--
 		}
-		if n := b.lose(batch, left, op == opAck && batch.simName == name); n > 0 {
-			sum += n
-			b.log("%s: %d points of %v are lost", op, n, batch)
+		if gone > 0 {
+			sum += b.lose(batch, gone)
+			b.log("%s: %d entries of %v are lost", op, gone, batch)
 		}
 	}
-	b.buries(op, now, totals.dead-b.totals.dead)
+	appended := totals.appended - b.totals.appended
 	for other, v := range now {
-		if v.entries > b.batches[other].waits.entries && (op != opAppend || other != name) {
+		grown := max(v.entries-b.batches[other].waits.entries, 0)
+		appended -= int64(grown) * b.batches[other].items()
+		if grown > 0 && (op != opAppend || other != name) && op != opTick {
 			b.failf("%s: %v waits from nowhere", op, b.batches[other])
 		}
 	}
-	if got := lostOf(totals) - lostOf(b.totals); got != sum {
-		b.failf("%s: %d points are lost, and %d counted", op, sum, got)
+	if op == opTick && appended > 0 { // letters that gave way to others at once
+		sum += appended
+		b.unmatched += appended
 	}
+	dead := totals.dead - b.totals.dead
+	if got := lostOf(totals) - lostOf(b.totals) - dead; got != sum || dead != b.dying {
+		b.failf("%s: %d points are lost, and %d counted; %d are dead, and %d counted", op, sum, got, b.dying, dead)
+	}
+	b.dying = 0
 }
 
-// lose notes the points of a batch that do not wait any more and were not
-// delivered, and returns how many entries had them.
-func (b *books) lose(batch *simBatch, left []uint8, delivered bool) (points int64) {
-	for i, was := range batch.waits.left {
-		n := was
-		if left != nil {
-			n -= min(was, left[i])
-		}
-		if n > 0 && delivered {
-			n--
-		}
-		if n > 0 {
-			batch.lost[i] += n
-			points += int64(n)
-		}
-	}
-	if points == 0 {
-		return 0
-	}
+// lose notes entries of a batch that do not wait any more and were not
+// delivered, and returns how many points that are.
+func (b *books) lose(batch *simBatch, entries int) (points int64) {
+	batch.lost += entries
 	batch.lostAt = time.Now()
-	if !batch.waits.durable {
+	if points = int64(entries) * batch.items(); !batch.waits.durable {
 		b.inFlux += points
 	}
-	batch.excuse(b.server, batch.flying > 0 || batch.waits.entries > 1 || batch.epoch == b.epoch)
+	batch.excuse(b.server, batch.flying > 0 || batch.waits.entries > 1 || batch.epoch == b.epoch || batch.sentIn == b.epoch)
 	return points
 }

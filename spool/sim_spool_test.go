@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -42,12 +43,8 @@ func (d simSpool) Append(e ship.Entry) error {
 	if d.disk.dead {
 		return errCrashed
 	}
-	r := Record{ID: ID(e.ID), Items: e.Items, TimeMS: e.TimeMS, Payload: e.Payload}
-	for _, m := range e.Marks {
-		r.Marks = append(r.Marks, Mark{m.Part, PartFate(m.Fate)})
-	}
-	err := d.s.Append(r)
-	d.books.appended(nameOf(e.ID), r.Marks, err)
+	err := d.s.Append(Record{ID: ID(e.ID), Items: e.Items, TimeMS: e.TimeMS, Payload: e.Payload, Note: e.Note})
+	d.books.appended(e, err)
 	op := opAppend
 	if err != nil {
 		op = "refuse"
@@ -56,68 +53,62 @@ func (d simSpool) Append(e ship.Entry) error {
 	return err
 }
 
-// Oldest returns the oldest batch that can be read.
-func (d simSpool) Oldest() (ship.Entry, bool) {
+// Oldest returns the oldest batch that can be read, of those that are not left out.
+func (d simSpool) Oldest(sinceMS int64, except []ship.ID) (ship.Entry, bool) {
 	d.enter()
 	if d.disk.dead {
 		return ship.Entry{}, false
 	}
-	r, err := d.s.Oldest()
+	ids := make([]ID, len(except))
+	for i, id := range except {
+		ids[i] = ID(id)
+	}
+	r, err := d.s.Oldest(sinceMS, ids)
 	d.books.observe(d.s, "oldest", simName{})
-	e := ship.Entry{ID: ship.ID(r.ID), Items: r.Items, TimeMS: r.TimeMS, Payload: r.Payload}
-	for _, m := range r.Marks {
-		e.Marks = append(e.Marks, ship.Mark{Part: m.Part, Fate: ship.PartFate(m.Fate)})
-	}
-	return e, err == nil
+	return ship.Entry{ID: ship.ID(r.ID), Items: r.Items, TimeMS: r.TimeMS, Payload: r.Payload, Note: r.Note}, err == nil
 }
 
-// Ack forgets a batch.
-func (d simSpool) Ack(id ship.ID) bool {
+// Note replaces what the shipper has to know of a batch.
+func (d simSpool) Note(id ship.ID, note []byte) bool {
 	d.enter()
 	if d.disk.dead {
 		return false
 	}
-	there := d.s.Ack(ID(id))
-	d.books.forgotten(nameOf(id), there)
-	d.books.observe(d.s, opAck, nameOf(id))
+	there := d.s.Note(ID(id), note)
+	d.books.noted(nameOf(id), note, there)
 	return there
 }
 
-// Mark remembers what became of a part.
-func (d simSpool) Mark(id ship.ID, m ship.Mark) bool {
+// Ack settles a batch.
+func (d simSpool) Ack(id ship.ID, dead int64) bool {
 	d.enter()
 	if d.disk.dead {
 		return false
 	}
-	there := d.s.Mark(ID(id), Mark{m.Part, PartFate(m.Fate)})
-	if !there {
-		d.books.forgotten(nameOf(id), false)
-	}
+	there := d.s.Ack(ID(id), dead)
+	d.books.acknowledged(nameOf(id), dead, there)
 	d.books.observe(d.s, opAck, nameOf(id))
 	return there
 }
 
-// SetAside makes a batch a dead letter.
-func (d simSpool) SetAside(id ship.ID, reason string) error {
-	return d.bury(id, id, func() error { return d.s.SetAside(ID(id), reason) })
-}
-
-// SetAsidePart makes a dead letter of a part of a batch.
-func (d simSpool) SetAsidePart(id ship.ID, p ship.Piece, reason string) error {
-	part, _ := ID(id).part(p.Part)
-	return d.bury(id, ship.ID(part), func() error { return d.s.SetAsidePart(ID(id), Piece(p), reason) })
-}
-
-func (d simSpool) bury(id, part ship.ID, f func() error) error {
+// Refuse counts points that never were in the spool.
+func (d simSpool) Refuse(points int64) {
 	d.enter()
-	d.wait()
 	if d.disk.dead {
-		return errCrashed
+		return
 	}
-	d.books.bury(part)
-	err := f()
-	d.books.observe(d.s, opBury, nameOf(id))
-	return err
+	d.s.Refuse(points)
+	d.books.refused(points)
+	d.books.observe(d.s, "refuse", simName{})
+}
+
+// SetAside keeps a copy of dead points.
+func (d simSpool) SetAside(l ship.Letter) {
+	d.enter()
+	d.books.setAside(l)
+	if !d.disk.dead {
+		d.s.SetAside(Letter{Of: ID(l.Of), Reason: l.Reason, Record: Record{ID: ID(l.ID), Items: l.Items, TimeMS: l.TimeMS, Payload: l.Payload}})
+	}
 }
 
 // MakeRoom makes room for Append if it can.
@@ -162,4 +153,13 @@ type simCodec struct {
 func (c simCodec) Append(dst []byte, b *metric.Batch) []byte {
 	c.books.encoded(b)
 	return c.Native.Append(dst, b)
+}
+
+// Decode cannot read what another version is to have written.
+func (c simCodec) Decode(body []byte) (*metric.Batch, error) {
+	b, err := c.Native.Decode(body)
+	if err == nil && c.books.server.isUnreadable(simName{b.Agent.Epoch, b.Agent.Seq}, simPoints(b)[0].value) {
+		return nil, errors.New("of another version")
+	}
+	return b, err
 }

@@ -3,7 +3,6 @@ package spool
 import (
 	"flag"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
@@ -21,7 +20,9 @@ var (
 )
 
 // TestSimulation has agents live one after the other on a disk that fails,
-// before a network that fails, with a server that stores what it gets once.
+// before a network that fails, with a server that stores what it gets once and
+// refuses some of it for good: series, ticks, single points, each by a status, a
+// reset, or by leaving it out.
 // The shipper, the queue and the spool are the real ones; time is virtual, and
 // everything follows from the seed but the salts of segments, on which nothing
 // depends. A life ends by a stop in order, a kill or a power cut, at any time
@@ -86,6 +87,9 @@ type world struct {
 	cfg        Config
 	mode       ship.SpoolMode
 	queueBytes int64
+	series     int
+	slanders   bool // the network may refuse what is good
+	resends    bool // somebody has letters sent again
 	faults     []diskFault
 	life       int
 	produced   int64 // points
@@ -99,7 +103,7 @@ func newWorld(seed uint64, log func(string, ...any)) *world {
 	books := newBooks(disk, func(format string, args ...any) {
 		log("%v "+format, append([]any{time.Since(began)}, args...)...)
 	})
-	disk.trimmed = books.trimmed
+	disk.removed = books.removed
 	w := &world{
 		seed: seed, rng: rng, books: books, disk: disk,
 		net:  &simNet{rng: rand.New(rand.NewPCG(seed, 3)), server: books.server},
@@ -115,12 +119,10 @@ func newWorld(seed uint64, log func(string, ...any)) *world {
 	w.faults = oneOf(rng,
 		[]diskFault{diskSound}, []diskFault{diskFull}, []diskFault{diskReadOnly}, []diskFault{diskNoSync},
 		[]diskFault{diskFull, diskReadOnly, diskNoWrite, diskNoSync, diskNoRead, diskSlow})
-	books.server.poisoned = math.MaxInt64
-	books.server.poison = oneOf[int64](rng, 0, 0, 2000, 300)
-	books.server.status = oneOf(rng, 400, 500)
-	books.server.declines = oneOf[uint64](rng, 0, 0, 20)
-	books.server.rejects = oneOf(rng, "", "", "2")
-	books.server.tells = rng.IntN(2) == 0
+	w.series, w.slanders = 2+rng.IntN(11), rng.IntN(2) == 0
+	books.server.draw(rng, w.series)
+	w.resends = rng.IntN(2) == 0 && books.server.unreadable == 0 // their letters have the ids of the batches
+	books.log("%d series, slanders %t, resends %t, %v", w.series, w.slanders, w.resends, books.server)
 	return w
 }
 
@@ -149,7 +151,7 @@ func (w *world) shipConfig() ship.Config {
 	return ship.Config{
 		Agent:           metric.Agent{ID: "agent-1", Version: "test", Epoch: w.rng.Uint64()},
 		Interval:        oneOf[time.Duration](w.rng, 5, 10) * time.Second,
-		BatchMaxPoints:  oneOf(w.rng, 3, 20, 20000),
+		BatchMaxPoints:  max(oneOf(w.rng, 3, 20, 20000), w.series), // a tick at least
 		BatchMaxBytes:   oneOf[int64](w.rng, 4<<10, 8<<10),
 		Compression:     oneOf(w.rng, ship.CompressionNone, ship.CompressionNone, ship.CompressionGzip),
 		Mode:            w.mode,

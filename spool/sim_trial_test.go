@@ -4,98 +4,87 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 )
 
 // trials are what a process was told, by which it may condemn: docs/delivery.md,
 // Refusals.
 type trials struct {
-	acks int // answers so far
-	of   map[simName]*trial
+	acks    int             // answers so far
+	refused map[string]int  // acks before the first refusal, or failure, of anything that held the series
+	named   map[string]bool // series that the server named as left out
+	// slandered: the network refused, or cut off, what may have been good.
+	slandered bool
 }
 
-// trial is of one batch. Refusals are given by how many acks there were before.
-type trial struct {
-	refusals []int
-	byPart   map[string][]int // by the id sent
-}
+func newTrials() trials { return trials{refused: map[string]int{}, named: map[string]bool{}} }
 
-func newTrials() trials { return trials{of: map[simName]*trial{}} }
-
-// answered notes an ack or a refusal. A 5xx may be one.
-func (t *trials) answered(name simName, id string, o ship.Outcome) {
-	switch {
-	case o.Verdict == ship.Acked:
+// answered notes an ack or a refusal of points. Any failure may be one.
+func (t *trials) answered(points []simPoint, m *metric.Batch, o ship.Outcome) {
+	if o.Verdict == ship.Acked {
 		t.acks++
-		return
-	case o.Verdict == ship.Retry && (o.Status < 500 || o.Status == 503):
-		return
-	case o.Verdict == ship.Pause, o.Verdict == ship.Unsupported:
+		for _, i := range o.RejectedSeries {
+			t.named[m.Series[i].Labels[0].Value] = true
+		}
 		return
 	}
-	of := t.of[name]
-	if of == nil {
-		of = &trial{byPart: map[string][]int{}}
-		t.of[name] = of
+	for _, p := range points {
+		if _, known := t.refused[p.series]; !known {
+			t.refused[p.series] = t.acks
+		}
 	}
-	of.refusals = append(of.refusals, t.acks)
-	of.byPart[id] = append(of.byPart[id], t.acks)
 }
 
-// condemns says whether the answers are reason enough to give up a part of so
-// many points: it was refused, and something accepted since, and either it is a
-// single point that was refused before, with something accepted in between, or
-// its batch was, thrice, for long enough.
-func (t *trials) condemns(name simName, id string, points int) bool {
-	of := t.of[name]
-	if of == nil || len(of.byPart[id]) == 0 {
-		return false
-	}
-	own := of.byPart[id]
-	if own[0] == t.acks {
-		return false
-	}
-	strikes := len(slices.Compact(slices.Clone(of.refusals)))
-	if of.refusals[len(of.refusals)-1] == t.acks {
-		strikes--
-	}
-	whole := !strings.Contains(id, "/")
+// condemned checks that there is reason to give up a point: the server has left
+// it out, or its series was refused, and something was accepted since. And unless
+// the network slanders, the server has to have something against it.
+func (b *books) condemned(batch *simBatch, i int) {
+	p := batch.points[i]
+	acks, refused := b.trials.refused[p.series]
+	unreadable := b.server.unread == ship.Decline && b.server.isUnreadable(batch.simName, batch.points[0].value)
 	switch {
-	case points == 1 && own[len(own)-1] > own[0]:
-		return true
-	case len(of.refusals) >= 256:
-		return true
-	default: // each point by itself, or 16 refusals, or of a kind that parts share
-		return strikes >= 3 && (points == 1 || len(of.refusals) >= 16 || whole)
+	case b.server.rejected[simPlace{batch.simName, p.value}], b.trials.named[p.series], unreadable:
+	case !refused, acks == b.trials.acks:
+		b.failf("%s is given up, refused %t, without an acceptance since", batch.point(i), refused)
+	case !b.trials.slandered && !b.server.culpable(batch, p):
+		b.failf("%s is given up, and is good", batch.point(i))
 	}
 }
 
-// condemned checks that there is reason to set a part aside: the server has
-// named all that is in a batch of what it left out, or it was refused.
-func (b *books) condemned(id string, l simLetter) {
-	name := l.batch.simName
-	if l.batch.leftOut && b.trials.of[name] == nil {
-		return
-	}
-	if !b.trials.condemns(name, id, l.to-l.from) {
-		b.failf("%s is given up after %+v, and %d acks", id, b.trials.of[name], b.trials.acks)
-	}
-}
-
-// keyed checks that what is sent has the points that its id names, and none that
-// was delivered under another id, unless a crash may have forgotten that.
-func (b *books) keyed(id string, points []int64) {
+// keyed checks that what is sent has the points that were sent under its id
+// before, in any life, and none that this process was told to be accepted, but in
+// what it does not know to be a repetition.
+func (b *books) keyed(id string, points []simPoint) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	batch, from, to := b.find(id)
-	if batch == nil || !slices.Equal(batch.points[from:to], points) {
-		b.failf("%s has not the points %d to %d of the batch", id, from, to)
+	batch := b.find(id)
+	at, ok := batch.places(points)
+	if was, known := b.ids[id]; !known {
+		b.ids[id] = simSent{points: points, epoch: b.epoch}
+	} else if !slices.Equal(was.points, points) {
+		ok = false
+	}
+	if !ok {
+		b.failf("%s has other points than before, or than its batch", id)
 		return
 	}
-	for i := from; i < to; i++ {
-		if as := batch.ackedAs[i]; as != "" && as != id && !batch.unsure {
-			b.failf("%s is sent; %s of it was acknowledged", id, as)
+	for _, i := range at {
+		if batch.acked[i] == b.epoch && len(batch.settled) == 0 && batch.lost == 0 {
+			b.failf("%s is sent; it has %s", id, batch.point(i))
 			return
 		}
 	}
+}
+
+// mayRepeat says that a point may be stored again, though it was under another
+// id. It is of a letter (see settle); a crash may have forgotten that id; a
+// process may not know how deep an earlier one had cut; the first was cut off,
+// which a search may take for a refusal; or it left something out, and the server
+// does not know what. See docs/ingest.md, Limits.
+func (b *books) mayRepeat(batch *simBatch, was, id string) bool {
+	path, _, _ := strings.Cut(id, "-")
+	sent := b.ids[was]
+	forgot := sent.epoch != b.epoch && strings.HasPrefix(was, path)
+	return batch.of != nil || batch.unsure || forgot || sent.cutOff || strings.Contains(was, "-")
 }
