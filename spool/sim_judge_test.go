@@ -274,7 +274,7 @@ func (b *books) settle(batch *simBatch, i int) {
 	case as != "" && b.find(as) == batch && lost && !batch.excused[i] && !batch.letter:
 		b.failf("stored, and counts as lost: %s", batch.point(i))
 	case as != "" && b.find(as).of == nil, batch.letter && !batch.kept:
-	case reasons == 0 && !told && !(batch.acked[i] != 0 && as != ""), reasons > 1 && !batch.excused[i] && !batch.letter:
+	case reasons == 0 && !told && (batch.acked[i] == 0 || as == ""), reasons > 1 && !batch.excused[i] && !batch.letter:
 		b.failf("missing for %d reasons: %s", reasons, batch.point(i))
 	}
 }

@@ -109,6 +109,9 @@ func (b *books) compare(now map[simName]*view, totals tally, op string, name sim
 			gone++ // the same batch may have been given up for it
 		case op == opAck && batch.simName == name:
 			gone--
+			if !batch.waits.durable {
+				b.inFlux += b.dying
+			}
 		}
 		if gone > 0 {
 			sum += b.lose(batch, gone)
