@@ -29,8 +29,8 @@ run: build ## start an ingest and an agent, and watch this host's metrics arrive
 
 .PHONY: test
 test: compiler faults proxies peers $(TOOLS)/gotestsum-$(GOTESTSUM) ## what proves the promises, race detector on; e2e does so with other people's backends
-	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m $$(go list ./... | grep -v /ship/encode/truth)
-	$(MAKE) --no-print-directory simulate fleet fuzz
+	CGO_ENABLED=1 $(TOOLS)/gotestsum-$(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -race -shuffle=on -timeout 9m -skip '^TestRefusals' $$(go list ./... | grep -v /ship/encode/truth)
+	$(MAKE) --no-print-directory refusals simulate fleet fuzz
 
 .PHONY: e2e
 e2e: backends ## the agent against real backends, which read back what was sent
@@ -87,6 +87,10 @@ fuzz: ## fuzz every parser for about 6 s each, FUZZ_TIMES times as long (default
 	@for target in $(FUZZ); do IFS=: read -r package name count <<< "$$target"; \
 	echo "fuzz $$package $$name"; \
 	go test -run '^$$' -fuzz "^$$name$$" -fuzzminimizetime 10x -fuzztime $$((count * $(FUZZ_TIMES)))x -timeout 0 "$$package"; done
+
+.PHONY: refusals
+refusals: ## what a backend may refuse, row by row, in hours of virtual time
+	go test -run '^TestRefusals' -timeout 8m ./ship
 
 .PHONY: simulate
 simulate: ## simulate agents on failing disks and networks, SEEDS times (default 1000)
