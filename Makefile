@@ -102,6 +102,10 @@ AGENTS ?= 10000
 fleet: ## simulate AGENTS agents (default 10000) whose ingest is dead for an hour; compare docs/fleet.md, or with WRITE=1 write it
 	go test -v -run '^TestFleet' -timeout 60m ./ship -fleet $(AGENTS) $(if $(WRITE),-write $(CURDIR)/docs)
 
+.PHONY: fleet-refusals
+fleet-refusals: ## simulate AGENTS agents whose backend begins to refuse a series of each (10,000: 10 minutes)
+	go test -v -run '^TestRefusingFleet$$' -timeout 60m ./ship -fleet $(AGENTS)
+
 IMAGES ?= 1000000
 KILLS  ?= 10000
 ROUNDS ?= 10000

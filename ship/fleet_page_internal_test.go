@@ -7,16 +7,12 @@ import (
 )
 
 // fleetPage is docs/fleet.md.
-func fleetPage(runs []*fleetRun, refusals []*refusalRun) string {
+func fleetPage(runs []*fleetRun) string {
 	limits := runs[0].limits
 	return strings.NewReplacer(
 		"{agents}", thousands(runs[0].cfg.agents),
 		"{table}", fleetTable(runs)+fmt.Sprintf("| **must be** | ≤ %g | ≤ %g | ≤ %g | ≤ %g %%; ≤ %g %% with 2 | | ≤ %.0f s | | |\n",
 			limits.peakSteady, limits.peakMean, limits.dead, 100*limits.refused, 100*runs[2].limits.refused, limits.contact99.Seconds()),
-		"{refusals}", refusalTable(refusals),
-		"{refused}", fmt.Sprint(refusalOutage.Seconds()),
-		"{series}", fmt.Sprint(refusalSeries),
-		"{later}", fmt.Sprintf("%g minutes and %g", refusals[0].outage.Minutes(), refusals[1].outage.Seconds()),
 		"{steady}", fmt.Sprintf("%.0f", float64(runs[0].cfg.agents)/fleetBatch.Seconds()),
 		"{capacity}", fmt.Sprint(fleetCapacity),
 		"{queue}", fmt.Sprint(fleetQueue.Milliseconds()),
@@ -78,19 +74,6 @@ The rows:
 What the table leaves out is the beginning. As the server dies, the first retries follow each other closely: in the
 busiest second of the outage it is asked {onset} times as often as before ({bare} without jitter), and a minute later half
 as often as before.
-
-## A backend that refuses series
-
-Within one second the backend begins to refuse, for good, each body that holds a certain series, another one of the {series} of
-each agent, and {later} seconds later everything for {refused} s. Agents then search for what is refused: docs/delivery.md.
-
-{refusals}
-- **peak/steady**: points and requests in the busiest second from the first refusal on, to those in a second before it.
-- **mean/steady**: the same, of all seconds.
-- **fresh data**: from the first refusal until a tick that is younger than it has arrived, all but the refused series.
-
-The backend has no limit here, so that nothing but the agents' own pace holds them back. In every row each point of an
-accepted series arrives once, and none of them is set aside.
 
 ## Run it again
 

@@ -36,12 +36,27 @@ type refusalRun struct {
 	accounts refusalAccounts
 }
 
-// refusalRuns are rows of docs/fleet.md.
+// refusalRuns are what such a fleet goes through.
 func refusalRuns() []*refusalRun {
 	return []*refusalRun{
 		{name: "refuses one series of each, then everything", outage: 10 * time.Minute, limits: refusalFigures{points: 3.5, requests: 6}},
 		{name: "the same, everything amid the searches", outage: 30 * time.Second, limits: refusalFigures{points: 3.5, requests: math.Inf(1)}},
 	}
+}
+
+// A fleet whose searches for refused series begin together does not overrun its
+// backend, and nothing but what is refused is given up.
+func TestRefusingFleet(t *testing.T) {
+	runs := refusalRuns()
+	t.Run("fleet", func(t *testing.T) {
+		for _, r := range runs {
+			t.Run(r.name, func(t *testing.T) {
+				t.Parallel()
+				r.simulate(t)
+			})
+		}
+	})
+	fmt.Fprintf(t.Output(), "%d agents\n%s", *fleetAgents, refusalTable(runs))
 }
 
 // refusalFigures sum a run up.
@@ -64,7 +79,7 @@ func (r *refusalRun) row() string {
 		r.name, f.points, f.requests, f.mean, f.fresh50.Seconds(), f.fresh99.Seconds(), r.accounts.deadGood)
 }
 
-// refusalTable is the second table of docs/fleet.md.
+// refusalTable says how it went.
 func refusalTable(runs []*refusalRun) string {
 	table := "| the backend | peak/steady in points | in requests | mean/steady in requests | fresh data p50 | p99 | dead of good series |\n|---|---|---|---|---|---|---|\n"
 	for _, r := range runs {
