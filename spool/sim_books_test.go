@@ -102,11 +102,12 @@ func (b *books) caught() {
 }
 
 // simSent is what was sent under an id, which process did so first, and whether
-// any request was cut off, so that its refusal may be the network's.
+// it may be stored and was refused nevertheless: the network cut off a request, or
+// the server refused a repetition.
 type simSent struct {
-	points []simPoint
-	epoch  uint64
-	cutOff bool
+	points   []simPoint
+	epoch    uint64
+	disowned bool
 }
 
 // find returns the batch that an id, of it or of some of it, is of.
@@ -177,7 +178,7 @@ func (b *books) answered(batch *simBatch, p ship.Payload, m *metric.Batch, fault
 	b.trials.answered(points, m, o)
 	if o.Verdict != ship.Acked {
 		sent := b.ids[p.ID]
-		sent.cutOff = sent.cutOff || o.MayBeContent && o.Status == 0
+		sent.disowned = sent.disowned || o.MayBeContent && o.Status == 0
 		b.ids[p.ID] = sent
 		if batch.failed.IsZero() {
 			batch.failed = time.Now()

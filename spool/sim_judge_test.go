@@ -166,7 +166,7 @@ func (b *books) reopened(s *Spool, now map[simName]*view, totals tally) {
 // counted as lost or dead.
 func (b *books) returned(batch *simBatch, v *view) (back int64) {
 	delivered := false
-	batch.dropped = false // Append had not said so, but it is there
+	batch.dropped, batch.unsure = false, batch.unsure || !batch.kept // Append had not said so, but it is there
 	for n := v.entries; n > batch.waits.entries; n-- {
 		switch last := len(batch.settled) - 1; {
 		case batch.lost > 0:

@@ -149,6 +149,7 @@ func (s *simServer) take(b *metric.Batch) ship.Outcome {
 	if !duplicate || s.judges {
 		for _, p := range points {
 			if s.isBad(p, false) {
+				s.disown(name, b.ID())
 				return refusal(s.status)
 			}
 		}
@@ -158,6 +159,17 @@ func (s *simServer) take(b *metric.Batch) ship.Outcome {
 		s.store(b.ID(), name, points)
 	}
 	return acked
+}
+
+// disown notes that what is stored is refused when it comes again.
+func (s *simServer) disown(name simName, id string) {
+	for _, stored := range s.ids[name] {
+		if covers(stored, id) {
+			sent := s.books.ids[stored]
+			sent.disowned = true
+			s.books.ids[stored] = sent
+		}
+	}
 }
 
 // fails says that the server refuses as one in an outage does.

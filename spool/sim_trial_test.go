@@ -79,12 +79,12 @@ func (b *books) keyed(id string, points []simPoint) {
 
 // mayRepeat says that a point may be stored again, though it was under another
 // id. It is of a letter (see settle); a crash may have forgotten that id; a
-// process may not know how deep an earlier one had cut; the first was cut off,
-// which a search may take for a refusal; or it left something out, and the server
-// does not know what. See docs/ingest.md, Limits.
+// process knows that an earlier one had cut the whole, but not how deep; what is
+// stored may have been refused nevertheless; or something was left out of it, and
+// the server does not know what. See docs/ingest.md, Limits.
 func (b *books) mayRepeat(batch *simBatch, was, id string) bool {
 	path, _, _ := strings.Cut(id, "-")
 	sent := b.ids[was]
-	forgot := sent.epoch != b.epoch && strings.HasPrefix(was, path)
-	return batch.of != nil || batch.unsure || forgot || sent.cutOff || strings.Contains(was, "-")
+	forgot := sent.epoch != b.epoch && strings.HasPrefix(was, path) && strings.Contains(path, "/")
+	return batch.of != nil || batch.unsure || forgot || sent.disowned || strings.Contains(was, "-")
 }
