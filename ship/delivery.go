@@ -13,6 +13,8 @@ type portion struct {
 	points points
 	// parts: parts of it were sent, so the whole of it never is again.
 	parts bool
+	// noted: it is from a note, and so may have been sent by another process.
+	noted bool
 	// purpose is why it is sent.
 	purpose purpose
 }
@@ -135,16 +137,23 @@ func (d *delivery) goAround(condemned func(x seriesHash) bool) {
 	d.split()
 }
 
-// postpone ends the open portion too, but goes on with its tree later, if it has
-// one.
+// postpone ends the open portion too, but goes on with it later if some of it may
+// be stored.
 func (d *delivery) postpone() {
-	if last := len(d.portions) - 1; d.open && d.portions[last].parts {
+	if last := len(d.portions) - 1; d.open && !d.isFresh() {
 		d.noted = append([]portion{d.portions[last]}, d.noted...)
 		d.portions = d.portions[:last]
 		d.open, d.todo = false, nil
 		return
 	}
 	d.close()
+}
+
+// isFresh reports whether the open portion was sent by this process alone, and as
+// a whole: refused, or not arrived, nothing of it can be stored.
+func (d *delivery) isFresh() bool {
+	last := d.portions[len(d.portions)-1]
+	return !last.parts && !last.noted
 }
 
 // delivered takes out points that the backend has.
@@ -219,7 +228,7 @@ func readNote(b []byte, n int) (portions []portion) {
 		return nil
 	}
 	for b = b[1:]; len(b) > 0; {
-		p := portion{parts: b[0] == 1}
+		p := portion{parts: b[0] == 1, noted: true}
 		var ok bool
 		if p.points, b, ok = readRuns(b[1:], n); !ok {
 			return portions

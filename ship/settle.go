@@ -296,7 +296,7 @@ func (s *Shipper) fix(out *dispatch, o Outcome) {
 		}
 		s.keepNote(out.held, d)
 		delete(s.deliveries, d.id)
-	case d != nil && d.grid != nil && !o.fateUnknown() && d.open && !d.portions[len(d.portions)-1].parts:
+	case d != nil && d.grid != nil && !o.fateUnknown() && d.open && d.isFresh():
 		d.close()
 	case d == nil && o.fateUnknown():
 		all := newPoints(int(out.Items))
