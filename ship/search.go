@@ -59,6 +59,7 @@ type search struct {
 	stack    []*node
 	suspects []*suspect
 	taken    []portion // bodies of the batch that were accepted
+	first    bool      // no parts were sent before the search
 	end      searchEnd
 	// ahead is how much later than its batch those are that are tried in strict
 	// order while it waits.
@@ -170,7 +171,8 @@ func (q *search) run() {
 			return
 		}
 	}
-	q.d.portions[len(q.d.portions)-1].parts = true
+	portion := &q.d.portions[len(q.d.portions)-1]
+	q.first, portion.parts = !portion.parts, true
 	q.shipper.keepNote(q.held, q.d)
 	root := &node{part: q.root, points: whole}
 	if q.byProbe {

@@ -145,10 +145,11 @@ func (s *Shipper) stepSearch(now time.Time, sent int64) {
 }
 
 // keepTaken notes what was accepted instead of a search: a later process sends
-// these bodies again, and does not search anew what may be accepted by then.
+// these bodies again, and does not search anew what may be accepted by then. If
+// parts were sent before the search, their tree stays noted.
 func (q *search) keepTaken() {
 	d, last := q.d, len(q.d.portions)-1
-	if last < 0 || len(d.todo) > 0 || !d.portions[last].parts {
+	if last < 0 || len(d.todo) > 0 || !q.first {
 		return
 	}
 	d.portions = append(d.portions[:last], q.taken...)
