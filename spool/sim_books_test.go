@@ -102,8 +102,8 @@ func (b *books) caught() {
 }
 
 // simSent is what was sent under an id, which process did so first, and whether
-// it may be stored and was refused nevertheless: the network cut off a request, or
-// the server refused a repetition.
+// it may be stored and was refused nevertheless: the network refused or cut off a
+// request, or the server refused a repetition.
 type simSent struct {
 	points   []simPoint
 	epoch    uint64
@@ -178,7 +178,7 @@ func (b *books) answered(batch *simBatch, p ship.Payload, m *metric.Batch, fault
 	b.trials.answered(points, m, o)
 	if o.Verdict != ship.Acked {
 		sent := b.ids[p.ID]
-		sent.disowned = sent.disowned || o.MayBeContent && o.Status == 0
+		sent.disowned = sent.disowned || slices.Contains(slanders, fault)
 		b.ids[p.ID] = sent
 		if batch.failed.IsZero() {
 			batch.failed = time.Now()
