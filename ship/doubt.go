@@ -36,10 +36,9 @@ type doubt struct {
 	culprit ID
 	fails   int
 	vouched bool
-	// unread is the batch that was refused last of those that cannot be read, and
-	// unreadAt how much was accepted by then.
-	unread   ID
-	unreadAt uint64
+	// unread are batches that cannot be read and were refused, with how much was
+	// accepted by then; at most maxDeliveries.
+	unread map[ID]uint64
 }
 
 // vouch notes that the backend accepted something.
@@ -80,11 +79,14 @@ func (d *doubt) leniency() leniency {
 // refusesAgain reports whether a batch was refused before, and something was
 // accepted since.
 func (d *doubt) refusesAgain(id ID, acceptances uint64) bool {
-	again := d.unread == id && acceptances > d.unreadAt
-	if d.unread != id {
-		d.unread, d.unreadAt = id, acceptances
+	switch at, known := d.unread[id]; {
+	case known && acceptances > at:
+		delete(d.unread, id)
+		return true
+	case !known && len(d.unread) < maxDeliveries:
+		d.unread[id] = acceptances
 	}
-	return again
+	return false
 }
 
 // asksForLess marks failures that say nothing of the body.

@@ -140,6 +140,11 @@ func (s *Shipper) spooled(now time.Time, sinceMS int64) *held {
 			except = append(except, id)
 		}
 	}
+	for id := range s.doubt.unread {
+		if s.deliveries[id] == nil && s.rests(now, id) {
+			except = append(except, id)
+		}
+	}
 	e, ok := s.spool.Oldest(sinceMS, except)
 	if !ok {
 		return nil
@@ -152,7 +157,10 @@ func (s *Shipper) spooled(now time.Time, sinceMS int64) *held {
 // search, lacks only series that the backend refuses, or cannot be read and was
 // refused, with nothing accepted since.
 func (s *Shipper) rests(now time.Time, id ID) bool {
-	if s.search != nil && s.search.d.id == id || s.doubt.unread == id && s.doubt.unreadAt == s.acceptances {
+	if s.search != nil && s.search.d.id == id {
+		return true
+	}
+	if at, refused := s.doubt.unread[id]; refused && at == s.acceptances {
 		return true
 	}
 	d := s.deliveries[id]

@@ -154,6 +154,7 @@ func New(cfg Config, queue *Queue, codec Codec, sender Sender, spool Spool, ledg
 		results:  make(chan Outcome, 1),
 
 		deliveries: make(map[ID]*delivery),
+		doubt:      doubt{unread: make(map[ID]uint64)},
 	}, nil
 }
 
