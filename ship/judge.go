@@ -209,7 +209,7 @@ func (q *search) nothingAccepted(x int, p points) bool {
 			q.end = endEverything
 		}
 		return true
-	case q.shipper.refused.since[q.hash(x)] || len(q.d.grid.batch.Series) == 1:
+	case q.shipper.refused.since[q.hash(x)]:
 		// The series passes with other batches.
 		if len(q.d.grid.ticksOf(q.d.in(q.root))) > 1 {
 			if bad := q.badTicks(p, badTicksMax/4); !bad.covers(p) {
@@ -238,9 +238,9 @@ func (q *search) anotherBody(p points) bool {
 }
 
 // compareAges finds out, when nothing of a batch was accepted that is not fresh,
-// whether the backend has a bound on age: other batches that wait, as a whole,
-// are tried halfway in time between the newest that was refused and the oldest
-// that was accepted. If they are refused up to ones that no bound on age would
+// whether the backend has a bound on age: other batches that wait, with series that
+// pass with fresh ones, are tried halfway in time between the newest that was
+// refused and the oldest that was accepted. If they are refused up to ones that no bound on age would
 // rule out, the backend refuses what is older than the newest that it has.
 func (q *search) compareAges() {
 	s := q.shipper

@@ -11,7 +11,7 @@ import (
 )
 
 // tableDown is a failure that says nothing of what was sent.
-var tableDown = ship.Outcome{Verdict: ship.Retry, Cause: "connection refused"}
+var tableDown = ship.Outcome{Verdict: ship.Retry, Cause: "connection refused", NoConnection: true}
 
 // tableDuring answers so for a time, whatever it is sent.
 func tableDuring(from, to time.Duration, o ship.Outcome, otherwise tableServer) tableServer {

@@ -184,7 +184,7 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 		d.begin(portion{points: d.grid.whole()})
 	}
 	switch {
-	case out.purpose == ofBatch && s.age.beyond(now, out.held):
+	case out.purpose == ofBatch && s.age.beyond(now, out.held) && s.allKnown(d):
 		d.close()
 		d.refused(d.left.clone())
 		s.advance(now, out.held, d)
@@ -212,6 +212,13 @@ func (s *Shipper) holdsCondemned(d *delivery) bool {
 		p = d.next()
 	}
 	return slices.ContainsFunc(d.grid.seriesOf(p), func(i int) bool { return s.refused.condemned[d.grid.hashes[i]] != nil })
+}
+
+// allKnown reports whether what was refused holds only series that were accepted
+// since the first refusal.
+func (s *Shipper) allKnown(d *delivery) bool {
+	p := d.next()
+	return d.of(func(x seriesHash) bool { return s.refused.known[x] }).covers(p)
 }
 
 // partsFormer has series travel apart that were condemned within the day and are

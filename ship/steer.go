@@ -1,6 +1,9 @@
 package ship
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// searchRate is how many times the live rate, in points, a search may send.
@@ -71,29 +74,53 @@ func (s *Shipper) question(now time.Time) *dispatch {
 	return s.oldest(now)
 }
 
-// otherBatch returns the whole of another batch of the backlog, or nil.
+// othersSkipped is how many batches are passed over for one that can be asked.
+const othersSkipped = 64
+
+// otherBatch returns what is next of another batch of the backlog, if all of its
+// series were accepted with other batches since the search began, else one series
+// that was, or nil: a refusal is not for the series then.
 func (s *Shipper) otherBatch(now time.Time, q question) *dispatch {
-	h := s.spooled(now, q.sinceMS)
-	for _, m := range s.memory {
-		if h == nil && m.late && m.TimeMS >= q.sinceMS && !s.rests(now, m.ID) {
-			h = m
+	for range othersSkipped {
+		h := s.spooled(now, q.sinceMS)
+		for _, m := range s.memory {
+			if h == nil && m.late && m.TimeMS >= q.sinceMS && !s.rests(now, m.ID) {
+				h = m
+			}
 		}
+		if h == nil || h.TimeMS >= q.untilMS {
+			return nil
+		}
+		if out := s.knownSeries(now, h); out != nil {
+			out.purpose = ofOther
+			return out
+		}
+		q.sinceMS = h.TimeMS + 1
 	}
-	if h == nil || h.TimeMS >= q.untilMS {
+	return nil
+}
+
+// knownSeries returns of a batch what otherBatch does.
+func (s *Shipper) knownSeries(now time.Time, h *held) *dispatch {
+	d := s.deliveryOf(h)
+	if d == nil {
 		return nil
 	}
+	chosen := !d.open && len(d.noted) == 0
 	out := s.prepare(now, h)
 	if out == nil {
 		return nil
 	}
-	if out.d == nil {
-		if d := s.deliveryOf(h); d != nil {
-			d.begin(portion{points: d.grid.whole()})
-			out.d, out.points = d, d.grid.whole()
-		}
+	isKnown := func(x seriesHash) bool { return s.refused.since[x] }
+	if all := d.of(isKnown); all.covers(out.points) {
+		return out
+	} else if chosen && !all.empty() {
+		d.close()
+		i := slices.IndexFunc(d.rest, isKnown)
+		d.begin(portion{points: d.of(func(x seriesHash) bool { return x == d.rest[i] })})
+		return s.prepare(now, h)
 	}
-	out.purpose = ofOther
-	return out
+	return nil
 }
 
 // firstMS is the time of a batch's first tick, as far as that is known.
