@@ -127,9 +127,9 @@ func burn(t *testing.T, file string) {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil { // in its groups
 		t.Fatal(err)
 	}
-	for n := byte(1); flatNumber(t, file, "nr_throttled ") < 2; n++ {
+	for throttled := false; !throttled; throttled = flatNumber(t, file, "nr_throttled ") >= 2 {
 		for i := range held {
-			held[i] += n
+			held[i]++
 		}
 	}
 	fmt.Println("throttled")

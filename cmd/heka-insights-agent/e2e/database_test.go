@@ -16,12 +16,13 @@ import (
 
 // database is what an ingest has stored of its one agent.
 type database struct {
-	batches            map[string]bool     // by id
+	batches            map[string]bool     // by id, those of parts too
+	points             map[string]int64    // of a batch and all of its parts
 	seqs               map[uint64][]uint64 // of each epoch, ascending
 	loss               map[string]int64    // points by reason
 	epochs, duplicates int64
 	times              []int64 // of all ticks, ascending
-	repeated           int     // ticks with the time of another one
+	repeated           int     // points with the series and the time of another one
 }
 
 // readDatabase reads the file of an ingest that has ended.
@@ -32,7 +33,7 @@ func readDatabase(t *testing.T, data string) database {
 		t.Fatal(err)
 	}
 	defer handle.Close()
-	db := database{batches: make(map[string]bool), seqs: make(map[uint64][]uint64)}
+	db := database{batches: make(map[string]bool), points: make(map[string]int64), seqs: make(map[uint64][]uint64)}
 	var loss string
 	if err := handle.QueryRow(`SELECT epochs, duplicates, loss FROM hosts`).Scan(&db.epochs, &db.duplicates, &loss); err != nil {
 		t.Fatal(err)
@@ -40,31 +41,41 @@ func readDatabase(t *testing.T, data string) database {
 	if err := json.Unmarshal([]byte(loss), &db.loss); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := handle.Query(`SELECT epoch, seq, part, times FROM batches ORDER BY epoch, seq`)
+	rows, err := handle.Query(`SELECT epoch, seq, part, series, data FROM batches JOIN chunks ON chunks.batch = batches.id ORDER BY epoch, seq`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rows.Close()
+	type point struct{ series, time int64 }
+	seen := make(map[point]bool)
 	for rows.Next() {
-		var epoch, seq int64
+		var epoch, seq, series int64
 		var part string
-		var blob []byte
-		if err := rows.Scan(&epoch, &seq, &part, &blob); err != nil {
+		var chunk []byte
+		if err := rows.Scan(&epoch, &seq, &part, &series, &chunk); err != nil {
 			t.Fatal(err)
 		}
-		db.batches[metric.BatchID(uint64(epoch), uint64(seq))+part] = true
+		id := metric.BatchID(uint64(epoch), uint64(seq))
+		db.batches[id+part] = true
 		db.seqs[uint64(epoch)] = append(db.seqs[uint64(epoch)], uint64(seq))
-		db.times = append(db.times, unpackTimes(t, blob)...)
+		times := unpackTimes(t, chunk)
+		db.points[id] += int64(len(times))
+		db.times = append(db.times, times...)
+		for _, ms := range times {
+			if seen[point{series, ms}] {
+				db.repeated++
+			}
+			seen[point{series, ms}] = true
+		}
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(db.times)
-	for i := 1; i < len(db.times); i++ {
-		if db.times[i] == db.times[i-1] {
-			db.repeated++
-		}
+	for epoch := range db.seqs {
+		db.seqs[epoch] = slices.Compact(db.seqs[epoch])
 	}
+	slices.Sort(db.times)
+	db.times = slices.Compact(db.times)
 	return db
 }
 
@@ -74,25 +85,37 @@ func (db database) tickBetween(from, to time.Time) bool {
 	return i < len(db.times) && db.times[i] <= to.UnixMilli()
 }
 
-// unpackTimes reads the ticks of a batch as the ingest packs them: how many,
-// the first, and the steps from one to the next.
-func unpackTimes(t *testing.T, blob []byte) (times []int64) {
+// unpackTimes reads the ticks of a chunk of the ingest that have a value. It
+// begins with how many ticks, the first, and the steps from one to the next; a
+// value is 0 for none, 1 and an integer, or 2 and 8 bytes.
+func unpackTimes(t *testing.T, chunk []byte) (times []int64) {
 	t.Helper()
 	next := func() int64 {
-		v, n := binary.Uvarint(blob)
+		v, n := binary.Uvarint(chunk)
 		if n <= 0 {
-			t.Fatalf("damaged times: %x", blob)
+			t.Fatalf("damaged chunk: %x", chunk)
 		}
-		blob = blob[n:]
+		chunk = chunk[n:]
 		return int64(v)
 	}
-	at := int64(0)
-	for range next() {
+	at, all := int64(0), make([]int64, next())
+	for i := range all {
 		at += next()
-		times = append(times, at)
+		all[i] = at
 	}
-	if len(blob) != 0 {
-		t.Fatalf("damaged times: %x left", blob)
+	for _, ms := range all {
+		tag := next()
+		switch {
+		case tag == 1:
+			next()
+		case tag == 2 && len(chunk) >= 8:
+			chunk = chunk[8:]
+		case tag != 0:
+			t.Fatalf("damaged chunk: %x", chunk)
+		}
+		if tag != 0 {
+			times = append(times, ms)
+		}
 	}
 	return times
 }

@@ -112,7 +112,7 @@ func TestARefusedBatchComesBackByReplay(t *testing.T) {
 		}
 	}
 	if db.repeated != 0 || len(g.ticks) == 0 {
-		t.Errorf("%d ticks twice, %d were refused", db.repeated, len(g.ticks))
+		t.Errorf("%d points twice, %d ticks were refused", db.repeated, len(g.ticks))
 	}
 }
 

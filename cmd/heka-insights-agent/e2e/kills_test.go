@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http/httptest"
 	"path/filepath"
@@ -28,7 +29,7 @@ const (
 
 // TestKills kills agents and ingests with SIGKILL at random moments, one or the
 // other or both. In the end the ingest's database has each batch that it ever
-// acknowledged and each that ever was on the agent's disk, with every tick
+// acknowledged and each that ever was on the agent's disk, in parts or whole, with every point
 // once, without a hole, and no loss was counted. In mode always that is each
 // batch that ever left an agent; in mode on_failure, one that was under way
 // when the agent was killed may be missing.
@@ -66,15 +67,15 @@ type lane struct {
 	relay *relay
 	agent *process
 
-	starts int             // of the agent
-	spared map[string]bool // ids that were on disk when an agent was killed
+	starts int              // of the agent
+	spared map[string]int64 // points of what was on disk when an agent was killed, by batch id
 }
 
 func newLane(t *testing.T, mode string, seed uint64) *lane {
 	in := startIngest(t)
 	l := &lane{
 		t: t, mode: mode, rng: rand.New(rand.NewPCG(seed, 0)), dir: filepath.Join(t.TempDir(), "spool"),
-		in: in, relay: newRelay(in, seed), spared: make(map[string]bool),
+		in: in, relay: newRelay(in, seed), spared: make(map[string]int64),
 	}
 	server := httptest.NewServer(l.relay)
 	t.Cleanup(server.Close)
@@ -105,9 +106,7 @@ func (l *lane) round() {
 	}
 	if victim != 1 {
 		l.agent.kill()
-		for id := range l.onDisk() {
-			l.spared[id] = true
-		}
+		maps.Copy(l.spared, l.onDisk())
 	}
 	time.Sleep(l.upTo(200 * time.Millisecond))
 	if victim != 1 {
@@ -129,13 +128,13 @@ func (l *lane) startAgent() {
 	l.starts++
 }
 
-// onDisk returns the ids that wait in the spool.
-func (l *lane) onDisk() map[string]bool {
+// onDisk returns how many points of which batches wait in the spool.
+func (l *lane) onDisk() map[string]int64 {
 	l.t.Helper()
-	ids := make(map[string]bool)
+	ids := make(map[string]int64)
 	_, err := spool.Inspect(l.t.Context(), spool.Query{Dir: l.dir, Segments: true}, func(f spool.Finding) error {
 		if f.Found == spool.FoundRecord && f.State == spool.StateWaiting {
-			ids[metric.BatchID(f.Record.Epoch, f.Record.Seq)] = true
+			ids[metric.BatchID(f.Record.Epoch, f.Record.Seq)] = f.Record.Items
 		}
 		return nil
 	})
@@ -175,8 +174,10 @@ func (l *lane) judge(db database) {
 	for _, id := range acked {
 		must[id] = "was acknowledged"
 	}
-	for id := range l.spared {
-		must[id] = "was on disk"
+	for id, points := range l.spared {
+		if got := db.points[id]; got != points {
+			l.t.Errorf("%d points of batch %s arrived, %d were on disk", got, id, points)
+		}
 	}
 	for id, why := range must {
 		if !db.batches[id] {
@@ -194,7 +195,7 @@ func (l *lane) judge(db database) {
 		}
 	}
 	if db.repeated != 0 || db.epochs != int64(len(db.seqs)) || len(db.seqs) > l.starts {
-		l.t.Errorf("%d ticks twice, %d epochs counted, %d stored, of %d agents", db.repeated, db.epochs, len(db.seqs), l.starts)
+		l.t.Errorf("%d points twice, %d epochs counted, %d stored, of %d agents", db.repeated, db.epochs, len(db.seqs), l.starts)
 	}
 	lost := 0
 	for _, id := range sent {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -37,7 +36,6 @@ type picky struct {
 	told     map[string]uint64 // what an id names
 	ticks    []int64           // shown, ascending
 	twice    map[string]int    // points under two ids
-	wider    map[string]int    // likewise, of isWithin
 	refusals int
 	faults   []string
 }
@@ -46,7 +44,7 @@ func newPicky(refuse func(w http.ResponseWriter), choose func(i, n int) bool, fr
 	return &picky{
 		refuse: refuse, choose: choose, from: from,
 		bad: make(map[string]bool), shown: make(map[spot]bool), got: make(map[spot]string), told: make(map[string]uint64),
-		twice: make(map[string]int), wider: make(map[string]int),
+		twice: make(map[string]int),
 	}
 }
 
@@ -110,25 +108,11 @@ func (s *picky) take(b *metric.Batch) bool {
 	}
 	for _, p := range spots {
 		if id, known := s.got[p]; known && id != b.ID() {
-			if which := b.ID() + " repeats points of " + id; s.open && isWithin(id, b.ID()) {
-				s.wider[which]++
-			} else {
-				s.twice[which]++
-			}
+			s.twice[b.ID()+" repeats points of "+id]++
 		}
 		s.got[p] = b.ID()
 	}
 	return true
-}
-
-// isWithin reports whether a part was cut from another one. KNOWN DEFECT: an
-// agent that restarts repeats the search of a batch from the top, and if the
-// backend accepts by then what it refused, the larger part repeats points of
-// those that were accepted before. The note of a search that has ended should
-// name what was accepted.
-func isWithin(id, of string) bool {
-	path, _, _ := strings.Cut(of, "-")
-	return strings.HasPrefix(id, path+"/")
 }
 
 // learn notes series and ticks, and which are bad. It wants mu held.

@@ -301,9 +301,4 @@ func (s *picky) wantNoFaults(t *testing.T) {
 	for which, n := range s.twice {
 		t.Errorf("%s: %d", which, n)
 	}
-	n := 0
-	for _, repeated := range s.wider {
-		n += repeated
-	}
-	t.Logf("%d points came under two ids after the restart", n)
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -74,9 +75,7 @@ func (l *lane) shutDown(reach func()) {
 		asked = append(asked, time.Now())
 		l.end()
 		ended = append(ended, time.Now())
-		for id := range l.onDisk() {
-			l.spared[id] = true
-		}
+		maps.Copy(l.spared, l.onDisk())
 	}
 	l.relay.set(nil)
 	l.env = append(l.env, "HEKA_DRAIN_MULTIPLIER=100")
