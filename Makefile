@@ -92,6 +92,10 @@ fuzz: ## fuzz every parser for about 6 s each, FUZZ_TIMES times as long (default
 refusals: ## what a backend may refuse, row by row, in hours of virtual time
 	go test -run '^TestRefus' -timeout 8m ./ship
 
+.PHONY: e2e-mutants
+e2e-mutants: ## break each rule of docs/delivery.md#refusals and have its test see it (15 minutes)
+	go test -run '^TestMutantsOfRefusals$$' -timeout 60m ./ship -mutants
+
 .PHONY: simulate
 simulate: ## simulate agents on failing disks and networks, SEEDS times (default 1000)
 	go test -run '^TestSimulation$$' -timeout 0 ./spool -sim.seeds $(or $(SEEDS),1000)

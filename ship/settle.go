@@ -214,11 +214,12 @@ func (s *Shipper) holdsCondemned(d *delivery) bool {
 	return slices.ContainsFunc(d.grid.seriesOf(p), func(i int) bool { return s.refused.condemned[d.grid.hashes[i]] != nil })
 }
 
-// allKnown reports whether what was refused holds only series that were accepted
-// since the first refusal.
+// allKnown reports whether what was refused is all that would be sent of a batch,
+// and holds only series that were accepted since the first refusal.
 func (s *Shipper) allKnown(d *delivery) bool {
 	p := d.next()
-	return d.of(func(x seriesHash) bool { return s.refused.known[x] }).covers(p)
+	return p.covers(d.of(func(x seriesHash) bool { return !s.refused.leavesOut(x) })) &&
+		d.of(func(x seriesHash) bool { return s.refused.known[x] }).covers(p)
 }
 
 // partsFormer has series travel apart that were condemned within the day and are

@@ -56,17 +56,20 @@ func (s *Shipper) question(now time.Time) *dispatch {
 		q.answer = false
 		s.stepSearch(now, 0)
 	}
-	if s.search == nil || !s.search.pending.idle || !s.strict() {
+	if s.search == nil || !s.search.pending.idle {
 		return nil
 	}
-	// In strict order nothing else would be accepted while the search waits. After
-	// each refusal a batch is tried that is twice as far ahead: a whole backlog may
-	// be bad.
-	if !s.hasBacklog() {
+	// It waits for something else to be accepted. In strict order nothing would be:
+	// after each refusal a batch is tried that is twice as far ahead, since a whole
+	// backlog may be bad.
+	if s.strict() && !s.hasBacklog() {
 		return s.live(now)
 	}
 	if !s.machine.mayDrain(now) {
 		return nil
+	}
+	if !s.strict() {
+		return s.oldest(now)
 	}
 	if d := s.further(now, s.search.held, &s.search.ahead); d != nil {
 		return d
