@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ var errDiskHangs = errors.New("the disk does not answer")
 // store is what durable needs of *spool.Spool.
 type store interface {
 	Append(spool.Record) error
+	Draft(r spool.Record, n int) error
+	Discard() error
 	Oldest(sinceMS int64, except []spool.ID) (spool.Record, error)
 	Note(id spool.ID, note []byte) bool
 	Ack(id spool.ID, dead int64) bool
@@ -105,6 +108,27 @@ func (d *durable) within(f func()) (returned, begun bool) {
 func (d *durable) Append(e ship.Entry) error {
 	var err error
 	if ok, _ := d.within(func() { err = d.store.Append(toRecord(e)) }); !ok {
+		return errDiskHangs
+	}
+	return err
+}
+
+// Draft stores a tick of the batch that is being built.
+func (d *durable) Draft(e ship.Entry, n int) error {
+	var err error
+	if ok, _ := d.within(func() { err = d.store.Draft(toRecord(e), n) }); !ok {
+		return errDiskHangs
+	}
+	if errors.Is(err, spool.ErrDraftLost) {
+		return fmt.Errorf("%w: %w", ship.ErrDraftLost, err)
+	}
+	return err
+}
+
+// Discard ends what Draft began.
+func (d *durable) Discard() error {
+	var err error
+	if ok, _ := d.within(func() { err = d.store.Discard() }); !ok {
 		return errDiskHangs
 	}
 	return err

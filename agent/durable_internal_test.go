@@ -41,7 +41,9 @@ func (h *hungStore) setHang(hang chan struct{}) {
 	h.hang = hang
 }
 
-func (h *hungStore) Append(spool.Record) error { h.do(func() { h.appended++ }); return nil }
+func (h *hungStore) Append(spool.Record) error     { h.do(func() { h.appended++ }); return nil }
+func (h *hungStore) Draft(spool.Record, int) error { h.do(func() { h.appended++ }); return nil }
+func (h *hungStore) Discard() error                { h.do(func() {}); return nil }
 func (h *hungStore) Oldest(_ int64, except []spool.ID) (r spool.Record, err error) {
 	h.do(func() { r.Seq, h.except = 7, except })
 	return r, nil

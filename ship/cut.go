@@ -46,6 +46,7 @@ func (s *Shipper) cut(now time.Time) {
 		}
 	}
 	s.seal()
+	s.draft.void = s.draft.first > 0
 	if made, took := float64(s.seq-before), now.Sub(s.lastCut); !early && took > 0 {
 		perInterval := float64(s.cfg.Rules.BatchInterval) / float64(took)
 		s.machine.liveRate = made * perInterval
@@ -84,6 +85,13 @@ func (s *Shipper) seal() {
 		return
 	}
 	s.seq++
+	entry := s.build(s.seq)
+	s.cutPoints += entry.Items
+	s.memory = append(s.memory, &held{Entry: entry, late: s.machine.isDown()})
+}
+
+// build makes a batch of the builder's ticks, and empties it.
+func (s *Shipper) build(seq uint64) Entry {
 	batch := metric.Batch{
 		Agent:      s.cfg.Agent,
 		Resource:   s.cfg.Resource,
@@ -93,15 +101,14 @@ func (s *Shipper) seal() {
 		Series:     s.builder.series,
 		Loss:       AllLosses(s.ledger),
 	}
-	batch.Agent.Seq = s.seq
+	batch.Agent.Seq = seq
 	entry := Entry{
-		ID:     ID{Epoch: s.cfg.Agent.Epoch, Seq: s.seq},
+		ID:     ID{Epoch: s.cfg.Agent.Epoch, Seq: seq},
 		Items:  int64(s.builder.points),
 		TimeMS: s.builder.newestMS(),
 	}
-	s.cutPoints += entry.Items
 	entry.Payload = s.encode(&batch)
 	s.looseness = s.builder.looseness(len(s.scratch))
 	s.builder.reset()
-	s.memory = append(s.memory, &held{Entry: entry, late: s.machine.isDown()})
+	return entry
 }

@@ -137,6 +137,18 @@ func (d *delivery) goAround(condemned func(x seriesHash) bool) {
 	d.split()
 }
 
+// fix makes a portion of its own of some points of the open one, which were sent:
+// how the rest is cut may be another matter by the next time.
+func (d *delivery) fix(p points) {
+	last := len(d.portions) - 1
+	if !d.open || p == nil || p.covers(d.portions[last].points) {
+		return
+	}
+	rest := d.portions[last]
+	rest.points = rest.points.clone().without(p)
+	d.portions = append(d.portions[:last], portion{points: p}, rest)
+}
+
 // postpone ends the open portion too, but goes on with it later if some of it may
 // be stored.
 func (d *delivery) postpone() {

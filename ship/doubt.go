@@ -36,8 +36,9 @@ type doubt struct {
 	culprit ID
 	fails   int
 	vouched bool
-	// unread are batches that cannot be read and were refused, with how much was
-	// accepted by then; at most maxDeliveries.
+	// unread are batches that were refused and cannot be searched, since they cannot
+	// be read or seem too old, with how much was accepted by then; at most
+	// maxDeliveries.
 	unread map[ID]uint64
 }
 

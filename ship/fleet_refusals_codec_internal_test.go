@@ -52,10 +52,12 @@ func (s *refusalSpool) Note(id ID, note []byte) bool {
 	return true
 }
 
-func (s *refusalSpool) Refuse(points int64) { s.dead += points }
-func (s *refusalSpool) SetAside(l Letter)   { s.letters = append(s.letters, l.Payload) }
-func (s *refusalSpool) Pending() int64      { return int64(len(s.entries)) }
-func (s *refusalSpool) MakeRoom() error     { return nil }
+func (s *refusalSpool) Refuse(points int64)  { s.dead += points }
+func (s *refusalSpool) SetAside(l Letter)    { s.letters = append(s.letters, l.Payload) }
+func (s *refusalSpool) Pending() int64       { return int64(len(s.entries)) }
+func (s *refusalSpool) MakeRoom() error      { return nil }
+func (*refusalSpool) Draft(Entry, int) error { return nil }
+func (*refusalSpool) Discard() error         { return nil }
 
 // refusalCodec makes small bodies of the fleet's series, which are known by
 // number, without values.

@@ -151,6 +151,9 @@ func (s *fleetSpool) Ack(id ID, _ int64) bool {
 func (s *fleetSpool) Pending() int64  { return int64(len(s.entries)) }
 func (s *fleetSpool) MakeRoom() error { return nil }
 
+func (*fleetSpool) Draft(Entry, int) error { return nil }
+func (*fleetSpool) Discard() error         { return nil }
+
 func (s *fleetSpool) Note(id ID, _ []byte) bool {
 	return slices.ContainsFunc(s.entries, func(e fleetEntry) bool { return e.epoch == id.Epoch && e.seq == id.Seq })
 }

@@ -75,6 +75,7 @@ func (s *Shipper) store() {
 			lost += rest
 		}
 	}
+	s.endDraft(ID{s.cfg.Agent.Epoch, s.seq})
 	s.memory = nil
 	s.queue.hold(0)
 	if kept > 0 {

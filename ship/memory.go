@@ -29,10 +29,7 @@ func (s *Shipper) protect(now time.Time) {
 	if s.spool == nil {
 		return
 	}
-	all := s.cfg.Mode == SpoolAlways || s.machine.isDown() || s.inMemoryBytes() > s.queue.maxBytes/2
-	if s.inflight != nil && now.Sub(s.sentAt) >= unackedMax {
-		all = true
-	}
+	all := s.cfg.Mode == SpoolAlways || s.fails(now) || s.inMemoryBytes() > s.queue.maxBytes/2
 	for _, h := range s.memory {
 		if h.spooled || !all && !h.late {
 			continue
@@ -41,6 +38,9 @@ func (s *Shipper) protect(now time.Time) {
 			break // the spool says why by itself
 		}
 		h.spooled = true
+	}
+	if s.draft.void && !slices.ContainsFunc(s.memory, func(h *held) bool { return !h.spooled }) {
+		s.endDraft(ID{s.cfg.Agent.Epoch, s.seq})
 	}
 	s.prune()
 }
@@ -64,6 +64,10 @@ func (s *Shipper) prune() {
 // take is lost, and counted.
 func (s *Shipper) bound(now time.Time) {
 	for reason, points := range s.queue.takeLost() {
+		if reason == LostQueueFull && s.draft.first > 0 {
+			s.draft.void = true // it holds them too
+			s.endDraft(ID{s.cfg.Agent.Epoch, s.draft.first})
+		}
 		s.lose(now, reason, points)
 	}
 	q := s.queue.state()
@@ -99,6 +103,7 @@ func (s *Shipper) drop(now time.Time, h *held) {
 	if s.search != nil && s.search.d.id == h.ID {
 		s.endSearch()
 	}
+	s.endDraft(h.ID)
 	refused, rest := s.left(h)
 	delete(s.deliveries, h.ID)
 	s.lose(now, LostRejected, refused)

@@ -3,6 +3,7 @@ package ship_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -19,6 +20,9 @@ type memorySpool struct {
 	dead    []ship.Entry
 	reasons []string
 	of      []ship.ID // of the letters
+
+	draft   []ship.Entry
+	drafted int // how many records that ever had
 
 	appended    int
 	appendedPts int64 // points
@@ -44,6 +48,33 @@ func (s *memorySpool) append(e ship.Entry) {
 	s.entries = append(s.entries, e)
 	s.appended++
 	s.appendedPts += e.Items
+}
+
+// Draft keeps what a real spool would. A draft that does not follow on, or one of
+// ticks that are in a batch by now, is a mistake of the shipper's.
+func (s *memorySpool) Draft(e ship.Entry, n int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errors.New("disk full")
+	}
+	if n == 0 {
+		s.draft = nil
+	}
+	if n != len(s.draft) || n > 0 && e.Seq != s.draft[0].Seq+uint64(n) {
+		panic(fmt.Sprintf("draft record %d, seq %d, follows on %d of them", n, e.Seq, len(s.draft)))
+	}
+	e.Payload = bytes.Clone(e.Payload)
+	s.draft = append(s.draft, e)
+	s.drafted++
+	return nil
+}
+
+func (s *memorySpool) Discard() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draft = nil
+	return nil
 }
 
 func (s *memorySpool) Oldest(sinceMS int64, except []ship.ID) (ship.Entry, bool) {

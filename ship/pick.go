@@ -183,6 +183,7 @@ func (s *Shipper) hasBacklog() bool {
 }
 
 func (s *Shipper) send(ctx context.Context, now time.Time, d *dispatch) {
+	s.endDraft(d.ID)
 	s.inflight, s.sentAt = d, now
 	if d.backlog {
 		s.machine.sentBacklog(now, d.share())

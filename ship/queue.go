@@ -30,6 +30,7 @@ type Queue struct {
 
 	mu        sync.Mutex
 	ticks     []tick           // guarded by mu, like all below
+	gone      int64            // ticks that were here before these
 	bytes     int64            // of ticks
 	points    int64            // of ticks
 	held      int64            // bytes of batches held by the shipper
@@ -88,6 +89,7 @@ func (q *Queue) wake() {
 func (q *Queue) dropOldest() {
 	t := q.ticks[0]
 	q.ticks = slices.Delete(q.ticks, 0, 1)
+	q.gone++
 	q.bytes -= t.sizeBytes()
 	q.points -= int64(len(t.points))
 	q.lost[LostQueueFull] += int64(len(t.points))
@@ -119,8 +121,18 @@ func (q *Queue) take() []tick {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	ticks := q.ticks
+	q.gone += int64(len(ticks))
 	q.ticks, q.bytes, q.points = nil, 0, 0
 	return ticks
+}
+
+// since returns the ticks from number n on, counted from the first one ever, and
+// the number of the next to come. They stay in the queue.
+func (q *Queue) since(n int64) (ticks []tick, end int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	end = q.gone + int64(len(q.ticks))
+	return slices.Clone(q.ticks[min(max(n-q.gone, 0), int64(len(q.ticks))):]), end
 }
 
 // takeLost hands over the losses since the last call; nil when there are none.

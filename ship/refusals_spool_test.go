@@ -83,6 +83,9 @@ func (s *tableSpool) SetAside(l ship.Letter) {
 func (s *tableSpool) Pending() int64  { return int64(len(s.disk.entries)) }
 func (s *tableSpool) MakeRoom() error { return nil }
 
+func (*tableSpool) Draft(ship.Entry, int) error { return nil }
+func (*tableSpool) Discard() error              { return nil }
+
 // pending returns the points of the entries.
 func (d *tableDisk) pending(t *testing.T) map[tablePoint]bool {
 	all := make(map[tablePoint]bool)

@@ -186,7 +186,9 @@ func (s *Shipper) refusedBody(now time.Time, out *dispatch, o Outcome) {
 	switch {
 	case out.purpose == ofBatch && s.age.beyond(now, out.held) && s.allKnown(d):
 		d.close()
-		d.refused(d.left.clone())
+		if s.doubt.refusesAgain(out.ID, s.acceptances) {
+			d.refused(d.left.clone())
+		}
 		s.advance(now, out.held, d)
 	case s.partsFormer(now, d):
 		d.close()
@@ -299,7 +301,10 @@ func (s *Shipper) fix(out *dispatch, o Outcome) {
 	switch {
 	case s.search != nil && s.search.d == d:
 	case d != nil && d.grid != nil && d.left.count() == int64(d.n):
-		if !o.fateUnknown() && out.purpose == ofProbe {
+		switch {
+		case o.fateUnknown():
+			d.fix(out.points)
+		case out.purpose == ofProbe:
 			d.close()
 		}
 		s.keepNote(out.held, d)

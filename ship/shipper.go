@@ -93,6 +93,7 @@ type Shipper struct {
 	lastCut  time.Time
 	cutNow   bool // an outage ended: show fresh data at once
 
+	draft    draft
 	memory   []*held   // batches in memory, oldest first
 	inflight *dispatch // what the request under way carries; nil: there is none
 	cancel   context.CancelFunc
@@ -174,6 +175,11 @@ func (s *Shipper) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil && !s.queue.state().closed {
+		select { // an answer that came while the disk was waited for goes first
+		case o := <-s.results:
+			s.settle(time.Now(), o)
+		default:
+		}
 		now = time.Now()
 		s.step(ctx, now)
 		timer.Reset(s.wakeIn(now))
@@ -199,6 +205,7 @@ func (s *Shipper) step(ctx context.Context, now time.Time) {
 	}
 	s.protect(now)
 	s.bound(now)
+	s.keepDraft(now)
 	if d := s.pick(now); d != nil {
 		s.send(ctx, now, d)
 	}

@@ -1,6 +1,7 @@
 package ship
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -39,6 +40,9 @@ type Letter struct {
 	Entry
 }
 
+// ErrDraftLost says that a spool has no draft that a record could continue.
+var ErrDraftLost = errors.New("the draft is gone")
+
 // Spool is the durable queue that the shipper falls back on. It is called by
 // one goroutine. No method may wait for a device that does not answer longer
 // than the shipper may be late.
@@ -46,6 +50,14 @@ type Spool interface {
 	// Append stores e, with its note. After an error the shipper keeps e in
 	// memory.
 	Append(e Entry) error
+	// Draft stores an entry, without its note, that is to be part of one which is
+	// not appended yet: record n, from 0, of a draft that a later process finds
+	// if this one is killed. The seqs follow each other from that of the whole
+	// on. After ErrDraftLost there is none, and the next record is to be the first;
+	// after any other error it is as it was.
+	Draft(e Entry, n int) error
+	// Discard ends the draft: no later process finds it. After an error one may.
+	Discard() error
 	// Oldest returns the oldest entry that is not acknowledged, of those whose
 	// TimeMS is not before sinceMS and whose id is none of except; ok is false
 	// when there is none that can be read. Its memory is valid until the next

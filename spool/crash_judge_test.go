@@ -30,6 +30,7 @@ type crash struct {
 // What is there then is what the next process must find.
 func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 	cfg.MaxAge = 0
+	o.adopt()
 	s := open(cfg, disk)
 	void := how.power && (o.shaken || cfg.Fsync == FsyncNever)
 	if void {
@@ -49,6 +50,9 @@ func (o *oracle) judge(cfg Config, disk *memFS, how crash) error {
 	}
 	drained, err := o.drain(s)
 	if err != nil {
+		return err
+	}
+	if err := o.void(drained); err != nil {
 		return err
 	}
 	for id, of := range o.waiting {
@@ -118,7 +122,7 @@ func (o *oracle) drain(s *Spool) (map[ID]int, error) {
 func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int64, how crash) error {
 	most, least := o.now, o.floor
 	refused := o.refused + o.unreplayed(how)
-	most.Appended += refused
+	most.Appended += refused + o.extra
 	if how.power {
 		most.Appended += o.torn
 	}
@@ -144,7 +148,7 @@ func (o *oracle) judgeFigures(got Stats, losses map[string]int64, corrupted int6
 			return fmt.Errorf("%s is %d, not within %d and %d", reason, n, o.floorLosses[reason], o.losses[reason])
 		}
 	}
-	allowed := o.now.Corrupt
+	allowed := o.now.Corrupt + o.extra
 	for _, of := range o.offered {
 		switch {
 		case of.rotten, of.entries > 1, how.power && !of.durable:

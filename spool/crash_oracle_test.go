@@ -32,6 +32,11 @@ type oracle struct {
 	// one cannot know that what it reads of the ledger is not on the device. A
 	// power cut shows it. syncs is how many had failed at the last one.
 	shaken bool
+	// drafted is the draft, failed what Draft may have written nevertheless, halves
+	// what the last process left of it; extra are the points of all that, of which
+	// any may come back.
+	drafted, failed, halves []*offer
+	extra                   int64
 	// loose says that a letter may be of points whose settling was lost: an fsync
 	// had failed, or there was none before a power cut.
 	loose bool
@@ -58,7 +63,8 @@ type offer struct {
 	rotten bool
 	// before is the number of the next segment when the last entry was settled
 	// or the record refused: only segments before it can hold the record.
-	before uint64
+	before  uint64
+	ofDraft bool
 	// buried records are in no segment any more: they cannot come back.
 	buried bool
 	// letter is the promise that there is a dead letter; replayed says that it
@@ -84,6 +90,7 @@ type effect struct {
 	delivered, dead   int64 // points that an Ack took
 	direct            int64 // points that Refuse took
 	synced            bool  // Sync succeeded
+	flushed           bool  // everything appended is durable
 	wrong             error // what Oldest returned is not what was offered
 }
 
@@ -133,7 +140,7 @@ func (o *oracle) observe(s *Spool, did effect, born uint64) error {
 	}
 	was.Appended += replayed + did.direct
 	left, err := o.pending(s, func(seg *segment, i int) bool {
-		return s.cfg.Fsync != FsyncNever && seg.number >= born && (did.synced || seg.copyOf(i) == nil)
+		return s.cfg.Fsync != FsyncNever && seg.number >= born && (did.synced || did.flushed || seg.copyOf(i) == nil)
 	})
 	if err != nil {
 		return err

@@ -76,15 +76,16 @@ type process struct {
 	how        crash
 	log        func(string, ...any)
 
-	rng  *rand.Rand
-	cfg  Config
-	disk *memFS
-	s    *Spool
-	o    *oracle
-	seq  uint64
-	born uint64  // first segment of this process
-	up   bool    // the spool was mounted when last looked at
-	wild float64 // how likely an operation fails when it may
+	rng    *rand.Rand
+	cfg    Config
+	disk   *memFS
+	s      *Spool
+	o      *oracle
+	seq    uint64
+	drafts int     // records of the draft
+	born   uint64  // first segment of this process
+	up     bool    // the spool was mounted when last looked at
+	wild   float64 // how likely an operation fails when it may
 
 	early  int64 // points told to Refuse before the spool was mounted
 	parsed map[*inode]parsedLetter
@@ -113,7 +114,7 @@ func (p *process) String() string {
 func (p *process) live() error {
 	p.disk.revive(1+p.rng.IntN([]int{20, 200, 1000}[p.rng.IntN(3)]), p.wild)
 	p.found()
-	p.how, p.up, p.early = crash{syncs: p.disk.syncFaults}, false, 0
+	p.how, p.up, p.early, p.drafts = crash{syncs: p.disk.syncFaults}, false, 0, 0
 	p.s = open(p.cfg, p.disk)
 	if err := p.check("open", effect{}); err != nil {
 		return err
@@ -134,6 +135,9 @@ func (p *process) live() error {
 // whole disk there is nothing to ask.
 func (p *process) check(name string, did effect) error {
 	p.log("%d.%d %s %v, cause %v", p.generation, p.disk.ops, name, did, p.s.cause)
+	if p.s.draft == nil && p.drafts > 0 {
+		p.endDraft() // the spool gave it up: it has no promise after an fsync failed, or for want of room
+	}
 	if !p.s.mounted || !p.up && p.disk.dead {
 		if p.disk.dead {
 			p.o.doubt(p.disk.syncFaults == p.how.syncs)
@@ -159,6 +163,10 @@ func (p *process) choose() (string, func() effect) {
 		return "probe", p.probe // or little would happen on a disk that fails
 	}
 	switch {
+	case n < 12:
+		return "draft", p.draft
+	case n < 15:
+		return "discard", p.discard
 	case n < 45:
 		return "append", p.append
 	case n < 58:
@@ -195,8 +203,12 @@ func (p *process) append() effect {
 	of := &offer{Record: p.record()}
 	of.say(of.Note)
 	p.o.offered[of.ID] = of
+	faults := p.disk.syncFaults
 	err := p.s.Append(of.Record)
 	of.unsure = p.disk.dead
+	if err == nil || of.unsure || p.disk.syncFaults > faults { // it may be there
+		p.o.supersede()
+	}
 	if err != nil {
 		return effect{refused: of}
 	}
@@ -224,7 +236,7 @@ func (p *process) record() Record {
 	if p.rng.IntN(4) == 0 {
 		now = now.AddDate(10, 0, 0) // never expires
 	}
-	return Record{ID: named(7, p.seq), Items: 1 + p.rng.Int64N(300), TimeMS: now.UnixMilli(), Payload: b, Note: p.someNote()}
+	return Record{ID: named(100+uint64(p.generation), p.seq), Items: 1 + p.rng.Int64N(300), TimeMS: now.UnixMilli(), Payload: b, Note: p.someNote()}
 }
 
 func (p *process) drain() effect {
@@ -303,7 +315,11 @@ func (p *process) weather() effect {
 
 // shut stops the spool in order.
 func (p *process) shut() error {
+	faults := p.disk.syncFaults
 	err := p.s.Close(background)
+	if p.disk.syncFaults > faults {
+		p.endDraft() // Close may have given it up
+	}
 	p.log("%d.%d close: %v", p.generation, p.disk.ops, err)
 	p.o.closed(p.s, err, p.up)
 	if !p.up { // Close may have mounted it

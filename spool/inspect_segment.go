@@ -10,7 +10,7 @@ import (
 func (in *inspector) segments(names []string) error {
 	names = onlySegments(names)
 	for i, name := range names {
-		if err := in.segment(".", name, i == len(names)-1); err != nil {
+		if err := in.segment(".", name, i >= len(names)-2); err != nil { // a draft and another
 			return err
 		}
 	}

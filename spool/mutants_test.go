@@ -127,6 +127,22 @@ var mutants = []mutant{
 		"\t\tt.delivered += points - dead\n", "\t\tt.delivered += points\n",
 	},
 	{
+		"a void draft is adopted", "open.go",
+		"\t\tif seg.isVoid(segs) {\n", "\t\tif seg.isVoid(nil) {\n",
+	},
+	{
+		"a draft is void whatever comes after it", "draft.go",
+		" && e.seq >= first.seq", "",
+	},
+	{
+		"a draft is removed before its record is durable", "draft.go",
+		"\treturn s.settle()\n}\n\n// discard has", "\ts.slow.Lock()\n\tdefer s.slow.Unlock()\n\treturn s.sweep()\n}\n\n// discard has",
+	},
+	{
+		"a draft is not synced in always mode", "draft.go",
+		"\tif s.cfg.Fsync == FsyncAlways {\n\t\treturn s.settle()\n\t}\n", "",
+	},
+	{
 		"what a killed process left is not synced", "open.go",
 		"\tif err := s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):]); err != nil {\n\t\treturn err\n\t}\n", "",
 	},

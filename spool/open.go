@@ -56,8 +56,8 @@ func (s *Spool) index(l lock) error {
 }
 
 // maxUnsynced is how many segments can hold what a process had not synced when
-// it died: they share maxOwed, and any two neighbours have more than one takes.
-const maxUnsynced = 2*maxOwed/minSegmentBytes + 2
+// it died: they share maxOwed, and any two neighbours have more than one takes; one is a draft.
+const maxUnsynced = 2*maxOwed/minSegmentBytes + 3
 
 // syncAfterCrash syncs what a process that died left to the kernel. An end
 // record does not say that there is nothing: it may be the last thing that the
@@ -141,11 +141,18 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 	for _, id := range led.retired {
 		s.next = max(s.next, id.number+1)
 	}
+	var void []*segment
+	for _, seg := range segs {
+		if seg.isVoid(segs) {
+			seg.tally = tally{}
+			void = append(void, seg)
+		}
+	}
 	for _, seg := range segs {
 		s.used += seg.size + seg.acksSize
 		s.next = max(s.next, seg.number+1)
 		s.segs = append(s.segs, seg)
-		gone := slices.Contains(led.retired, seg.segmentID)
+		gone := slices.Contains(led.retired, seg.segmentID) || slices.Contains(void, seg)
 		if !gone {
 			c.add(seg)
 		}

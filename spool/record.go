@@ -36,6 +36,7 @@ const (
 	typeData = 1 // carries a payload
 	typeEnd  = 2 // seals a segment: "before" is all that it ever held
 	typeNote = 3 // in a dead letter: why the record after it is there
+	typeTick = 4 // as data, but of a draft
 )
 
 var (
@@ -98,7 +99,7 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 	}
 	h := header{version: b[offVersion], kind: b[offType], payloadLen: le.Uint32(b[offPayloadLen:]), salt: salt}
 	h.length = int64(n) + int64(h.payloadLen)
-	if h.version != formatVersion || n != headerBytes || h.kind < typeData || h.kind > typeNote {
+	if h.version != formatVersion || n != headerBytes || h.kind < typeData || h.kind > typeTick {
 		h.foreign = true
 		return h, nil
 	}

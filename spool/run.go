@@ -121,7 +121,11 @@ func (s *Spool) close() error {
 	}
 	s.closed, s.mounted, s.cause = true, false, errClosed
 	s.closeRead()
-	for _, seg := range slices.Concat(s.segs, s.retired) {
+	segs := slices.Concat(s.segs, s.retired)
+	if s.draft != nil {
+		segs = append(segs, s.draft) // for the next process
+	}
+	for _, seg := range segs {
 		for _, f := range []file{seg.f, seg.acks} {
 			if f != nil {
 				err = errors.Join(err, f.Close())
@@ -129,7 +133,7 @@ func (s *Spool) close() error {
 		}
 		seg.f, seg.acks = nil, nil
 	}
-	s.segs, s.retired, s.active = nil, nil, nil
+	s.segs, s.retired, s.active, s.draft = nil, nil, nil, nil
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 		s.lock = nil

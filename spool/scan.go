@@ -132,6 +132,7 @@ func (seg *segment) take(sp span) {
 	case spanRecord:
 		seg.reserve()
 		seg.add(&sp.header, sp.off)
+		seg.ofTicks = seg.ofTicks || sp.header.kind == typeTick
 		seg.ended = false
 	case spanEnd:
 		seg.ended = true

@@ -64,6 +64,9 @@ type segment struct {
 	size    int64
 	items   uint64 // in all records so far: the next one's "before"
 	foreign int    // records that are not ours to judge
+	// ofTicks marks a draft, drafted is how many records this process wrote to it.
+	ofTicks bool
+	drafted int
 	// unreadable marks a segment whose index is not whole: it stays in place.
 	unreadable bool
 	newestMS   int64

@@ -112,7 +112,11 @@ type unsynced struct {
 func (s *Spool) flush() error {
 	s.mu.Lock()
 	var todo []unsynced
-	for _, seg := range s.segs {
+	segs := s.segs
+	if s.draft != nil {
+		segs = append(slices.Clip(segs), s.draft)
+	}
+	for _, seg := range segs {
 		// One that was sealed with all of it synced is still to be closed.
 		// Without fsyncs this still finds out that a file was removed.
 		if seg.f != nil && !seg.bad && (seg.synced < seg.size || seg.sealed || s.cfg.Fsync == FsyncNever) {
@@ -168,6 +172,10 @@ func (s *Spool) cover(seg *segment, size int64) {
 // giveUp stops trusting a segment beyond what earlier fsyncs covered; mu is
 // held.
 func (s *Spool) giveUp(seg *segment) {
+	if seg == s.draft {
+		s.discard() // its owner has what is in it
+		return
+	}
 	seg.bad, seg.sealed = true, true
 	if s.active == seg {
 		s.active = nil

@@ -22,6 +22,7 @@ type agent struct {
 	*world
 	last     bool
 	settled  bool // the weather stays
+	fails    bool // delivery did, before it was killed
 	s        *Spool
 	interval time.Duration
 	next     time.Time
@@ -47,6 +48,9 @@ func (w *world) live(last bool) {
 	how.faulty = !w.disk.failed.Before(born) || w.disk.crashAt > 0
 	w.disk.shaken = w.disk.shaken || how.unsynced && (how.kill || how.unclosed)
 	w.books.log("ended: %+v", how)
+	if w.books.draftable(how) {
+		w.books.tickUnderWay(w.mode, a.fails, int64(a.series))
+	}
 	w.books.died(a.s, how, w.mode)
 	if how.power {
 		w.disk.cutPower()
@@ -62,6 +66,8 @@ func (w *world) start(last bool) *agent {
 	if !last && w.rng.IntN(3) == 0 {
 		crashAt = 1 + w.rng.IntN(400)
 	}
+	w.disk.revive(0, 0)
+	w.books.exorcise(w.cfg.Fsync == FsyncNever)
 	w.disk.revive(crashAt, 0)
 	w.clearUp()
 	w.changeWeather()
@@ -176,6 +182,8 @@ func (a *agent) end() (how ending) {
 	power := !a.disk.shaken && a.rng.IntN(2) == 0
 	if !a.last && !a.disk.dead && a.rng.IntN(2) == 0 {
 		a.sleep(a.between(0, time.Second))
+		phase := a.shipper.Stats().Phase
+		a.fails = phase == "down" || phase == "paused"
 		a.disk.dead = true
 		a.books.look()
 	}

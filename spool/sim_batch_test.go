@@ -38,6 +38,7 @@ type simBatch struct {
 	acked     []uint64  // by the process that was told of it; 0 if none was
 
 	kept    bool // the spool has, or had, it
+	ofDraft bool // a tick that a kill left
 	keptAt  time.Time
 	waits   view
 	lost    int     // how many entries the spool counts as lost

@@ -43,6 +43,7 @@ type books struct {
 	due      int64            // points that the server left out without a name and nobody counted yet
 	extra    int64            // points that were lost as rejected beside those
 	trials   trials
+	draft    simDraft
 	ended    time.Time // when the disk was first seen dead
 
 	// dying are the points that count as dead after this operation, early those
@@ -62,6 +63,10 @@ type books struct {
 	inFlux int64
 	// ledger is what the owner's losses should be, and floor what the disk has.
 	ledger, floor map[string]int64
+	// orphan is the draft of a process that died, until another looks at the spool.
+	orphan simDraft
+	// halves are the points of the largest batch that gave way to its draft.
+	halves int64
 	// aside are the points that were set aside in this life, resent those of
 	// letters that were removed as they were sent again, and kept what letters and
 	// their count of losses began with.

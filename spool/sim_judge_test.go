@@ -78,10 +78,16 @@ func (b *books) died(s *Spool, how ending, mode ship.SpoolMode) {
 		b.failf("%d points were set aside, and %d sent again; there were %d, and are %d", b.aside, b.resent, b.kept, kept)
 	}
 	if !b.mounted { // what is left is judged when a process can look at it
+		b.direct -= b.early // nothing had the count but this process
+		b.early = 0
 		how.kill, how.power = how.kill || b.how.kill, how.power || b.how.power
 		how.unsynced, how.unclosed = how.unsynced || b.how.unsynced, how.unclosed || b.how.unclosed
 		how.faulty = true
 	}
+	if b.mounted {
+		b.orphan = b.draft
+	}
+	b.draft = simDraft{}
 	how.at = b.ended
 	b.how, b.mounted = how, false
 }
@@ -213,6 +219,7 @@ func (b *books) vanished(batch *simBatch, v *view) (gone int64) {
 // torn is the most that the record which a crash cut short can hold.
 func (b *books) torn() (most int64) {
 	if b.how.crash() {
+		most = b.halves
 		for _, batch := range b.made {
 			most = max(most, batch.items())
 		}

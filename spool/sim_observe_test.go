@@ -32,6 +32,9 @@ func (b *books) observe(s *Spool, op string, name simName) {
 	if b.mounted && totals == b.totals {
 		return
 	}
+	if !b.mounted {
+		b.adopt(s)
+	}
 	now, waiting := b.scan(s)
 	if got := totals.delivered + lostOf(totals) + waiting; got != totals.appended {
 		b.failf("%s: %d points are appended, and %d accounted for: %+v", op, totals.appended, got, totals)

@@ -96,6 +96,7 @@ type Spool struct {
 
 	segs    []*segment // by age; the last one may be active
 	active  *segment   // takes appends; nil until there are any
+	draft   *segment   // not among segs; nil if there is none
 	retired []*segment // no longer needed, still on disk
 	next    uint64     // number of the next segment
 	used    int64      // bytes of segs and retired, and of their sidecars

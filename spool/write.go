@@ -23,35 +23,14 @@ func (s *Spool) Append(r Record) error {
 	if err := s.fits(r); err != nil {
 		return err
 	}
-	need := headerBytes + int64(len(r.Payload))
-	for {
-		s.mu.Lock()
-		if err := s.admit(need); err != nil {
-			s.unlock()
-			return err
-		}
-		if s.used+need+headerBytes <= s.room() {
-			break
-		}
-		if len(s.retired) == 0 && !s.evict() {
-			s.down(errUnknown)
-			defer s.unlock()
-			return s.unavailable()
-		}
-		s.unlock()
-		// What settle could not do shows in admit.
-		_ = s.settle()
+	h, b, err := s.admitted(r, typeData)
+	if err != nil {
+		return err
 	}
-	h := header{
-		kind: typeData, payloadLen: uint32(len(r.Payload)), ID: r.ID,
-		items: uint32(r.Items), timeMS: r.TimeMS, payloadCRC: crc32.Checksum(r.Payload, castagnoli),
-	}
-	b := s.buffer(int(need))
-	copy(b[headerBytes:], r.Payload)
 	if err := s.put(&h, b); err != nil {
 		defer s.unlock()
 		s.down(err)
-		s.refused = max(s.refused, need)
+		s.refused = max(s.refused, int64(len(b)))
 		return s.unavailable()
 	}
 	s.note(s.active, len(s.active.entries)-1, r.Note)
@@ -65,6 +44,37 @@ func (s *Spool) Append(r Record) error {
 		_ = s.settle()
 	}
 	return nil
+}
+
+// admitted makes room for a record, and returns its header and its bytes, in
+// which the header is still to be filled in. Without an error mu is held.
+func (s *Spool) admitted(r Record, kind byte) (h header, b []byte, err error) {
+	need := headerBytes + int64(len(r.Payload))
+	for {
+		s.mu.Lock()
+		if err := s.admit(need); err != nil {
+			s.unlock()
+			return h, nil, err
+		}
+		if s.used+need+headerBytes <= s.room() {
+			break
+		}
+		if len(s.retired) == 0 && !s.evict() {
+			s.down(errUnknown)
+			defer s.unlock()
+			return h, nil, s.unavailable()
+		}
+		s.unlock()
+		// What settle could not do shows in admit.
+		_ = s.settle()
+	}
+	h = header{
+		kind: kind, payloadLen: uint32(len(r.Payload)), ID: r.ID,
+		items: uint32(r.Items), timeMS: r.TimeMS, payloadCRC: crc32.Checksum(r.Payload, castagnoli),
+	}
+	b = s.buffer(int(need), kind)
+	copy(b[headerBytes:], r.Payload)
+	return h, b, nil
 }
 
 // maxItems is how many points a record can have.
@@ -136,8 +146,9 @@ func (s *Spool) unavailable() error {
 }
 
 // buffer returns n bytes for a record; mu is held.
-func (s *Spool) buffer(n int) []byte {
-	if s.cfg.Fsync != FsyncNever || n > 64<<10 {
+func (s *Spool) buffer(n int, kind byte) []byte {
+	keeps := kind == typeData && s.cfg.Fsync != FsyncNever
+	if keeps || n > 64<<10 {
 		return make([]byte, n)
 	}
 	s.writeBuf = slices.Grow(s.writeBuf[:0], n)[:n]
@@ -151,17 +162,14 @@ func (s *Spool) put(h *header, b []byte) error {
 		s.seal()
 	}
 	if s.active == nil {
-		if err := s.newSegment(); err != nil {
+		seg, err := s.newSegment()
+		if err != nil {
 			return err
 		}
+		s.segs, s.active = append(s.segs, seg), seg
 	}
 	seg := s.active
-	h.salt, h.before, h.length = seg.salt, seg.items, int64(len(b))
-	h.encode(b)
-	if _, err := seg.f.WriteAt(b, seg.size); err != nil {
-		// What did get written must not be taken for a record; should this
-		// fail as well, its header shows that it is torn.
-		_ = seg.f.Truncate(seg.size)
+	if err := s.write(seg, h, b); err != nil {
 		seg.sealed, s.active = true, nil
 		if errors.Is(err, syscall.EFBIG) && seg.size > 0 {
 			// A limit below the size of a segment: a new one has room.
@@ -169,15 +177,28 @@ func (s *Spool) put(h *header, b []byte) error {
 		}
 		return err
 	}
-	seg.add(h, seg.size)
+	seg.add(h, seg.size-h.length)
 	seg.items += uint64(h.items)
-	s.grow(seg, int64(len(b)))
 	if s.cfg.Fsync == FsyncNever {
 		seg.covered = len(seg.entries)
 		return nil
 	}
 	seg.copies = append(seg.copies, b)
 	s.owed += int64(len(b))
+	return nil
+}
+
+// write writes a record behind those of a segment; mu is held.
+func (s *Spool) write(seg *segment, h *header, b []byte) error {
+	h.salt, h.before, h.length = seg.salt, seg.items, int64(len(b))
+	h.encode(b)
+	if _, err := seg.f.WriteAt(b, seg.size); err != nil {
+		// What did get written must not be taken for a record; should this
+		// fail as well, its header shows that it is torn.
+		_ = seg.f.Truncate(seg.size)
+		return err
+	}
+	s.grow(seg, h.length)
 	return nil
 }
 
@@ -189,24 +210,23 @@ func (s *Spool) grow(seg *segment, n int64) {
 	}
 }
 
-func (s *Spool) newSegment() error {
+// newSegment makes a segment; mu is held.
+func (s *Spool) newSegment() (*segment, error) {
 	if !s.lock.Held() {
-		return errLost
+		return nil, errLost
 	}
 	seg := &segment{segmentID: segmentID{s.next, s.ever(), rand.Uint32()}}
 	f, err := s.disk.Create(seg.name())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.next++
 	seg.f = f
-	s.segs = append(s.segs, seg)
-	s.active = seg
 	// The ledger is made together with the first segment, while there is room.
 	if s.ledger.generation == 0 {
 		s.ledgerEdits++
 	}
-	return nil
+	return seg, nil
 }
 
 // seal ends the active segment with a record that says what it held, so that
@@ -247,11 +267,13 @@ func (s *Spool) retire(seg *segment) {
 
 // evict gives up the oldest segment and reports whether there was one. A loss
 // that cannot be counted is no way to make room: what another version wrote, or
-// cannot be read, stays. mu is held.
+// cannot be read, stays. Where there is none, the draft makes room. mu is held.
 func (s *Spool) evict() bool {
 	i := slices.IndexFunc(s.segs, func(seg *segment) bool { return seg.foreign == 0 && !seg.unreadable })
 	if i < 0 {
-		return false
+		drafted := s.draft != nil // its owner has what is in it
+		s.discard()
+		return drafted
 	}
 	seg := s.segs[i]
 	seg.settleAll(evicted, true)
