@@ -242,7 +242,7 @@ func (l *loader) checkPlaces() {
 	}
 	if err := isDirectory(filepath.Dir(name)); err != nil {
 		l.problem("HEKA_LOG_FILE", "has no directory to be in ("+err.Error()+")", "create it, or name a file elsewhere")
-	} else if isDirectory(name) == nil {
-		l.problem("HEKA_LOG_FILE", "is a directory", "name a file")
+	} else if err := checkLogName(name); err != nil {
+		l.problem("HEKA_LOG_FILE", err.Error(), "name the file itself")
 	}
 }

@@ -141,7 +141,7 @@ type hekaVariables struct {
 	Log struct {
 		Level  choiceVar `split_words:"true" group:"Logging" default:"info" choices:"trace,debug,info,warn,error" desc:"least severe line to log"`
 		Format choiceVar `split_words:"true" choices:"json,console" unset:"json, or console on a terminal" desc:"form of a line"`
-		File   pathVar   `split_words:"true" absolute:"true" unset:"stderr" desc:"file to append to (0640)"`
+		File   pathVar   `split_words:"true" absolute:"true" unset:"stderr" desc:"file to append to (0640), no symbolic link; at 10 MiB it becomes .1, and four such old ones stay"`
 	}
 }
 

@@ -79,8 +79,8 @@ func (p *python) useLogLocation(_, text string) string {
 	if err := isDirectory(filepath.Dir(text)); err != nil && !p.l.env.Heka.Log.File.isSet() {
 		return "has no directory to be in (" + err.Error() + ")" + instead
 	}
-	if isDirectory(text) == nil {
-		return "is a directory" + instead
+	if err := checkLogName(text); err != nil {
+		return err.Error() + instead
 	}
 	return p.replaced("HEKA_LOG_FILE", text)
 }
