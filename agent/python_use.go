@@ -38,7 +38,7 @@ func seconds(name string) func(*python, string, string) string {
 		v := p.settings[name]
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n > 0) || math.IsInf(n, 0) {
-			return quoted(text) + " is not a positive number of seconds; set " + name + " instead; going on with " + v.setting.show()
+			return "is not a positive number of seconds; set " + name + " instead; going on with " + v.setting.show()
 		}
 		low, _ := parseDuration(v.tag.Get("min"))
 		high, _ := parseDuration(v.tag.Get("max"))
@@ -67,7 +67,7 @@ func (p *python) useExporterType(name, text string) string {
 		}
 		kinds = append(kinds, e.kind)
 	}
-	p.l.problem(name, quoted(text)+" is not available", "use "+orList(kinds)+", or HEKA_EXPORTER")
+	p.l.problem(name, "is not available", "use "+orList(kinds)+", or HEKA_EXPORTER")
 	return ""
 }
 
