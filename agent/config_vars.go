@@ -128,7 +128,7 @@ type hekaVariables struct {
 
 	Spool struct {
 		Mode     choiceVar   `split_words:"true" group:"Spool" default:"on_failure" choices:"on_failure,always,off" desc:"when batches go to disk"`
-		Dir      pathVar     `split_words:"true" absolute:"true" unset:"$STATE_DIRECTORY/spool; as root /var/lib/heka-insights-agent/spool; else $XDG_STATE_HOME/heka-insights-agent/spool" desc:"its directory (0700, files 0600)"`
+		Dir      pathVar     `split_words:"true" absolute:"true" unset:"$STATE_DIRECTORY/spool; as root /var/lib/heka-insights-agent/spool; else $XDG_STATE_HOME/heka-insights-agent/spool" desc:"its directory (0700, files 0600); if others own it or may write to it, the spool is in a folder of its own there"`
 		MaxBytes sizeVar     `split_words:"true" default:"256MiB" min:"1MiB" max:"1048576GiB" desc:"over it the oldest batches are dropped and counted"`
 		MaxAge   durationVar `split_words:"true" default:"168h" min:"0" max:"87600h" desc:"older batches are dropped and counted; 0 for no limit"`
 		MinFree  sizeVar     `split_words:"true" default:"auto" desc:"space to leave free on the disk; auto is 256MiB or 5 % of the disk, whichever is less"`

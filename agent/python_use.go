@@ -57,7 +57,7 @@ func (p *python) useRetryMax(name, text string) string {
 	return seconds("HEKA_RETRY_MAX")(p, name, text)
 }
 
-func (p *python) useExporterType(name, text string) string {
+func (p *python) useExporterType(name, _ string) string {
 	var kinds []string
 	for _, e := range pythonExporters() {
 		if e.kind == p.kind {

@@ -22,7 +22,7 @@ func setupRun(*flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		defer onHangup(func() {
 			if err := file.Reopen(); err != nil {
 				log.Error().Err(err).Msg("reopen HEKA_LOG_FILE: going on with the file that is open")
