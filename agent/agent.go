@@ -55,7 +55,7 @@ func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zer
 		start = start.Str("endpoint", RedactURL(cfg.HTTP.Endpoint))
 	}
 	if p.spool != nil {
-		start = start.Str("spool", cfg.Spool.Dir)
+		start = start.Str("spool", spool.Locate(cfg.Spool.Dir))
 	}
 	if limit != "" {
 		start = start.Str("limited_by", limit)

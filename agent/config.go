@@ -97,6 +97,9 @@ type HTTPConfig struct {
 	Endpoint *url.URL
 	// Headers are extra headers, none of them one that the agent sets itself.
 	Headers []Header
+	// HeadersFile holds more of them, as HEKA_HEADERS does, and wins; nil when it
+	// is not set.
+	HeadersFile *SecretSource
 	// Auth holds at most one kind of credential.
 	Auth AuthConfig
 	// Compression is "gzip", "zstd" or "none".

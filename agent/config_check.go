@@ -1,9 +1,8 @@
 package agent
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ func (l *loader) check() {
 	l.deriveEndpoint()
 	l.checkKey()
 	l.checkEndpoint()
+	l.checkLowerCaseProxies()
 	l.checkTLS()
 	l.checkOrder()
 	l.checkPlaces()
@@ -24,6 +24,7 @@ func (l *loader) check() {
 // now and not at the first delivery.
 func (l *loader) checkCredentials() {
 	h := &l.env.Heka
+	l.readHeadersFile()
 	l.auth = AuthConfig{
 		APIKey:      l.credential("HEKA_API_KEY", &h.APIKey, &h.APIKeyFile),
 		BearerToken: l.credential("HEKA_BEARER_TOKEN", &h.BearerToken, &h.BearerTokenFile),
@@ -65,8 +66,8 @@ func (l *loader) checkKinds() {
 	headers := []string{"Authorization", "X-Api-Key", l.keyHeader()}
 	slices.Sort(headers)
 	for _, name := range slices.Compact(headers) {
-		if l.hasHeader(name) {
-			kinds = append(kinds, article(name)+" header in HEKA_HEADERS")
+		if from := l.headerFrom(name); from != "" {
+			kinds = append(kinds, article(name)+" header in "+from)
 		}
 	}
 	if len(kinds) > 1 && strings.HasPrefix(kinds[0], envPrefix) {
@@ -80,31 +81,6 @@ func article(name string) string {
 		return "an " + name
 	}
 	return "a " + name
-}
-
-// credential joins a secret and its twin. It returns nil if neither is set.
-func (l *loader) credential(name string, text *secretVar, file *pathVar) *SecretSource {
-	switch {
-	case text.isSet() && file.isSet():
-		l.problem(name, "is set together with "+name+"_FILE", "set one of the two")
-	case file.isSet():
-		source := NewSecretFile(file.Value)
-		if file.Value == "" {
-			return source // its text was faulty, which is a problem already
-		}
-		if _, err := source.Get(); err != nil {
-			l.problem(name+"_FILE", "is of no use ("+err.Error()+")", "name a readable file that holds the bare value on one line")
-		}
-		return source
-	}
-	if !text.isSet() {
-		return nil
-	}
-	return NewSecretValue(text.Value)
-}
-
-func (l *loader) hasHeader(name string) bool {
-	return slices.ContainsFunc(l.env.Heka.Headers.Value, func(h Header) bool { return h.Name == name })
 }
 
 func (l *loader) checkEndpoint() {
@@ -124,7 +100,9 @@ func (l *loader) checkEndpoint() {
 		return
 	}
 	switch {
-	case l.hasCredentials():
+	case queryHoldsSecret(u):
+		l.problem(l.endpointFrom, "is http:// with a key in its query, which would be sent in the clear", "use https://")
+	case l.hasCredentials() || l.headersFile.IsSet():
 		l.problem(l.endpointFrom, "is http://, which would send credentials in the clear", "use https://")
 	case l.python:
 		l.warn("%s: is http://, so batches are sent in the clear, as the Python agent did; use https://", l.endpointFrom)
@@ -135,18 +113,15 @@ func (l *loader) checkEndpoint() {
 	}
 }
 
-// hasCredentials also counts a header whose name speaks of one.
-func (l *loader) hasCredentials() bool {
-	a := l.auth
-	if a.APIKey.IsSet() || a.BearerToken.IsSet() || a.Username.IsSet() || a.Password.IsSet() {
-		return true
+// checkLowerCaseProxies looks at the names that net/http falls back on.
+func (l *loader) checkLowerCaseProxies() {
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY"} {
+		lower := strings.ToLower(name)
+		if text := os.Getenv(lower); os.Getenv(name) == "" && !isBlank(text) {
+			_, f := parseProxy(text)
+			l.fault(lower, f)
+		}
 	}
-	return slices.ContainsFunc(l.env.Heka.Headers.Value, func(h Header) bool {
-		name := strings.ToLower(h.Name)
-		return slices.ContainsFunc([]string{"auth", "key", "token", "secret", "cookie", "password"}, func(word string) bool {
-			return strings.Contains(name, word)
-		})
-	})
 }
 
 func isLoopback(host string) bool {
@@ -156,49 +131,17 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
 }
 
-func (l *loader) checkTLS() {
-	t := &l.env.Heka.TLS
-	if name := t.CAFile.Value; name != "" {
-		if pem, err := readSmallFile(name); err != nil {
-			l.problem("HEKA_TLS_CA_FILE", "cannot be read ("+err.Error()+")", "name a readable PEM file")
-		} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			l.problem("HEKA_TLS_CA_FILE", "holds no certificate", "name a PEM file with the authority's certificate")
-		}
-	}
-	cert, key := t.CertFile.Value, t.KeyFile.Value
-	switch {
-	case cert != "" && !t.KeyFile.isSet():
-		l.problem("HEKA_TLS_CERT_FILE", "is set without HEKA_TLS_KEY_FILE", "set the certificate's key too")
-	case key != "" && !t.CertFile.isSet():
-		l.problem("HEKA_TLS_KEY_FILE", "is set without HEKA_TLS_CERT_FILE", "set the key's certificate too")
-	case cert != "" && key != "":
-		if err := checkKeyPair(cert, key); err != nil {
-			l.problem("HEKA_TLS_CERT_FILE", "is of no use together with HEKA_TLS_KEY_FILE ("+err.Error()+")", "name readable PEM files of a certificate and its key")
-		}
-	}
-}
-
-func checkKeyPair(certFile, keyFile string) error {
-	cert, err := readSmallFile(certFile)
-	if err != nil {
-		return err
-	}
-	key, err := readSmallFile(keyFile)
-	if err != nil {
-		return err
-	}
-	_, err = tls.X509KeyPair(cert, key)
-	return err
-}
-
 // checkOrder compares variables that bound each other.
 func (l *loader) checkOrder() {
 	h := &l.env.Heka
+	if h.Batch.Interval.Value < h.Interval.Value {
+		l.warn("HEKA_BATCH_INTERVAL: %s is less than HEKA_INTERVAL (%s), so that every tick is a batch of its own", h.Batch.Interval.show(), h.Interval.show())
+		h.Batch.Interval.Value = h.Interval.Value
+	}
 	pairs := []struct {
 		wrong                   bool
 		name, shown, than, what string
 	}{
-		{h.Batch.Interval.Value < h.Interval.Value, "HEKA_BATCH_INTERVAL", h.Batch.Interval.show(), "HEKA_INTERVAL", h.Interval.show()},
 		{h.Retry.Max.Value < h.Retry.Initial.Value, "HEKA_RETRY_MAX", h.Retry.Max.show(), "HEKA_RETRY_INITIAL", h.Retry.Initial.show()},
 		{h.Queue.MaxBytes.Value < h.Batch.MaxBytes.Value, "HEKA_QUEUE_MAX_BYTES", h.Queue.MaxBytes.show(), "HEKA_BATCH_MAX_BYTES", h.Batch.MaxBytes.show()},
 	}
@@ -242,7 +185,7 @@ func (l *loader) checkPlaces() {
 	}
 	if err := isDirectory(filepath.Dir(name)); err != nil {
 		l.problem("HEKA_LOG_FILE", "has no directory to be in ("+err.Error()+")", "create it, or name a file elsewhere")
-	} else if isDirectory(name) == nil {
-		l.problem("HEKA_LOG_FILE", "is a directory", "name a file")
+	} else if err := checkLogName(name); err != nil {
+		l.problem("HEKA_LOG_FILE", err.Error(), "name a file")
 	}
 }

@@ -20,6 +20,10 @@ type loader struct {
 	warnings []string
 	problems []Problem
 	auth     AuthConfig
+	// headersFile is HEKA_HEADERS_FILE, nil if that is not set; fileHeaders is
+	// what it holds now.
+	headersFile *SecretSource
+	fileHeaders []Header
 	// backend is that of the exporter; the zero Backend for console.
 	backend backend.Backend
 	// endpointFrom names the variable that the endpoint comes from.
@@ -171,6 +175,7 @@ func (l *loader) config(list []variable) Config {
 		HTTP: HTTPConfig{
 			Endpoint:    h.Endpoint.Value,
 			Headers:     h.Headers.Value,
+			HeadersFile: l.headersFile,
 			Auth:        l.auth,
 			Compression: h.Compression.Value,
 			Timeout:     h.Timeout.Value,

@@ -15,7 +15,10 @@ func (l *loader) useOtel() {
 	from := cmp.Or(setName("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", otel.OTLPMetrics.Endpoint.Value != nil),
 		setName("OTEL_EXPORTER_OTLP_ENDPOINT", otel.OTLP.Endpoint.Value != nil))
 	switch {
-	case l.python || h.Endpoint.isSet() || from == "":
+	case l.python || h.Endpoint.isSet():
+		return
+	case from == "":
+		l.checkOtelEndpoint()
 		return
 	case !h.Exporter.isSet():
 		h.Exporter.Value, h.Exporter.source = "otlp", SourceOtel
@@ -34,12 +37,23 @@ func (l *loader) useOtel() {
 		l.warn("%s: is for OTLP over gRPC, by its port or OTEL_EXPORTER_OTLP_PROTOCOL; the agent speaks OTLP over HTTP, for which the port is 4318 as a rule", from)
 	}
 	for _, v := range []*otlpVariables{&otel.OTLPMetrics, &otel.OTLP} {
-		standIn(&h.Headers.textVar, v.Headers.Value, v.Headers.isSet())
+		standIn(&h.Headers.textVar, v.Headers.Value, v.Headers.isSet() && !h.HeadersFile.isSet())
 		standIn(&h.Timeout.textVar, time.Duration(v.Timeout.Value)*time.Millisecond, v.Timeout.isSet())
 		standIn(&h.Compression.textVar, v.Compression.Value, v.Compression.isSet())
 		standIn(&h.TLS.CAFile.textVar, v.Certificate.Value, v.Certificate.isSet())
 		standIn(&h.TLS.CertFile.textVar, v.ClientCertificate.Value, v.ClientCertificate.isSet())
 		standIn(&h.TLS.KeyFile.textVar, v.ClientKey.Value, v.ClientKey.isSet())
+	}
+}
+
+// checkOtelEndpoint finds an endpoint that cannot be used and is all that says
+// where to: to go on without it, as OpenTelemetry would, is to send nothing.
+func (l *loader) checkOtelEndpoint() {
+	otel := &l.env.Otel.Exporter
+	name := cmp.Or(setName("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", !isBlank(otel.OTLPMetrics.Endpoint.text)),
+		setName("OTEL_EXPORTER_OTLP_ENDPOINT", !isBlank(otel.OTLP.Endpoint.text)))
+	if name != "" && !l.env.Heka.Exporter.isSet() {
+		l.problem(name, "cannot be used, and nothing else says where to send", "mend it, or set HEKA_ENDPOINT, or HEKA_EXPORTER=console")
 	}
 }
 

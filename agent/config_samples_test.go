@@ -17,7 +17,7 @@ import (
 var samples = map[string]string{
 	"HEKA_EXPORTER": "heka", "HEKA_ENDPOINT": "https://ingest.example.com/v1", "HEKA_HEADERS": "X-Scope-Orgid=a",
 	"HEKA_API_KEY": "k", "HEKA_API_KEY_FILE": "/f", "HEKA_BEARER_TOKEN": "b", "HEKA_BEARER_TOKEN_FILE": "/f",
-	"HEKA_USERNAME": "u", "HEKA_USERNAME_FILE": "/f", "HEKA_PASSWORD": "p", "HEKA_PASSWORD_FILE": "/f",
+	"HEKA_HEADERS_FILE": "/f", "HEKA_USERNAME": "u", "HEKA_USERNAME_FILE": "/f", "HEKA_PASSWORD": "p", "HEKA_PASSWORD_FILE": "/f",
 	"HEKA_METRIC_NAMES": "heka", "HEKA_METRIC_PREFIX": "prod", "HEKA_BACKEND_MAX_AGE": "2h",
 	"HEKA_COMPRESSION": "zstd", "HEKA_TIMEOUT": "10s",
 	"HEKA_TLS_CA_FILE": "/f", "HEKA_TLS_CERT_FILE": "/f", "HEKA_TLS_KEY_FILE": "/f", "HEKA_TLS_SERVER_NAME": "ingest",
@@ -54,6 +54,9 @@ var samples = map[string]string{
 // secrets, their files, and certificates.
 func unprintable(name string) bool {
 	secret := []string{"HEKA_API_KEY", "HEKA_BEARER_TOKEN", "HEKA_USERNAME", "HEKA_PASSWORD"}
+	if name == "HEKA_HEADERS_FILE" {
+		return true
+	}
 	return slices.Contains(secret, strings.TrimSuffix(name, "_FILE")) || strings.HasPrefix(name, "HEKA_TLS_") && strings.HasSuffix(name, "_FILE")
 }
 

@@ -59,12 +59,14 @@ func problems(t *testing.T, vars map[string]string) []string {
 }
 
 func TestBadValues(t *testing.T) {
-	const notSize = " is not a size; use bytes (1048576) or KiB, MiB, GiB (1MiB)"
-	const notDuration = " is not a duration; use Go syntax (10s, 1m30s) or bare seconds (10)"
+	const notSize = "is not a size; use bytes (1048576) or KiB, MiB, GiB (1MiB)"
+	const noPort = "has a port that is out of range; use one from 1 to 65535, or leave it out"
+	const noOtel = "cannot be used, and nothing else says where to send; mend it, or set HEKA_ENDPOINT, or HEKA_EXPORTER=console"
+	const notDuration = "is not a duration; use Go syntax (10s, 1m30s) or bare seconds (10)"
 	for _, c := range []struct{ name, text, want string }{
-		{"HEKA_EXPORTER", "graphite", `"graphite" is not available; use heka, console, otlp, datadog, newrelic, splunk, elasticsearch, clickhouse or victoriametrics`},
-		{"HEKA_METRIC_PREFIX", "9 lives", `"9 lives" cannot begin a metric's name; use at most 64 letters, digits and . _ that begin with a letter, such as heka`},
-		{"HEKA_BACKEND_MAX_AGE", "-1s", `"-1s" is too small; use 0 or more`},
+		{"HEKA_EXPORTER", "graphite", `is not available; use heka, console, otlp, datadog, newrelic, splunk, elasticsearch, clickhouse or victoriametrics`},
+		{"HEKA_METRIC_PREFIX", "9 lives", `cannot begin a metric's name; use at most 64 letters, digits and . _ that begin with a letter, such as heka`},
+		{"HEKA_BACKEND_MAX_AGE", "-1s", `is too small; use 0 or more`},
 		{"HEKA_ENDPOINT", "ingest.example.com", "is not an http or https URL; use an absolute URL such as https://ingest.example.com/v1/batches"},
 		{"HEKA_ENDPOINT", "https://", "names no host; use an absolute URL such as https://ingest.example.com/v1/batches"},
 		{"HEKA_ENDPOINT", "https://a b/", "is not a URL; use an absolute URL such as https://ingest.example.com/v1/batches"},
@@ -75,56 +77,67 @@ func TestBadValues(t *testing.T) {
 		{"HEKA_HEADERS", "idempotency-key=1", "sets Idempotency-Key, which the agent sets itself; leave it out"},
 		{"HEKA_HEADERS", "x y=1", "has a part that is not name=value; use name=value pairs with commas between them"},
 		{"HEKA_HEADERS", "lonely", "has a part that is not name=value; use name=value pairs with commas between them"},
-		{"HEKA_HEADERS", "x-a=", "has no usable value for X-A; use name=value pairs with commas between them"},
-		{"HEKA_HEADERS", "x-a=1,X-A=2", "sets X-A twice; use name=value pairs with commas between them"},
+		{"HEKA_HEADERS", "x-a=", "its header 1 has no usable value; use name=value pairs with commas between them"},
+		{"HEKA_HEADERS", "x-a=1,X-A=2", "its header 2 is set twice; use name=value pairs with commas between them"},
 		{"HEKA_API_KEY", "two\nlines", "holds a control character or a line break; use the bare value on one line"},
 		{"HEKA_API_KEY_FILE", "/nowhere", "is of no use (no such file or directory); name a readable file that holds the bare value on one line"},
 		{"HEKA_BEARER_TOKEN_FILE", "/dev/null", "is of no use (not a regular file); name a readable file that holds the bare value on one line"},
 		{"HEKA_USERNAME", "ada", "is set without HEKA_PASSWORD; set HEKA_PASSWORD or HEKA_PASSWORD_FILE too"},
 		{"HEKA_PASSWORD", "pw", "is set without HEKA_USERNAME; set HEKA_USERNAME or HEKA_USERNAME_FILE too"},
-		{"HEKA_COMPRESSION", "brotli", `"brotli" is not available; use gzip, zstd or none`},
-		{"HEKA_TIMEOUT", "soon", `"soon"` + notDuration},
-		{"HEKA_TIMEOUT", "NaN", `"NaN"` + notDuration},
-		{"HEKA_TIMEOUT", "1e300", `"1e300"` + notDuration},
-		{"HEKA_TIMEOUT", "1ms", `"1ms" is too small; use 100ms or more`},
-		{"HEKA_TIMEOUT", "2h", `"2h" is too large; use 1h or less`},
-		{"HEKA_TIMEOUT", "-5", `"-5" is too small; use 100ms or more`},
+		{"HEKA_COMPRESSION", "brotli", `is not available; use gzip, zstd or none`},
+		{"HEKA_TIMEOUT", "soon", notDuration},
+		{"HEKA_TIMEOUT", "NaN", notDuration},
+		{"HEKA_TIMEOUT", "1e300", notDuration},
+		{"HEKA_TIMEOUT", "1ms", `is too small; use 100ms or more`},
+		{"HEKA_TIMEOUT", "2h", `is too large; use 1h or less`},
+		{"HEKA_TIMEOUT", "-5", `is too small; use 100ms or more`},
 		{"HEKA_TLS_CA_FILE", "/nowhere", "cannot be read (no such file or directory); name a readable PEM file"},
 		{"HEKA_TLS_CA_FILE", "/proc/self/status", "holds no certificate; name a PEM file with the authority's certificate"},
 		{"HEKA_TLS_CERT_FILE", "/c.pem", "is set without HEKA_TLS_KEY_FILE; set the certificate's key too"},
 		{"HEKA_TLS_KEY_FILE", "/k.pem", "is set without HEKA_TLS_CERT_FILE; set the key's certificate too"},
 		{"HEKA_TLS_SERVER_NAME", "a\tb", "is not one line of text; use at most 255 bytes of printable UTF-8"},
-		{"HEKA_TLS_INSECURE_SKIP_VERIFY", "maybe", `"maybe" is neither true nor false; use true or false`},
-		{"HEKA_COLLECTORS", "cpu,ram,gpu", `names what is not available: "ram", "gpu"; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container, process, textfile`},
+		{"HEKA_TLS_INSECURE_SKIP_VERIFY", "maybe", `is neither true nor false; use true or false`},
+		{"HEKA_COLLECTORS", "cpu,ram,gpu", `names what is not available, at place 2 and 3; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container, process, textfile`},
 		{"HEKA_COLLECTORS", " , ", "names nothing; use a comma-separated list of cpu, memory, disk, filesystem, network, load, paging, system, agent, pressure, container, process, textfile"},
-		{"HEKA_DETAIL", "full", `"full" is not available; use basic or detailed`},
-		{"HEKA_DISK_EXCLUDE", "^(sda", `"^(sda" is not an RE2 pattern (missing closing ), at character 2); use one such as ^(sda|nvme.*)$`},
-		{"HEKA_COLLECT_TIMEOUT", "0", `"0" is too small; use 10ms or more`},
-		{"HEKA_MAX_SERIES", "many", `"many" is not an integer; use digits only, such as 20000`},
-		{"HEKA_MAX_SERIES", "0", `"0" is too small; use 1 or more`},
-		{"HEKA_BATCH_MAX_BYTES", "1MB", `"1MB"` + notSize},
-		{"HEKA_BATCH_MAX_BYTES", "-1", `"-1"` + notSize},
-		{"HEKA_BATCH_MAX_BYTES", "9999999999GiB", `"9999999999GiB"` + notSize},
-		{"HEKA_BATCH_MAX_BYTES", "1KiB", `"1KiB" is too small; use 4KiB or more`},
+		{"HEKA_DETAIL", "full", `is not available; use basic or detailed`},
+		{"HEKA_DISK_EXCLUDE", "^(sda", `is not an RE2 pattern (missing closing ), at character 2); use one such as ^(sda|nvme.*)$`},
+		{"HEKA_COLLECT_TIMEOUT", "0", `is too small; use 10ms or more`},
+		{"HEKA_MAX_SERIES", "many", `is not an integer; use digits only, such as 20000`},
+		{"HEKA_MAX_SERIES", "0", `is too small; use 1 or more`},
+		{"HEKA_BATCH_MAX_BYTES", "1MB", notSize},
+		{"HEKA_BATCH_MAX_BYTES", "-1", notSize},
+		{"HEKA_BATCH_MAX_BYTES", "9999999999GiB", notSize},
+		{"HEKA_BATCH_MAX_BYTES", "1KiB", `is too small; use 4KiB or more`},
 		{"HEKA_QUEUE_MAX_BYTES", "512KiB", "512KiB is less than HEKA_BATCH_MAX_BYTES (1MiB); raise it, or lower HEKA_BATCH_MAX_BYTES"},
 		{"HEKA_RETRY_MAX", "500ms", "500ms is less than HEKA_RETRY_INITIAL (1s); raise it, or lower HEKA_RETRY_INITIAL"},
-		{"HEKA_BATCH_INTERVAL", "2", "2s is less than HEKA_INTERVAL (5s); raise it, or lower HEKA_INTERVAL"},
-		{"HEKA_DRAIN_ORDER", "lifo", `"lifo" is not available; use live-first or fifo`},
-		{"HEKA_DRAIN_MULTIPLIER", "Inf", `"Inf" is not a number; use a decimal number, such as 4 or 1.5`},
-		{"HEKA_DRAIN_MULTIPLIER", "0.5", `"0.5" is too small; use 1 or more`},
-		{"HEKA_SPOOL_MODE", "never", `"never" is not available; use on_failure, always or off`},
+		{"HEKA_DRAIN_ORDER", "lifo", `is not available; use live-first or fifo`},
+		{"HEKA_DRAIN_MULTIPLIER", "Inf", `is not a number; use a decimal number, such as 4 or 1.5`},
+		{"HEKA_DRAIN_MULTIPLIER", "0.5", `is too small; use 1 or more`},
+		{"HEKA_SPOOL_MODE", "never", `is not available; use on_failure, always or off`},
 		{"HEKA_SPOOL_DIR", "spool", "is a relative path; use an absolute path, which begins with /"},
-		{"HEKA_SPOOL_MIN_FREE", "5%", `"5%"` + notSize},
-		{"HEKA_SPOOL_FSYNC", "yes", `"yes" is not available; use always, interval or never`},
+		{"HEKA_SPOOL_MIN_FREE", "5%", notSize},
+		{"HEKA_SPOOL_FSYNC", "yes", `is not available; use always, interval or never`},
 		{"HEKA_AGENT_ID", "web 1", "is not an identifier; use at most 128 letters, digits and . _ : -"},
 		{"HEKA_HOSTNAME", "a\nb", "is not one line of text; use at most 255 bytes of printable UTF-8"},
 		{"HEKA_RESOURCE_ATTRIBUTES", "env", "has a part that is not key=value; use key=value pairs with commas between them, percent-encoding where a value needs it"},
 		{"HEKA_RESOURCE_ATTRIBUTES", "env=%zz", "has a part that is not key=value; use key=value pairs with commas between them, percent-encoding where a value needs it"},
-		{"HEKA_LOG_LEVEL", "loud", `"loud" is not available; use trace, debug, info, warn or error`},
-		{"HEKA_LOG_FORMAT", "xml", `"xml" is not available; use json or console`},
+		{"HEKA_LOG_LEVEL", "loud", `is not available; use trace, debug, info, warn or error`},
+		{"HEKA_LOG_FORMAT", "xml", `is not available; use json or console`},
 		{"HEKA_LOG_FILE", "agent.log", "is a relative path; use an absolute path, which begins with /"},
 		{"HEKA_LOG_FILE", "/nowhere/agent.log", "has no directory to be in (no such file or directory); create it, or name a file elsewhere"},
 		{"HEKA_LOG_FILE", "/proc", "is a directory; name a file"},
+		{"HEKA_ENDPOINT", "https://host:65536/b", noPort},
+		{"HEKA_ENDPOINT", "https://[::1]:99999", noPort},
+		{"HEKA_ENDPOINT", "http://127.0.0.1:0", noPort},
+		{"HEKA_ENDPOINT", "https://host:184467440737095516160/", noPort},
+		{"HTTPS_PROXY", "http://proxy:65536", noPort},
+		{"HTTPS_PROXY", "socks5://user:hunter2@proxy:99999", noPort},
+		{"HTTP_PROXY", "proxy.example.com:70000", noPort},
+		{"HTTP_PROXY", "user:hunter2@proxy.example.com:70000", noPort},
+		{"https_proxy", "http://proxy:65536", noPort},
+		{"http_proxy", "proxy:0", noPort},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://host:65536", noOtel},
+		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4317", noOtel},
 		{"HTTPS_PROXY", "ftp://proxy:1", "is not a proxy's URL; use one such as http://proxy.example.com:3128"},
 		{"HOST_PROC", "/nowhere", "is of no use (no such file or directory); name the directory where the host's is mounted"},
 		{"HOST_ETC", "/proc/self/status", "is of no use (not a directory); name the directory where the host's is mounted"},
@@ -173,13 +186,17 @@ func TestBadCombinations(t *testing.T) {
 			map[string]string{"HEKA_USERNAME": "a:b", "HEKA_PASSWORD": "p"},
 			"HEKA_USERNAME: holds a colon, which HTTP basic authentication cannot send; use the name alone, and HEKA_PASSWORD for the rest",
 		},
+		"key in the query in the clear": {
+			map[string]string{"HEKA_ENDPOINT": "http://host/b?x=1&Api%5FKey=hunter2", "HEKA_ALLOW_PLAINTEXT": "true"},
+			"HEKA_ENDPOINT: is http:// with a key in its query, which would be sent in the clear; use https://",
+		},
+		"token in OpenTelemetry's endpoint in the clear": {
+			map[string]string{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://host/b?access-token=hunter2", "HEKA_ALLOW_PLAINTEXT": "true"},
+			"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: is http:// with a key in its query, which would be sent in the clear; use https://",
+		},
 		"no key in the files": {
 			map[string]string{"HEKA_TLS_CERT_FILE": key, "HEKA_TLS_KEY_FILE": key},
 			"HEKA_TLS_CERT_FILE: is of no use together with HEKA_TLS_KEY_FILE (tls: failed to find any PEM data in certificate input); name readable PEM files of a certificate and its key",
-		},
-		"tick and batch": {
-			map[string]string{"HEKA_INTERVAL": "60", "HEKA_BATCH_INTERVAL": "30"},
-			"HEKA_BATCH_INTERVAL: 30s is less than HEKA_INTERVAL (1m); raise it, or lower HEKA_INTERVAL",
 		},
 		"textfile without a directory": {
 			map[string]string{"HEKA_COLLECTORS": "cpu,textfile"},
@@ -279,8 +296,9 @@ func TestWarnings(t *testing.T) {
 		vars map[string]string
 		want string
 	}{
-		{map[string]string{"HEKA_INTERVAL": "soon"}, `HEKA_INTERVAL: "soon" is not a duration; use Go syntax (10s, 1m30s) or bare seconds (10); going on with 5s`},
-		{map[string]string{"HEKA_INTERVAL": "1ms"}, `HEKA_INTERVAL: "1ms" is too small; use 100ms or more; going on with 5s`},
+		{map[string]string{"HEKA_INTERVAL": "soon"}, `HEKA_INTERVAL: is not a duration; use Go syntax (10s, 1m30s) or bare seconds (10); going on with 5s`},
+		{map[string]string{"HEKA_INTERVAL": "1ms"}, `HEKA_INTERVAL: is too small; use 100ms or more; going on with 5s`},
+		{map[string]string{"HEKA_BATCH_INTERVAL": "2"}, "HEKA_BATCH_INTERVAL: 2s is less than HEKA_INTERVAL (5s), so that every tick is a batch of its own"},
 		{map[string]string{"OTEL_RESOURCE_ATTRIBUTES": "a=b,c"}, "OTEL_RESOURCE_ATTRIBUTES: has a part"},
 		{map[string]string{"HEKA_ENDPOINT": "https://h/", "HEKA_TLS_INSECURE_SKIP_VERIFY": "true"}, "HEKA_TLS_INSECURE_SKIP_VERIFY: the server's certificate is NOT verified"},
 		{map[string]string{"HEKA_ENDPOINT": "http://h/", "HEKA_ALLOW_PLAINTEXT": "true"}, "HEKA_ALLOW_PLAINTEXT: batches are sent in the clear"},
@@ -289,8 +307,8 @@ func TestWarnings(t *testing.T) {
 		if len(warnings) != 1 || !strings.HasPrefix(warnings[0], c.want) {
 			t.Errorf("%v: warnings %q, want %q", c.vars, warnings, c.want)
 		}
-		if cfg.Collect.Interval != 5*time.Second {
-			t.Errorf("%v: interval %v, want 5s", c.vars, cfg.Collect.Interval)
+		if cfg.Collect.Interval != 5*time.Second || cfg.Ship.BatchInterval < cfg.Collect.Interval {
+			t.Errorf("%v: interval %v, batches every %v", c.vars, cfg.Collect.Interval, cfg.Ship.BatchInterval)
 		}
 	}
 }

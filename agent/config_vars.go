@@ -49,9 +49,10 @@ type environment struct {
 
 // hekaVariables are those with the prefix HEKA_.
 type hekaVariables struct {
-	Exporter choiceVar   `split_words:"true" group:"Where to" choices:"heka,console,otlp,datadog,newrelic,splunk,elasticsearch,clickhouse,victoriametrics" unset:"heka if HEKA_ENDPOINT is set, otlp if an endpoint of OpenTelemetry is, else console" desc:"whose wire format: heka is this project's own, console prints"`
-	Endpoint endpointVar `split_words:"true" unset:"the vendor's, for datadog and newrelic" desc:"absolute URL that batches are POSTed to; one without a path gets the exporter's"`
-	Headers  headersVar  `split_words:"true" desc:"extra request headers; values are never printed, and cannot hold a comma"`
+	Exporter    choiceVar   `split_words:"true" group:"Where to" choices:"heka,console,otlp,datadog,newrelic,splunk,elasticsearch,clickhouse,victoriametrics" unset:"heka if HEKA_ENDPOINT is set, otlp if an endpoint of OpenTelemetry is, else console" desc:"whose wire format: heka is this project's own, console prints"`
+	Endpoint    endpointVar `split_words:"true" unset:"the vendor's, for datadog and newrelic" desc:"absolute URL that batches are POSTed to; one without a path gets the exporter's"`
+	Headers     headersVar  `split_words:"true" desc:"extra request headers; values are never printed, and cannot hold a comma"`
+	HeadersFile pathVar     `split_words:"true" desc:"file that holds them, on one line; read again when it changes and after a 401 or 403"`
 
 	APIKey          secretVar   `split_words:"true" group:"Credentials" desc:"API key, sent where the exporter's backend expects it: as x-api-key by heka"`
 	APIKeyFile      pathVar     `split_words:"true" desc:"file that holds it; read again when it changes and after a 401 or 403"`
@@ -107,7 +108,7 @@ type hekaVariables struct {
 	MaxSeries      integerVar  `split_words:"true" default:"10000" min:"1" max:"10000000" desc:"bound on series; over it the newest are dropped and counted"`
 
 	Batch struct {
-		Interval  durationVar `split_words:"true" group:"Batches and delivery" default:"15s" min:"100ms" max:"24h" desc:"longest a sample waits before it is shipped; HEKA_INTERVAL if that is longer"`
+		Interval  durationVar `split_words:"true" group:"Batches and delivery" default:"15s" min:"100ms" max:"24h" desc:"longest a sample waits before it is shipped; below HEKA_INTERVAL it means every tick"`
 		MaxPoints integerVar  `split_words:"true" default:"20000" min:"1" max:"10000000" desc:"cut a batch earlier at this many points"`
 		MaxBytes  sizeVar     `split_words:"true" default:"1MiB" min:"4KiB" max:"64MiB" desc:"cut a batch earlier at this size, before compression"`
 	}
@@ -127,7 +128,7 @@ type hekaVariables struct {
 
 	Spool struct {
 		Mode     choiceVar   `split_words:"true" group:"Spool" default:"on_failure" choices:"on_failure,always,off" desc:"when batches go to disk"`
-		Dir      pathVar     `split_words:"true" absolute:"true" unset:"$STATE_DIRECTORY/spool; as root /var/lib/heka-insights-agent/spool; else $XDG_STATE_HOME/heka-insights-agent/spool" desc:"its directory (0700, files 0600)"`
+		Dir      pathVar     `split_words:"true" absolute:"true" unset:"$STATE_DIRECTORY/spool; as root /var/lib/heka-insights-agent/spool; else $XDG_STATE_HOME/heka-insights-agent/spool" desc:"its directory (0700, files 0600); if others own it or may write to it, the spool is in a folder of its own there"`
 		MaxBytes sizeVar     `split_words:"true" default:"256MiB" min:"1MiB" max:"1048576GiB" desc:"over it the oldest batches are dropped and counted"`
 		MaxAge   durationVar `split_words:"true" default:"168h" min:"0" max:"87600h" desc:"older batches are dropped and counted; 0 for no limit"`
 		MinFree  sizeVar     `split_words:"true" default:"auto" desc:"space to leave free on the disk; auto is 256MiB or 5 % of the disk, whichever is less"`
@@ -141,7 +142,7 @@ type hekaVariables struct {
 	Log struct {
 		Level  choiceVar `split_words:"true" group:"Logging" default:"info" choices:"trace,debug,info,warn,error" desc:"least severe line to log"`
 		Format choiceVar `split_words:"true" choices:"json,console" unset:"json, or console on a terminal" desc:"form of a line"`
-		File   pathVar   `split_words:"true" absolute:"true" unset:"stderr" desc:"file to append to (0640)"`
+		File   pathVar   `split_words:"true" absolute:"true" unset:"stderr" desc:"file to append to (0640), no symbolic link; at 10 MiB it becomes .1, and four such old ones stay"`
 	}
 }
 

@@ -24,7 +24,7 @@ func newClient(exporter string, cfg HTTPConfig, id Identity, build Build) (*ship
 	for _, h := range cfg.Headers {
 		headers[h.Name] = h.Value.Reveal()
 	}
-	auth := credential{cfg.Auth, to}
+	auth := credential{cfg.Auth, cfg.HeadersFile, to}
 	client, err := ship.NewClient(ship.ClientConfig{
 		Endpoint:    cfg.Endpoint,
 		Headers:     headers,
@@ -53,16 +53,21 @@ func backendOf(exporter string, cfg HTTPConfig) (backend.Backend, error) {
 	return to, nil
 }
 
-// credential sets the header of the one credential that is configured.
+// credential sets the headers of HEKA_HEADERS_FILE, and that of the one
+// credential that is configured.
 type credential struct {
 	AuthConfig
-	to backend.Backend
+	headers *SecretSource
+	to      backend.Backend
 }
 
 func (c credential) authorize(h http.Header, refused bool) error {
 	read := (*SecretSource).Get
 	if refused {
 		read = (*SecretSource).Reload
+	}
+	if err := c.addHeaders(h, read); err != nil {
+		return err
 	}
 	switch {
 	case c.APIKey.IsSet():
@@ -84,6 +89,22 @@ func (c credential) authorize(h http.Header, refused bool) error {
 	}
 }
 
+// addHeaders takes what the file holds now.
+func (c credential) addHeaders(h http.Header, read func(*SecretSource) (string, error)) error {
+	text, err := read(c.headers)
+	if err != nil {
+		return wrapSecret("HEKA_HEADERS_FILE", err)
+	}
+	list, f := parseHeaders(text)
+	if f != nil {
+		return fmt.Errorf("HEKA_HEADERS_FILE: %s", f.wrong)
+	}
+	for _, header := range list {
+		h.Set(header.Name, header.Value.Reveal())
+	}
+	return nil
+}
+
 func wrapSecret(variable string, err error) error {
 	if err == nil {
 		return nil
@@ -93,7 +114,7 @@ func wrapSecret(variable string, err error) error {
 
 // changed reports whether a secret's file differs from what was last sent.
 func (c credential) changed() bool {
-	for _, s := range []*SecretSource{c.APIKey, c.BearerToken, c.Username, c.Password} {
+	for _, s := range []*SecretSource{c.APIKey, c.BearerToken, c.Username, c.Password, c.headers} {
 		if s.Changed() {
 			return true
 		}

@@ -250,12 +250,12 @@ func TestPythonAgentsVariablesOfTheSurroundingsAreIgnored(t *testing.T) {
 // TestPythonAgentsLaxity has what that agent started with.
 func TestPythonAgentsLaxity(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"CPU_POLL_INTERVAL_SECONDS", "soon", `CPU_POLL_INTERVAL_SECONDS: "soon" is not a positive number of seconds; set HEKA_INTERVAL instead; going on with 5s`},
-		{"CPU_POLL_INTERVAL_SECONDS", "-1", `CPU_POLL_INTERVAL_SECONDS: "-1" is not a positive number of seconds; set HEKA_INTERVAL instead; going on with 5s`},
-		{"CPU_POLL_INTERVAL_SECONDS", "nan", `CPU_POLL_INTERVAL_SECONDS: "nan" is not a positive number of seconds; set HEKA_INTERVAL instead; going on with 5s`},
+		{"CPU_POLL_INTERVAL_SECONDS", "soon", `CPU_POLL_INTERVAL_SECONDS: is not a positive number of seconds; set HEKA_INTERVAL instead; going on with 5s`},
+		{"CPU_POLL_INTERVAL_SECONDS", "-1", `CPU_POLL_INTERVAL_SECONDS: is not a positive number of seconds; set HEKA_INTERVAL instead; going on with 5s`},
+		{"CPU_POLL_INTERVAL_SECONDS", "nan", `CPU_POLL_INTERVAL_SECONDS: is not a positive number of seconds; set HEKA_INTERVAL instead; going on with 5s`},
 		{"CPU_POLL_INTERVAL_SECONDS", "0.01", "CPU_POLL_INTERVAL_SECONDS: " + was + "set HEKA_INTERVAL=100ms instead"},
 		{"CPU_POLL_INTERVAL_SECONDS", "1e9", "CPU_POLL_INTERVAL_SECONDS: " + was + "set HEKA_INTERVAL=24h instead"},
-		{"OTLP_HTTP_TIMEOUT_SECONDS", "0", `OTLP_HTTP_TIMEOUT_SECONDS: "0" is not a positive number of seconds; set HEKA_TIMEOUT instead; going on with 30s`},
+		{"OTLP_HTTP_TIMEOUT_SECONDS", "0", `OTLP_HTTP_TIMEOUT_SECONDS: is not a positive number of seconds; set HEKA_TIMEOUT instead; going on with 30s`},
 		{"OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS", "90", "OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS: " + was + "set HEKA_RETRY_INITIAL=1m30s instead"},
 		{"OTLP_RESOURCE_ATTRIBUTES", "a=b,,c", "OTLP_RESOURCE_ATTRIBUTES: " + was + "add a=b to HEKA_RESOURCE_ATTRIBUTES instead (a part that is not key=value is left out)"},
 		{"OTLP_HTTP_HEADERS", "content-type=x,a=1,a=2", "OTLP_HTTP_HEADERS: " + was + "set HEKA_HEADERS to its value instead, without Content-Type, which the agent sets itself"},
@@ -321,7 +321,7 @@ func TestPythonAgentsProblems(t *testing.T) {
 		vars map[string]string
 		want string
 	}{
-		{map[string]string{"EXPORTER_TYPE": "graphite"}, `EXPORTER_TYPE: "graphite" is not available; use console, otlp_http, datadog_otlp, datadog_native or newrelic_otlp, or HEKA_EXPORTER`},
+		{map[string]string{"EXPORTER_TYPE": "graphite"}, `EXPORTER_TYPE: is not available; use console, otlp_http, datadog_otlp, datadog_native or newrelic_otlp, or HEKA_EXPORTER`},
 		{map[string]string{"EXPORTER_TYPE": "otlp_http"}, "HEKA_ENDPOINT: is not set, and HEKA_EXPORTER is otlp;"},
 		{map[string]string{"EXPORTER_TYPE": "datadog_native", "DATADOG_SITE": "mars", "DATADOG_API_KEY": "k"}, "DATADOG_SITE: is not a site of Datadog;"},
 		{map[string]string{"EXPORTER_TYPE": "newrelic_otlp"}, "HEKA_API_KEY: is not set, and HEKA_EXPORTER is newrelic;"},

@@ -38,7 +38,7 @@ func seconds(name string) func(*python, string, string) string {
 		v := p.settings[name]
 		n, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(n > 0) || math.IsInf(n, 0) {
-			return quoted(text) + " is not a positive number of seconds; set " + name + " instead; going on with " + v.setting.show()
+			return "is not a positive number of seconds; set " + name + " instead; going on with " + v.setting.show()
 		}
 		low, _ := parseDuration(v.tag.Get("min"))
 		high, _ := parseDuration(v.tag.Get("max"))
@@ -57,7 +57,7 @@ func (p *python) useRetryMax(name, text string) string {
 	return seconds("HEKA_RETRY_MAX")(p, name, text)
 }
 
-func (p *python) useExporterType(name, text string) string {
+func (p *python) useExporterType(name, _ string) string {
 	var kinds []string
 	for _, e := range pythonExporters() {
 		if e.kind == p.kind {
@@ -67,7 +67,7 @@ func (p *python) useExporterType(name, text string) string {
 		}
 		kinds = append(kinds, e.kind)
 	}
-	p.l.problem(name, quoted(text)+" is not available", "use "+orList(kinds)+", or HEKA_EXPORTER")
+	p.l.problem(name, "is not available", "use "+orList(kinds)+", or HEKA_EXPORTER")
 	return ""
 }
 
@@ -79,8 +79,8 @@ func (p *python) useLogLocation(_, text string) string {
 	if err := isDirectory(filepath.Dir(text)); err != nil && !p.l.env.Heka.Log.File.isSet() {
 		return "has no directory to be in (" + err.Error() + ")" + instead
 	}
-	if isDirectory(text) == nil {
-		return "is a directory" + instead
+	if err := checkLogName(text); err != nil {
+		return err.Error() + instead
 	}
 	return p.replaced("HEKA_LOG_FILE", text)
 }

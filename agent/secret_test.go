@@ -173,7 +173,18 @@ func write(t *testing.T, name, text string, at time.Time) {
 // looks for it in everything an operator or a log may see.
 func TestNoSecretInAnyOutput(t *testing.T) {
 	file := secretFile(t, marker)
+	headers := secretFile(t, "x-scope="+marker+",authorization="+marker)
 	for _, vars := range []map[string]string{
+		{"HEKA_HEADERS_FILE": headers},
+		{"HEKA_HEADERS_FILE": file},
+		{"HEKA_HEADERS_FILE": marker},
+		{"HEKA_HEADERS_FILE": headers, "HEKA_BEARER_TOKEN": marker},
+		{"HEKA_HEADERS_FILE": headers, "HEKA_ENDPOINT": "http://host/"},
+		{"HEKA_HEADERS": marker + "="},
+		{"HEKA_HEADERS": marker + "=="},
+		{"HEKA_HEADERS": marker + "==," + marker + "=="},
+		{"HEKA_ENDPOINT": "http://host/?token=" + marker},
+		{"https_proxy": "http://" + marker + ":" + marker + "@proxy:99999"},
 		{"HEKA_API_KEY": marker},
 		{"HEKA_API_KEY_FILE": file},
 		{"HEKA_API_KEY_FILE": marker},
@@ -215,8 +226,51 @@ func TestNoSecretInAnyOutput(t *testing.T) {
 		if err := agent.Report(&out, cfg, id); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(out.String(), marker) {
+		if strings.Contains(strings.ToLower(out.String()), strings.ToLower(marker)) { // a header's name changes its case
 			t.Errorf("%q: it is in\n%s", vars, out.String())
+		}
+	}
+}
+
+// A secret that was pasted into a variable for something else is not repeated,
+// whatever the variable takes and however the text is wrong.
+func TestNoMalformedValueIsRepeated(t *testing.T) {
+	const secret = "5ecr3t"
+	cleanEnvironment(t, nil) // puts all back
+	state := t.TempDir()
+	for i, form := range []string{
+		secret, "AKIA" + secret, "5" + secret + "==", secret + "s", secret + "MiB", "-1" + secret, "1e9" + secret, "sk_live_" + secret + "!",
+		"http://u:" + secret + "@h:99999/", secret + "=", "(" + secret, "[" + secret, "h:" + secret, secret + ",\x01", strings.Repeat(secret, 60),
+	} {
+		for name := range samples {
+			vars := []map[string]string{
+				{}, {"HEKA_ENDPOINT": "https://h/", "HEKA_EXPORTER": "otlp"}, {"EXPORTER_TYPE": "otlp_http", "OTLP_HTTP_ENDPOINT": "https://h"},
+			}[i%3]
+			vars[name] = form
+			neverRepeats(t, vars, name, secret, state)
+		}
+		for name := range agent.PythonVariables() {
+			kind := []string{"otlp_http", "datadog_native", "datadog_otlp", "newrelic_otlp"}[i%4]
+			vars := map[string]string{"EXPORTER_TYPE": kind, "OTLP_HTTP_ENDPOINT": "https://h", "DATADOG_API_KEY": "k", "NEWRELIC_API_KEY": "k"}
+			vars[name] = form
+			neverRepeats(t, vars, name, secret, state)
+		}
+	}
+}
+
+// neverRepeats looks for the secret in problems and warnings, but for those of a
+// variable of the Python agent that was put to use: they say what to set now.
+func neverRepeats(t *testing.T, vars map[string]string, name, secret, state string) {
+	t.Helper()
+	os.Clearenv()
+	vars["STATE_DIRECTORY"] = state
+	for name, text := range vars {
+		os.Setenv(name, text)
+	}
+	_, warnings, err := agent.LoadConfig("")
+	for _, line := range append(warnings, fmt.Sprint(err)) {
+		if strings.Contains(line, secret) && !strings.Contains(line, "is a variable of the Python agent; ") {
+			t.Errorf("%s=%q is repeated in %q", name, vars[name], line)
 		}
 	}
 }

@@ -26,7 +26,8 @@ type setting interface {
 }
 
 // fault is what is wrong with a text and what would be right. Neither half
-// ever holds a secret.
+// repeats the text, whatever its variable is: people paste a secret into the
+// wrong one.
 type fault struct{ wrong, right string }
 
 // Source says where a setting's value came from.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -124,7 +125,19 @@ func parseEndpoint(text string) (*url.URL, *fault) {
 	case u.Fragment != "":
 		return nil, &fault{"has a #fragment, which is never sent", "leave it out"}
 	}
+	if f := checkPort(u); f != nil {
+		return nil, f
+	}
 	return u, nil
+}
+
+// checkPort finds a port that no host has. That a port is a number is known.
+func checkPort(u *url.URL) *fault {
+	port := u.Port()
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+		return &fault{"has a port that is out of range", "use one from 1 to 65535, or leave it out"}
+	}
+	return nil
 }
 
 func parseProxy(text string) (*url.URL, *fault) {
@@ -135,6 +148,9 @@ func parseProxy(text string) (*url.URL, *fault) {
 	known := func() bool { return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) }
 	if err != nil || u.Hostname() == "" || !known() {
 		return nil, &fault{"is not a proxy's URL", "use one such as http://proxy.example.com:3128"}
+	}
+	if f := checkPort(u); f != nil {
+		return nil, f
 	}
 	return u, nil
 }
@@ -154,6 +170,7 @@ func parseHeaderList(text string, decode func(string) (string, error)) ([]Header
 		if strings.TrimSpace(pair) == "" {
 			continue
 		}
+		which := "its header " + strconv.Itoa(len(list)+1) // by number: a secret may end in "=", and is no name
 		name, content, ok := strings.Cut(pair, "=")
 		content, err := decode(strings.TrimSpace(content))
 		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
@@ -162,10 +179,10 @@ func parseHeaderList(text string, decode func(string) (string, error)) ([]Header
 			return nil, &fault{"has a part that is not name=value", right}
 		case slices.Contains(reservedHeaders[:], name):
 			return nil, &fault{"sets " + name + ", which the agent sets itself", "leave it out"}
-		case err != nil || isBlank(content) || checkSecret(content) != nil:
-			return nil, &fault{"has no usable value for " + name, right}
+		case err != nil || isBlank(strings.Trim(content, "=")) || checkSecret(content) != nil:
+			return nil, &fault{which + " has no usable value", right}
 		case slices.ContainsFunc(list, func(h Header) bool { return h.Name == name }):
-			return nil, &fault{"sets " + name + " twice", right}
+			return nil, &fault{which + " is set twice", right}
 		}
 		list = append(list, Header{Name: name, Value: NewSecret(content)})
 	}

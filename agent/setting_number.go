@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -72,12 +71,12 @@ func readBounded[T cmp.Ordered](v *textVar[T], tag reflect.StructTag, parse func
 		}
 		if low := tag.Get("min"); low != "" {
 			if bound, _ := parse(low); parsed < bound {
-				return parsed, &fault{quoted(text) + " is too small", "use " + low + " or more"}
+				return parsed, &fault{"is too small", "use " + low + " or more"}
 			}
 		}
 		if high := tag.Get("max"); high != "" {
 			if bound, _ := parse(high); parsed > bound {
-				return parsed, &fault{quoted(text) + " is too large", "use " + high + " or less"}
+				return parsed, &fault{"is too large", "use " + high + " or less"}
 			}
 		}
 		return parsed, nil
@@ -92,7 +91,7 @@ func parseDuration(text string) (time.Duration, *fault) {
 	} else if d, err := time.ParseDuration(text); err == nil {
 		return d, nil
 	}
-	return 0, &fault{quoted(text) + " is not a duration", "use Go syntax (10s, 1m30s) or bare seconds (10)"}
+	return 0, &fault{"is not a duration", "use Go syntax (10s, 1m30s) or bare seconds (10)"}
 }
 
 // formatDuration drops the zero minutes and seconds of time.Duration.String.
@@ -122,7 +121,7 @@ func parseSize(text string) (int64, *fault) {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 0 || n > math.MaxInt64/factor {
-		return 0, &fault{quoted(text) + " is not a size", "use bytes (1048576) or KiB, MiB, GiB (1MiB)"}
+		return 0, &fault{"is not a size", "use bytes (1048576) or KiB, MiB, GiB (1MiB)"}
 	}
 	return n * factor, nil
 }
@@ -142,7 +141,7 @@ func formatSize(n int64) string {
 func parseInteger(text string) (int, *fault) {
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, &fault{quoted(text) + " is not an integer", "use digits only, such as 20000"}
+		return 0, &fault{"is not an integer", "use digits only, such as 20000"}
 	}
 	return n, nil
 }
@@ -150,7 +149,7 @@ func parseInteger(text string) (int, *fault) {
 func parseFloat(text string) (float64, *fault) {
 	x, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(x) || math.IsInf(x, 0) {
-		return 0, &fault{quoted(text) + " is not a number", "use a decimal number, such as 4 or 1.5"}
+		return 0, &fault{"is not a number", "use a decimal number, such as 4 or 1.5"}
 	}
 	return x, nil
 }
@@ -162,14 +161,5 @@ func parseBoolean(text string) (bool, *fault) {
 	case "false", "0", "no", "off":
 		return false, nil
 	}
-	return false, &fault{quoted(text) + " is neither true nor false", "use true or false"}
-}
-
-// quote makes a text safe for a single line of bounded length.
-func quoted(text string) string {
-	const most = 60
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
-	}
-	return fmt.Sprintf("%q", text)
+	return false, &fault{"is neither true nor false", "use true or false"}
 }

@@ -19,7 +19,7 @@ func parsePattern(text string) (*regexp.Regexp, *fault) {
 	if errors.As(err, &mistake) {
 		why = fmt.Sprintf(" (%s, at character %d)", mistake.Code, 1+utf8.RuneCountInString(text[:mistakeAt(text, mistake)]))
 	}
-	return nil, &fault{quoted(text) + " is not an RE2 pattern" + why, "use one such as ^(sda|nvme.*)$"}
+	return nil, &fault{"is not an RE2 pattern" + why, "use one such as ^(sda|nvme.*)$"}
 }
 
 // mistakeAt returns the offset of a mistake. The library names only the part of

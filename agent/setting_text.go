@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -93,7 +94,7 @@ func parseIdentifier(text string) (string, *fault) {
 func parsePrefix(text string) (string, *fault) {
 	prefix := strings.Trim(text, ".")
 	if prefix == "" || len(prefix) > 64 || !isAlphanumeric(prefix, "._") || prefix[0] >= '0' && prefix[0] <= '9' {
-		return "", &fault{quoted(text) + " cannot begin a metric's name", "use at most 64 letters, digits and . _ that begin with a letter, such as heka"}
+		return "", &fault{"cannot begin a metric's name", "use at most 64 letters, digits and . _ that begin with a letter, such as heka"}
 	}
 	return prefix, nil
 }
@@ -116,27 +117,29 @@ func parseChoice(text, allowed string) (string, *fault) {
 	if lower := strings.ToLower(text); slices.Contains(all, lower) {
 		return lower, nil
 	}
-	return "", &fault{quoted(text) + " is not available", "use " + orList(all)}
+	return "", &fault{"is not available", "use " + orList(all)}
 }
 
 // parseChoices keeps the order given and drops repetitions.
 func parseChoices(text, allowed string) ([]string, *fault) {
 	all := strings.Split(allowed, ",")
 	var picked, wrong []string
+	number := 0
 	for item := range strings.SplitSeq(text, ",") {
+		number++
 		item = strings.ToLower(strings.TrimSpace(item))
 		switch {
 		case item == "" || slices.Contains(picked, item):
 		case slices.Contains(all, item):
 			picked = append(picked, item)
 		default:
-			wrong = append(wrong, quoted(item))
+			wrong = append(wrong, strconv.Itoa(number))
 		}
 	}
 	right := "use a comma-separated list of " + strings.Join(all, ", ")
 	switch {
 	case len(wrong) > 0:
-		return nil, &fault{"names what is not available: " + strings.Join(wrong, ", "), right}
+		return nil, &fault{"names what is not available, at place " + strings.Join(wrong, " and "), right}
 	case len(picked) == 0:
 		return nil, &fault{"names nothing", right}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,18 @@ func collectProcess(s *metric.Snapshot) error {
 	}
 	s.Int(&selfRSS, pages*int64(os.Getpagesize()))
 	return nil
+}
+
+// openNoFollow fails to open a symbolic link, and does not wait for whoever reads
+// a named pipe.
+const openNoFollow = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+// hardLinkedByOthers reports whether a file has another name, which somebody who
+// may write to its directory may have given it: it could be any file.
+func hardLinkedByOthers(file os.FileInfo, dir string) bool {
+	st, ok := file.Sys().(*syscall.Stat_t)
+	in, err := os.Stat(dir)
+	return ok && err == nil && file.Mode().IsRegular() && st.Nlink > 1 && in.Mode().Perm()&0o022 != 0
 }
 
 // autoMinFree is HEKA_SPOOL_MIN_FREE's default: 256 MiB or 5 % of the disk

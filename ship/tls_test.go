@@ -115,6 +115,23 @@ func TestTLSFilesAreReadAgainWhenTheyChange(t *testing.T) {
 	}
 }
 
+func TestAnEncryptedKeySaysSo(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := shiptest.NewAuthority("test authority").Issue("client", time.Now().Add(time.Hour))
+	cfg := clientConfig(parse(t, "https://127.0.0.1:1"))
+	cfg.TLS.CertFile = write(t, filepath.Join(dir, "cert.pem"), cert)
+	for _, sealed := range []string{
+		strings.ReplaceAll(string(key), "PRIVATE", "ENCRYPTED PRIVATE"),
+		strings.Replace(string(key), "KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n", 1),
+	} {
+		cfg.TLS.KeyFile = write(t, filepath.Join(dir, "key.pem"), []byte(sealed))
+		_, err := ship.NewClient(cfg)
+		if err == nil || !strings.Contains(err.Error(), "is encrypted; set HEKA_TLS_KEY_FILE") {
+			t.Errorf("NewClient = %v, want that the key is encrypted", err)
+		}
+	}
+}
+
 func TestUnusableTLSFilesAreAnErrorAtStart(t *testing.T) {
 	cfg := clientConfig(parse(t, "https://127.0.0.1:1"))
 	cfg.TLS.CAFile = filepath.Join(t.TempDir(), "missing.pem")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -75,6 +76,9 @@ func (f *tlsFiles) load() (*tls.Config, error) {
 	}
 	if f.cfg.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(f.cfg.CertFile, f.cfg.KeyFile)
+		if key, _ := os.ReadFile(f.cfg.KeyFile); EncryptedKey(key) {
+			return nil, &configError{errors.New("the private key is encrypted"), "set HEKA_TLS_KEY_FILE to a PEM file of the bare key"}
+		}
 		if err != nil {
 			return nil, &configError{err, "set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE to a PEM certificate and its key"}
 		}

@@ -67,12 +67,37 @@ const (
 	fileMode = 0o600
 )
 
-// osFS is a directory of the operating system, by its path.
+// osFS is a directory of the operating system, by its path. Nothing below it is
+// reached through a symbolic link.
 type osFS string
 
 func (d osFS) path(name string) string { return filepath.Join(string(d), name) }
 
-func (d osFS) Mkdir(dir string) error { return os.MkdirAll(d.path(dir), dirMode) }
+// in is the path of a name in the directory, or in one in it that is no link.
+func (d osFS) in(name string) (string, error) {
+	_, err := d.folder(filepath.Dir(name))
+	return d.path(name), err
+}
+
+// folder is the path of the directory, or of one in it, which must be no link.
+func (d osFS) folder(dir string) (string, error) {
+	path := d.path(dir)
+	if dir == "." {
+		return path, nil
+	}
+	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSymlink != 0 {
+		return path, &os.PathError{Op: "open", Path: path, Err: errIrregular}
+	}
+	return path, nil
+}
+
+func (d osFS) Mkdir(dir string) error {
+	path, err := d.folder(dir)
+	if err != nil {
+		return err
+	}
+	return os.MkdirAll(path, dirMode)
+}
 
 func (d osFS) Tighten() error {
 	st, err := os.Stat(string(d))
@@ -85,7 +110,11 @@ func (d osFS) Tighten() error {
 func (d osFS) Lock() (lock, error) { return lockFile(d.path(lockName)) }
 
 func (d osFS) List(dir string) ([]string, error) {
-	entries, err := os.ReadDir(d.path(dir))
+	path, err := d.folder(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(path)
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
 		names = append(names, e.Name())
@@ -93,10 +122,16 @@ func (d osFS) List(dir string) ([]string, error) {
 	return names, err
 }
 
-func (d osFS) Open(name string) (file, error) { return openFile(d.path(name), os.O_RDONLY) }
+func (d osFS) Open(name string) (file, error) { return d.open(name, os.O_RDONLY) }
 
-func (d osFS) Create(name string) (file, error) {
-	return openFile(d.path(name), os.O_RDWR|os.O_CREATE)
+func (d osFS) Create(name string) (file, error) { return d.open(name, os.O_RDWR|os.O_CREATE) }
+
+func (d osFS) open(name string, flag int) (file, error) {
+	path, err := d.in(name)
+	if err != nil {
+		return nil, err
+	}
+	return openFile(path, flag)
 }
 
 func (d osFS) Exists(name string) error {
@@ -104,11 +139,33 @@ func (d osFS) Exists(name string) error {
 	return err
 }
 
-func (d osFS) Remove(name string) error { return os.Remove(d.path(name)) }
+func (d osFS) Remove(name string) error {
+	path, err := d.in(name)
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
 
-func (d osFS) Rename(from, to string) error { return os.Rename(d.path(from), d.path(to)) }
+func (d osFS) Rename(from, to string) error {
+	old, err := d.in(from)
+	if err != nil {
+		return err
+	}
+	path, err := d.in(to)
+	if err != nil {
+		return err
+	}
+	return os.Rename(old, path)
+}
 
-func (d osFS) SyncDir(dir string) error { return syncDir(d.path(dir)) }
+func (d osFS) SyncDir(dir string) error {
+	path, err := d.folder(dir)
+	if err != nil {
+		return err
+	}
+	return syncDir(path)
+}
 
 func (d osFS) Usage(name string) (int64, error) {
 	st, err := os.Lstat(d.path(name))
@@ -119,7 +176,11 @@ func (d osFS) Usage(name string) (int64, error) {
 }
 
 func (d osFS) Changed(dir string) (time.Time, error) {
-	st, err := os.Stat(d.path(dir))
+	path, err := d.folder(dir)
+	if err != nil {
+		return time.Time{}, err
+	}
+	st, err := os.Stat(path)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -142,10 +203,10 @@ func openFile(path string, flag int) (file, error) {
 	return osFile{f}, nil
 }
 
-// openRegular opens a file that is nothing else: to open a named pipe, or to
-// read from a device, could take for ever.
+// openRegular opens a file that is nothing else: a symbolic link could lead to any
+// file, and to open a named pipe, or to read from a device, could take for ever.
 func openRegular(path string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(path, flag|openNonblock, fileMode)
+	f, err := os.OpenFile(path, flag|openInPlace, fileMode)
 	if err != nil {
 		return nil, err
 	}

@@ -205,8 +205,11 @@ func (o *opened) state(e *entry) State {
 // payload reads and checks the record that f is about.
 func (in *inspector) payload(o *opened, i int, f *Finding) error {
 	e := &o.entries[i]
-	in.buf = slices.Grow(in.buf[:0], int(e.length))[:e.length]
-	err := readFull(o.file, in.buf, int64(e.off))
+	err := proveRecord(o.file, int64(e.off), int64(e.length), o.salt)
+	if err == nil {
+		in.buf = slices.Grow(in.buf[:0], int(e.length))[:e.length]
+		err = readFull(o.file, in.buf, int64(e.off))
+	}
 	if err == nil {
 		err = e.check(in.buf, o.salt)
 	}
@@ -318,8 +321,12 @@ func (in *inspector) tail(o *opened, sp span, f *Finding) error {
 	return nil
 }
 
-// isBlank says whether a stretch of a file is zeros.
+// isBlank says whether a stretch of a file is zeros, as a crash leaves them: not
+// more than a file is ever long.
 func isBlank(f file, off, length int64) (bool, error) {
+	if length > maxFileBytes {
+		return false, nil
+	}
 	b := make([]byte, min(length, 32<<10))
 	for end := off + length; off < end; off += int64(len(b)) {
 		b = b[:min(int64(len(b)), end-off)]

@@ -24,7 +24,11 @@ type lookFS string
 func (d lookFS) List(dir string) ([]string, error) { return osFS(d).List(dir) }
 
 func (d lookFS) Open(name string) (file, error) {
-	f, err := openRegular(osFS(d).path(name), os.O_RDONLY)
+	path, err := osFS(d).in(name)
+	if err != nil {
+		return nil, err
+	}
+	f, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,8 @@ func readLetter(disk looker, name string, show func(letterEntry) error) (damaged
 	if err != nil {
 		return false, err
 	}
+	whole := size
+	size = min(size, maxFileBytes)
 	var points uint64
 	for off := int64(0); off < size; {
 		e, err := readEntry(f, off, size, id.salt)
@@ -127,7 +129,7 @@ func readLetter(disk looker, name string, show func(letterEntry) error) (damaged
 			return damaged, err
 		}
 	}
-	return damaged || points != id.points, nil
+	return damaged || size < whole || points != id.points, nil
 }
 
 // readEntry reads and checks the two records of an entry at off.
@@ -150,6 +152,9 @@ func readRecord(f file, off, size int64, salt uint32) (header, []byte, error) {
 	h, err := w.header(off, salt)
 	if err != nil || h.foreign || off+h.length > size {
 		return h, nil, cmp.Or(err, errDamaged)
+	}
+	if err := proveRecord(f, off, h.length, salt); err != nil {
+		return h, nil, err
 	}
 	payload := make([]byte, h.payloadLen)
 	if err := readFull(f, payload, off+headerBytes); err != nil {

@@ -204,6 +204,9 @@ func (s *Spool) read(seg *segment, i int) ([]byte, error) {
 		}
 		f = s.readFile
 	}
+	if err := proveRecord(f, int64(e.off), int64(e.length), seg.salt); err != nil {
+		return nil, err
+	}
 	s.readBuf = slices.Grow(s.readBuf[:0], int(e.length))[:e.length]
 	b := s.readBuf
 	if err := readFull(f, b, int64(e.off)); err != nil {

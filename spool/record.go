@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -29,6 +30,15 @@ const (
 	offPayloadCRC = 56
 	offHeaderCRC  = 60
 )
+
+// maxFileBytes bounds what is read of a segment, a sidecar or a letter: whatever a
+// file's size or a record's length claims, nothing this version writes is longer.
+// It is twice the largest batch.
+const maxFileBytes = 128 << 20
+
+// largeBytes is how long a record may claim to be without proof: of a longer one
+// the checksum is computed in small pieces before it gets memory.
+const largeBytes = 2 << 20
 
 const (
 	formatVersion = 2
@@ -109,6 +119,30 @@ func parseHeader(b []byte, salt uint32) (header, error) {
 	h.timeMS = int64(le.Uint64(b[offTime:]))
 	h.payloadCRC = le.Uint32(b[offPayloadCRC:])
 	return h, nil
+}
+
+// proveRecord is errDamaged for a large record at off that is not sound as a whole.
+func proveRecord(f file, off, length int64, salt uint32) error {
+	if length <= largeBytes {
+		return nil
+	}
+	w := window{f: f}
+	h, err := w.header(off, salt)
+	if err != nil || h.length != length {
+		return cmp.Or(err, errDamaged)
+	}
+	sum, b := uint32(0), make([]byte, 64<<10)
+	for at, end := off+headerBytes, off+length; at < end; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), end-at)]
+		if err := readFull(f, b, at); err != nil {
+			return err
+		}
+		sum = crc32.Update(sum, castagnoli, b)
+	}
+	if sum != h.payloadCRC {
+		return errDamaged
+	}
+	return nil
 }
 
 // headerLen is the length that the header at the start of b claims.

@@ -83,7 +83,7 @@ func readRefSegment(b, sidecar []byte, salt uint32) (seg refSegment) {
 		h, sound := readRefHeader(b[off:], salt)
 		end := off + h.n + h.payload
 		switch {
-		case !sound || end > math.MaxUint32,
+		case !sound || end > math.MaxUint32, h.known() && end > 128<<20,
 			h.known() && (h.before < next || h.before > uint64(off/64*math.MaxUint32)):
 			off++
 			continue

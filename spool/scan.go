@@ -32,26 +32,31 @@ type span struct {
 // scan reads the headers in the first size bytes of a segment and shows what
 // it meets, in order and without an overlap. Damage is stepped over: the
 // running count in the next sound header says how much is gone. Payloads are
-// not read. An error is the disk's.
+// not read, nor what lies behind maxFileBytes, which is a hole: the file's size
+// may be anything. An error is the disk's.
 func scan(f file, size int64, salt uint32, show func(span)) error {
 	c := scanner{size: size, show: show, counted: true, hole: -1}
 	w := window{f: f}
-	for c.off < size {
+	limit := min(size, maxFileBytes)
+	for c.off < limit {
 		h, err := w.header(c.off, salt)
 		h.foreign = h.foreign || h.kind == typeNote // at home in dead letters alone
 		switch {
 		case err != nil && !errors.Is(err, errDamaged):
 			return err
-		case err != nil || !h.foreign && !c.follows(&h) || c.off+h.length > math.MaxUint32:
+		case err != nil || !h.foreign && !c.follows(&h) || !h.fits(c.off):
 			if c.hole < 0 {
 				c.hole = c.off
 			}
-			if c.off, err = w.search(c.off+1, size, salt); err != nil {
+			if c.off, err = w.search(c.off+1, limit, salt); err != nil {
 				return err
 			}
 		default:
 			c.accept(&h)
 		}
+	}
+	if c.hole < 0 && c.off < size {
+		c.hole = c.off
 	}
 	if c.hole >= 0 {
 		show(span{kind: spanHole, off: c.hole, length: size - c.hole})
@@ -101,6 +106,13 @@ func (c *scanner) accept(h *header) {
 	c.off += h.length
 }
 
+// fits says whether a record at off is no longer than there can be. What another
+// version may write is bounded by the format alone.
+func (h *header) fits(off int64) bool {
+	end := off + h.length
+	return end <= maxFileBytes || h.foreign && end <= math.MaxUint32
+}
+
 func (h *header) spanKind() spanKind {
 	switch {
 	case h.foreign:
@@ -118,6 +130,7 @@ func (seg *segment) load(f file) error {
 	if err != nil {
 		return err
 	}
+	size = min(size, maxFileBytes)
 	seg.size, seg.synced, seg.sealed = size, size, true
 	if err := scan(f, size, seg.salt, seg.take); err != nil {
 		return err
@@ -150,7 +163,7 @@ func (seg *segment) take(sp span) {
 // append would.
 func (seg *segment) reserve() {
 	if n := len(seg.entries); n == cap(seg.entries) {
-		fits := int(seg.size/headerBytes) + 1
+		fits := int(min(seg.size, maxFileBytes)/headerBytes) + 1
 		seg.entries = append(make([]entry, 0, max(2*n, fits/64+1)), seg.entries...)
 	}
 }

@@ -90,12 +90,13 @@ func readSidecar(f file, salt uint32, show func(mark), gap func(off, length int6
 	if err != nil {
 		return 0, err
 	}
+	size = min(size, maxFileBytes)
 	w := window{f: f}
 	for off, vain := int64(0), int64(0); off+minMarkBytes <= size && vain <= maxVain*size; {
 		b, err := w.mark(off, size, salt)
 		if errors.Is(err, errDamaged) {
 			vain += int64(len(b))
-			off, err = w.nextMark(off + 1)
+			off, err = w.nextMark(off+1, size)
 			if err != nil {
 				break // the end of the file
 			}
@@ -139,10 +140,10 @@ func (w *window) mark(off, size int64, salt uint32) ([]byte, error) {
 	return b, nil
 }
 
-// nextMark returns the next offset at or after off where an entry could be.
-// An error says that there is none.
-func (w *window) nextMark(off int64) (int64, error) {
-	for {
+// nextMark returns the next offset at or after off where an entry could be, or one
+// that is not before size. An error says that there is none.
+func (w *window) nextMark(off, size int64) (int64, error) {
+	for off < size {
 		b, err := w.peek(off, minMarkBytes)
 		if err != nil {
 			return off, err
@@ -152,4 +153,5 @@ func (w *window) nextMark(off int64) (int64, error) {
 		}
 		off += int64(len(b) - 5)
 	}
+	return off, nil
 }

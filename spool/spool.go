@@ -44,7 +44,8 @@ type Record struct {
 // Config says where and how. The zero value of each field but Dir and MaxBytes
 // is usable.
 type Config struct {
-	// Dir is made with mode 0700 if it is missing.
+	// Dir is made with mode 0700 if it is missing. If others own it or may write
+	// to it, the spool is in a folder of its own there: see [Locate].
 	Dir string
 	// MaxBytes bounds the segments, their sidecars, dead/ and quarantine/ on disk;
 	// the oldest segment goes first. The ledger (8 KiB) comes on top, and so do
@@ -142,7 +143,7 @@ const (
 //
 // It creates the directory and a lock file; nothing else is written to disk
 // before the first Append or Lose.
-func Open(cfg Config) *Spool { return open(cfg, osFS(cfg.Dir)) }
+func Open(cfg Config) *Spool { return open(cfg, newHomeFS(cfg.Dir)) }
 
 func open(cfg Config, disk fileSystem) *Spool {
 	s := &Spool{cfg: cfg, disk: disk, ledger: ledger{losses: map[string]int64{}}, wake: make(chan struct{}, 1)}

@@ -9,8 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openNonblock keeps a named pipe from blocking whoever opens it.
-const openNonblock = unix.O_NONBLOCK
+// openInPlace opens what has that name itself, not what a symbolic link there
+// leads to, and keeps a named pipe from blocking whoever opens it.
+const openInPlace = unix.O_NONBLOCK | unix.O_NOFOLLOW
+
+// mine reports whether a file is of this process's user.
+func mine(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(st.Uid) == os.Geteuid()
+}
 
 // flock holds an advisory lock for as long as its file is open.
 type flock struct{ *os.File }
@@ -41,7 +48,7 @@ func (l flock) Held() bool {
 	if err != nil {
 		return false
 	}
-	there, err := os.Stat(l.Name())
+	there, err := os.Lstat(l.Name())
 	return err == nil && os.SameFile(mine, there)
 }
 

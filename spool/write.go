@@ -82,7 +82,7 @@ const maxItems = math.MaxUint32
 
 // fits is an error if a record can never be appended.
 func (s *Spool) fits(r Record) error {
-	most := min(s.cfg.MaxBytes-2*(s.cfg.MaxBytes/asideShare), math.MaxUint32-s.segmentBytes)
+	most := min(s.cfg.MaxBytes-2*(s.cfg.MaxBytes/asideShare), maxFileBytes-s.segmentBytes)
 	if 2*headerBytes+int64(len(r.Payload)) > most || r.Items < 0 || r.Items > maxItems {
 		return fmt.Errorf("%w: %d bytes, %d points", ErrTooLarge, len(r.Payload), r.Items)
 	}

@@ -19,11 +19,11 @@ func setupOnce(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		log, closer, err := agent.NewLogger(cfg.Log, stderr)
+		log, file, err := agent.NewLogger(cfg.Log, stderr)
 		if err != nil {
 			return err
 		}
-		defer closer.Close()
+		defer func() { _ = file.Close() }()
 		return agent.Once(ctx, cfg, build(), *format, stdout, log)
 	}
 }

@@ -18,11 +18,16 @@ func setupRun(*flag.FlagSet) action {
 			printWarnings(stderr, warnings)
 			return err
 		}
-		log, closer, err := agent.NewLogger(cfg.Log, stderr)
+		log, file, err := agent.NewLogger(cfg.Log, stderr)
 		if err != nil {
 			return err
 		}
-		defer closer.Close()
+		defer func() { _ = file.Close() }()
+		defer onHangup(func() {
+			if err := file.Reopen(); err != nil {
+				log.Error().Err(err).Msg("reopen HEKA_LOG_FILE: going on with the file that is open")
+			}
+		})()
 		logWarnings(log, warnings)
 		ctx, cancel, stdout := untilReaderLeaves(ctx, stdout)
 		defer cancel()

@@ -59,7 +59,7 @@ func (f spoolFlags) open(envFile string, stdout, stderr io.Writer, shape ...colu
 			return nil, err
 		}
 	}
-	return &look{query: spool.Query{Dir: dir}, rows: newRows(stdout, *f.format, shape), stderr: stderr}, nil
+	return &look{query: spool.Query{Dir: spool.Locate(dir)}, rows: newRows(stdout, *f.format, shape), stderr: stderr}, nil
 }
 
 // inspect shows what there is, and makes sure that all of it is written.

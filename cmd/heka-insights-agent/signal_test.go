@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -39,9 +40,15 @@ func playStuck() {
 // play starts the test binary as another process with the given role.
 func play(t *testing.T, role string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
+	return spawn(t, func(cmd *exec.Cmd) { cmd.Env = playEnvironment(t, role) })
+}
+
+// spawn starts the test binary as prepare sets it up, and returns its stdout.
+func spawn(t *testing.T, prepare func(cmd *exec.Cmd)) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = playEnvironment(t, role)
+	prepare(cmd)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -79,20 +86,70 @@ func exitCodeOf(err error) int {
 	return 0
 }
 
-func TestSecondSignalEndsAtOnce(t *testing.T) {
+// Whatever signals come, and however close, the first one asks to end and only
+// one that comes two seconds after it, or later, aborts.
+func TestRepeatedSignals(t *testing.T) {
+	const term, interrupt, hangup = syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP
+	type sent struct {
+		at  time.Duration
+		sig os.Signal
+	}
+	for name, c := range map[string]struct {
+		signals       []sent
+		hangup        bool
+		ends, aborted time.Duration // -1: never
+	}{
+		"one":                      {[]sent{{0, term}}, false, 0, -1},
+		"a burst":                  {[]sent{{0, term}, {0, term}, {0, interrupt}, {time.Millisecond, term}}, false, 0, -1},
+		"up to the end":            {[]sent{{0, interrupt}, {sameRequest - 1, term}}, false, 0, -1},
+		"a person's second Ctrl-C": {[]sent{{0, interrupt}, {sameRequest, interrupt}}, false, 0, sameRequest},
+		"measured from the first":  {[]sent{{0, term}, {3 * sameRequest / 4, term}, {3 * sameRequest / 2, term}}, false, 0, 3 * sameRequest / 2},
+		"a closed terminal":        {[]sent{{0, hangup}, {time.Second, hangup}, {time.Second, term}}, true, 0, -1},
+		"hangups of a service":     {[]sent{{0, hangup}, {time.Hour, hangup}}, false, -1, -1},
+		"a hangup does not count":  {[]sent{{0, hangup}, {time.Hour, term}, {time.Hour + time.Second, interrupt}, {2 * time.Hour, hangup}}, false, time.Hour, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start, ends, aborted := time.Now(), time.Duration(-1), time.Duration(-1)
+				signals := make(chan os.Signal)
+				go obey(signals, c.hangup, func() {
+					if ends >= 0 {
+						t.Error("asked to end twice")
+					}
+					ends = time.Since(start)
+				}, func() { aborted = time.Since(start) })
+				for _, s := range c.signals {
+					time.Sleep(time.Until(start.Add(s.at)))
+					signals <- s.sig
+				}
+				close(signals)
+				synctest.Wait()
+				if ends != c.ends || aborted != c.aborted {
+					t.Errorf("ends at %v, aborted at %v; want %v and %v", ends, aborted, c.ends, c.aborted)
+				}
+			})
+		})
+	}
+}
+
+func TestALaterSignalEndsAtOnce(t *testing.T) {
 	for _, second := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		cmd, out := play(t, "stuck")
-		expect(t, out, "ready")
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		expect(t, out, "stopping")
-		if err := cmd.Process.Signal(second); err != nil {
-			t.Fatal(err)
-		}
-		if code := exitCodeOf(cmd.Wait()); code != exitFailure {
-			t.Errorf("%v: exit code %d, want %d", second, code, exitFailure)
-		}
+		t.Run(second.String(), func(t *testing.T) {
+			t.Parallel()
+			cmd, out := play(t, "stuck")
+			expect(t, out, "ready")
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, out, "stopping")
+			time.Sleep(sameRequest) // or longer
+			if err := cmd.Process.Signal(second); err != nil {
+				t.Fatal(err)
+			}
+			if code := exitCodeOf(cmd.Wait()); code != exitFailure {
+				t.Errorf("exit code %d, want %d", code, exitFailure)
+			}
+		})
 	}
 }
 
