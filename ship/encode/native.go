@@ -23,7 +23,7 @@ type Native struct{}
 func Heka() backend.Backend {
 	return backend.Backend{
 		Name: "heka", Native: true, Format: Native{}, ContentType: "application/json",
-		KeyHeader: "X-Api-Key", Compressions: []string{"gzip", "zstd"},
+		Path: "/v1/batches", KeyHeader: "X-Api-Key", Compressions: []string{"gzip", "zstd"},
 	}
 }
 
