@@ -33,8 +33,8 @@ func classify(a answer, sent backend.Sent, format judge) (o Outcome, again []met
 		o.Cause = firstLine([]byte(o.Cause), a.secrets)
 		return o, nil
 	}
-	known := false
-	if o, known = classifyTLSAnswer(a); !known {
+	o, known := classifyTLSAnswer(a)
+	if !known {
 		var j backend.Judgement
 		if j, known = a.judgedBy(format, sent); known {
 			o, again = judged(a, j), j.Again

@@ -221,22 +221,22 @@ func TestTLSHintsNameTheRightVariable(t *testing.T) {
 	oldCert, oldKey := files("old", ca, time.Now().Add(-time.Minute))
 	const clientCert = "HEKA_TLS_CERT_FILE"
 	for name, c := range map[string]struct {
-		server tls.Config
+		server *tls.Config
 		client ship.TLSConfig
 		hint   string
 		never  string
 	}{
-		"protocol":             {tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, ship.TLSConfig{}, "TLS 1.2 or newer", clientCert},
-		"cipher":               {tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, ship.TLSConfig{}, "cipher suite", clientCert},
-		"application protocol": {tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"smtp"}}, ship.TLSConfig{}, "HTTP/1.1 or HTTP/2", clientCert},
-		"name":                 {tls.Config{Certificates: []tls.Certificate{ca.Pair("elsewhere.example", hour)}}, ship.TLSConfig{}, "HEKA_TLS_SERVER_NAME", clientCert},
-		"chain":                {tls.Config{Certificates: []tls.Certificate{other.Pair("127.0.0.1", hour)}}, ship.TLSConfig{}, "HEKA_TLS_CA_FILE", clientCert},
-		"no certificate, 1.2":  {tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, ClientAuth: tls.RequireAnyClientCert}, ship.TLSConfig{}, clientCert, "cipher"},
-		"no certificate, 1.3":  {tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert}, ship.TLSConfig{}, clientCert, "cipher"},
-		"wrong certificate":    {tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}, ship.TLSConfig{CertFile: wrongCert, KeyFile: wrongKey}, clientCert, "cipher"},
-		"expired certificate":  {tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}, ship.TLSConfig{CertFile: oldCert, KeyFile: oldKey}, clientCert, "cipher"},
+		"protocol":             {&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, ship.TLSConfig{}, "TLS 1.2 or newer", clientCert},
+		"cipher":               {&tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}}, ship.TLSConfig{}, "cipher suite", clientCert},
+		"application protocol": {&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, NextProtos: []string{"smtp"}}, ship.TLSConfig{}, "HTTP/1.1 or HTTP/2", clientCert},
+		"name":                 {&tls.Config{Certificates: []tls.Certificate{ca.Pair("elsewhere.example", hour)}}, ship.TLSConfig{}, "HEKA_TLS_SERVER_NAME", clientCert},
+		"chain":                {&tls.Config{Certificates: []tls.Certificate{other.Pair("127.0.0.1", hour)}}, ship.TLSConfig{}, "HEKA_TLS_CA_FILE", clientCert},
+		"no certificate, 1.2":  {&tls.Config{Certificates: []tls.Certificate{pair}, MaxVersion: tls.VersionTLS12, ClientAuth: tls.RequireAnyClientCert}, ship.TLSConfig{}, clientCert, "cipher"},
+		"no certificate, 1.3":  {&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert}, ship.TLSConfig{}, clientCert, "cipher"},
+		"wrong certificate":    {&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}, ship.TLSConfig{CertFile: wrongCert, KeyFile: wrongKey}, clientCert, "cipher"},
+		"expired certificate":  {&tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool()}, ship.TLSConfig{CertFile: oldCert, KeyFile: oldKey}, clientCert, "cipher"},
 	} {
-		cfg := clientConfig(serve(t, &c.server, false, http.HandlerFunc(acknowledges)))
+		cfg := clientConfig(serve(t, c.server, false, http.HandlerFunc(acknowledges)))
 		cfg.TLS = c.client
 		cfg.TLS.CAFile = write(t, filepath.Join(dir, "ca.pem"), ca.PEM())
 		if o := send(t, cfg); o.Verdict != ship.Pause || !strings.Contains(o.Hint, c.hint) || strings.Contains(o.Hint, c.never) {

@@ -16,8 +16,14 @@ func TestSameOrigin(t *testing.T) {
 		{"https://192.0.2.1", "https://192.0.2.1:443", "https://[::ffff:192.0.2.1]", "https://[::ffff:c000:201]"},
 		{"http://[fe80::1%25eth0]:80", "http://[FE80::1%25eth0]"},
 		{"http://[fe80::1%25eth1]"},
-		{"https://example"}, {"https://other.example"}, {"https://ingest.example.com"}, {"https://ingest.example:80"},
-		{"http://ingest.example:443"}, {"https://[2001:db8::2]"}, {"https://bucher.example"}, {"https://ingest.example:8444"},
+		{"https://example"},
+		{"https://other.example"},
+		{"https://ingest.example.com"},
+		{"https://ingest.example:80"},
+		{"http://ingest.example:443"},
+		{"https://[2001:db8::2]"},
+		{"https://bucher.example"},
+		{"https://ingest.example:8444"},
 	}
 	for i, spellings := range same {
 		for j, others := range same {
