@@ -56,21 +56,24 @@ func TestAServerThatReadsPlainBodiesOnly(t *testing.T) {
 	}
 }
 
-// A backend that recovers just when it is asked without compression goes on
-// getting compressed bodies.
+// A backend that recovers just when it is asked without compression, and then fails
+// again for a while, goes on getting compressed bodies.
 func TestCompressionOutlivesAnOutage(t *testing.T) {
 	for lasts := 5; lasts <= 30; lasts++ {
 		synctest.Test(t, func(t *testing.T) {
 			compressed := 0
 			w := newWorld(t, plain, func(w *world, _ *settings) {
-				failing := shiptest.First(lasts, shiptest.Status(500))
+				n := 0
 				w.ingest.Behave(func(well http.Handler) http.Handler {
-					return failing(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						if compressed = 0; r.Header.Get("Content-Encoding") == "gzip" {
 							compressed = 1
 						}
+						if n++; n <= lasts || n > lasts+1 && n < lasts+4 {
+							well = shiptest.Status(500)(well)
+						}
 						well.ServeHTTP(w, r)
-					}))
+					})
 				})
 			})
 			time.Sleep(2 * time.Hour)
