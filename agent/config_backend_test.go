@@ -153,7 +153,7 @@ func TestOtelVariables(t *testing.T) {
 		{map[string]string{base: "https://a", metrics: "https://b/m"}, "otlp", "https://b/m"},
 		{map[string]string{base: "https://a", "HEKA_EXPORTER": "otlp"}, "otlp", "https://a/v1/metrics"},
 		{map[string]string{base: "https://a", "HEKA_EXPORTER": "console"}, "console", ""},
-		{map[string]string{base: "https://a", "HEKA_ENDPOINT": "https://b"}, "heka", "https://b"},
+		{map[string]string{base: "https://a", "HEKA_ENDPOINT": "https://b"}, "heka", "https://b/v1/batches"},
 		{map[string]string{base: "https://a", "HEKA_EXPORTER": "otlp", "HEKA_ENDPOINT": "https://b/x"}, "otlp", "https://b/x"},
 	} {
 		c.vars["OTEL_EXPORTER_OTLP_HEADERS"] = "api-key=s3cret%2Cpart,x-b=1"

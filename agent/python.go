@@ -140,6 +140,7 @@ func (p *python) useDefaults() {
 	}
 	_, _ = p.set("HEKA_METRIC_NAMES", "heka")
 	_, _ = p.set("HEKA_COLLECTORS", "cpu,memory,paging,disk,agent")
+	_, _ = p.set("HEKA_COMPRESSION", "none") // what it sent to may read nothing else
 	if p.kind == "datadog_otlp" && old("DATADOG_SITE") == "" {
 		_, _ = p.set("HEKA_ENDPOINT", datadogEndpoint(p.kind, "datadoghq.com"))
 	}

@@ -149,7 +149,7 @@ func TestPythonAgentsFileIsRead(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, wizardConfigs[kind])
 			}
 			want := append([]string{
-				"EXPORTER_TYPE: " + was + "set HEKA_EXPORTER=" + cfg.Exporter + ", HEKA_METRIC_NAMES=heka and HEKA_COLLECTORS=cpu,memory,paging,disk,agent instead",
+				"EXPORTER_TYPE: " + was + "set HEKA_EXPORTER=" + cfg.Exporter + ", HEKA_METRIC_NAMES=heka, HEKA_COMPRESSION=none and HEKA_COLLECTORS=cpu,memory,paging,disk,agent instead",
 				"LOG_LOCATION: " + was + "set HEKA_LOG_FILE=" + dir + "/agent.log instead",
 				"CPU_POLL_INTERVAL_SECONDS: " + was + "set HEKA_INTERVAL=" + cfg.Collect.Interval.String() + " instead",
 			}, wizardWarnings[kind]...)

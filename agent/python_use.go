@@ -63,7 +63,8 @@ func (p *python) useExporterType(name, _ string) string {
 		if e.kind == p.kind {
 			h := &p.l.env.Heka
 			return "is a variable of the Python agent; set HEKA_EXPORTER=" + e.exporter +
-				", HEKA_METRIC_NAMES=" + h.MetricNames.show() + " and HEKA_COLLECTORS=" + h.Collectors.show() + " instead"
+				", HEKA_METRIC_NAMES=" + h.MetricNames.show() + ", HEKA_COMPRESSION=" + h.Compression.show() +
+				" and HEKA_COLLECTORS=" + h.Collectors.show() + " instead"
 		}
 		kinds = append(kinds, e.kind)
 	}

@@ -2,7 +2,9 @@ package ship
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,15 +19,6 @@ const (
 	hintPortal    = "is HEKA_ENDPOINT the backend itself, with no portal or proxy in between, and HEKA_EXPORTER its format?"
 )
 
-// answer is what classify judges: all of a response that matters, or the
-// error that came instead.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	err    error
-}
-
 // judge is a backend's own rule for an answer.
 type judge interface {
 	Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool)
@@ -36,33 +29,47 @@ type judge interface {
 // that the backend did not take, beside those it took.
 func classify(a answer, sent backend.Sent, format judge) (o Outcome, again []metric.Place) {
 	if a.err != nil {
-		return classifyError(a.err), nil
+		o = classifyError(a)
+		o.Cause = firstLine([]byte(o.Cause), a.secrets)
+		return o, nil
 	}
-	j, known := format.Judge(sent, backend.Answer{Status: a.status, Header: a.header, Body: a.body})
-	if known {
-		o, again = judged(a, j), j.Again
-	} else {
-		o = classifyStatus(a)
+	o, known := classifyTLSAnswer(a)
+	if !known {
+		var j backend.Judgement
+		if j, known = a.judgedBy(format, sent); known {
+			o, again = judged(a, j), j.Again
+		} else {
+			o = classifyStatus(a)
+		}
 	}
 	o.Status = a.status
 	if o.Verdict == Retry {
 		o.After = retryAfter(a.header)
 	}
-	if said := firstLine(a.body); !known && said != "" && !isAboutCredentials(a.status) {
+	if said := firstLine(a.body, a.secrets); !known && said != "" && !isAboutCredentials(a.status) {
 		o.Cause += ": " + said
 	}
 	return o, again
 }
 
+// judgedBy asks the format. A body that could not be decoded is not an empty one,
+// which for some backends acknowledges.
+func (a *answer) judgedBy(format judge, sent backend.Sent) (backend.Judgement, bool) {
+	if a.unread != nil && a.status < 300 {
+		return backend.Judgement{Cause: "its body cannot be read: " + a.unread.Error()}, true
+	}
+	return format.Judge(sent, backend.Answer{Status: a.status, Header: a.header, Body: a.body})
+}
+
 // judged is the outcome by the backend's own rule.
 func judged(a answer, j backend.Judgement) Outcome {
 	o := Outcome{
-		Verdict: j.Verdict, Cause: firstLine([]byte(j.Cause)), Hint: j.Hint, Overload: j.Overload,
+		Verdict: j.Verdict, Cause: firstLine([]byte(j.Cause), a.secrets), Hint: j.Hint, Overload: j.Overload,
 		RejectedPoints: j.Rejected.Points, RejectedSeries: j.Rejected.Series, RejectedPlaces: j.Rejected.Places,
 	}
 	switch {
 	case j.Verdict == Acked:
-		o.Cause = firstLine([]byte(j.Rejected.Reason))
+		o.Cause = firstLine([]byte(j.Rejected.Reason), a.secrets)
 	case a.status >= 300:
 		o.Cause = fmt.Sprintf("the endpoint answered %d %s: %s", a.status, http.StatusText(a.status), o.Cause)
 	default:
@@ -84,7 +91,7 @@ func classifyStatus(a answer) Outcome {
 	case s >= 200 && s < 300:
 		return Outcome{Verdict: Retry, Cause: fmt.Sprintf("the endpoint answered %d, but not as this backend does", s), Hint: hintPortal}
 	case s >= 300 && s < 400:
-		cause += " (a redirect to " + redirectTarget(a.header) + ")"
+		cause += " (a redirect to " + redirectTarget(a) + ")"
 		return Outcome{Verdict: Pause, Cause: cause, Hint: "set HEKA_ENDPOINT to where it leads, if that is right"}
 	case s == http.StatusProxyAuthRequired:
 		return Outcome{Verdict: Pause, Cause: cause, Hint: hintProxyAuth}
@@ -113,39 +120,54 @@ func classifyStatus(a answer) Outcome {
 }
 
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3): seconds, or a date
-// less the response's own Date, so that this machine's clock does not matter.
-// It returns 0 for what it cannot read, and for the past.
-func retryAfter(h http.Header) time.Duration {
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		const most = int64(time.Duration(1<<63-1) / time.Second)
-		return time.Duration(min(max(seconds, 0), most)) * time.Second
+// less the response's own Date, so that this machine's clock does not matter. Of
+// several the longest counts. It returns 0 for what it cannot read, and for the
+// past.
+func retryAfter(h http.Header) (after time.Duration) {
+	for _, value := range h.Values("Retry-After") {
+		value = strings.TrimSpace(value)
+		if seconds, ok := secondsOf(value); ok {
+			after = max(after, seconds)
+			continue
+		}
+		until, err := http.ParseTime(value)
+		date, errDate := http.ParseTime(h.Get("Date"))
+		if err == nil && errDate == nil {
+			after = max(after, until.Sub(date))
+		}
 	}
-	until, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	date, err := http.ParseTime(h.Get("Date"))
-	if err != nil {
-		return 0
-	}
-	return max(until.Sub(date), 0)
+	return after
 }
 
-func redirectTarget(h http.Header) string {
-	location := h.Get("Location")
+// secondsOf reads a number in any form: 120, 1.5, 1e3, or beyond all bounds.
+func secondsOf(text string) (time.Duration, bool) {
+	if strings.Trim(text, "0123456789+-.eE") != "" {
+		return 0, false // nor are NaN, Inf and hexadecimal numbers
+	}
+	seconds, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	const most = float64(math.MaxInt64 / int64(time.Second))
+	return time.Duration(min(max(seconds, 0), most) * float64(time.Second)), true
+}
+
+func redirectTarget(a answer) string {
+	location := a.header.Get("Location")
 	if location == "" {
 		return "nowhere"
 	}
 	location, _, _ = strings.Cut(location, "?") // a query may carry a token
-	return firstLine([]byte(location))
+	return firstLine([]byte(location), a.secrets)
 }
 
-// firstLine takes what a log line can hold of an error body that says
-// something to people: the first line, printable, at most 200 bytes. Markup
-// says nothing.
-func firstLine(body []byte) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body[:min(len(body), 4<<10)])), "\n")
+// firstLine takes what a log line can hold of a text that says something to
+// people: the first line, without secrets, printable, at most 200 bytes. Markup
+// says nothing. Secrets are taken out before anything is cut off: of half a secret
+// nobody could tell what it is.
+func firstLine(text []byte, hide secrets) string {
+	line := hide.redact(strings.TrimSpace(string(text[:min(len(text), 8<<10)])))
+	line, _, _ = strings.Cut(line, "\n")
 	if strings.HasPrefix(line, "<") {
 		return ""
 	}

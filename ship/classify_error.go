@@ -2,12 +2,9 @@ package ship
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -16,12 +13,13 @@ import (
 
 // classifyError judges a request that got no answer. Errors of certificates
 // are for people to mend; all others are the network's, and pass.
-func classifyError(err error) Outcome {
+func classifyError(a answer) Outcome {
+	err := a.err
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the URL says nothing new, and may hold a secret
 	}
-	if o, ok := classifyTLS(err); ok {
+	if o, ok := classifyTLS(err, a); ok {
 		return o
 	}
 	o := Outcome{Verdict: Retry, Cause: withoutAddresses(err).Error(), NoConnection: isDial(err)}
@@ -36,15 +34,28 @@ func classifyError(err error) Outcome {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		o.Cause, o.Hint = "connection refused", "is the backend up, and HEKA_ENDPOINT its host and port?"
 	case errors.As(err, &dns):
-		o.Cause, o.Hint = "cannot resolve "+dns.Name, "check the host in HEKA_ENDPOINT, and this host's DNS"
+		o.Cause, o.Hint = "cannot resolve "+dns.Name, "check the host in HEKA_ENDPOINT (or of the proxy), and this host's DNS"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded),
-		errors.As(err, &timeout) && timeout.Timeout():
+		errors.As(err, &timeout) && timeout.Timeout(), isPingLost(err):
 		o.Cause, o.Hint, o.Overload = "timed out", "check the way to the backend (routes, firewalls, proxies), and its load", true
 	default:
-		o.Hint = "check the way to the backend, and its log"
 		o.MayBeContent = !o.NoConnection && brokeOff(err)
+		o.Hint = hintBrokenOff(a, o.MayBeContent)
 	}
 	return o
+}
+
+// hintBrokenOff names what else may be behind a connection that broke off: some
+// servers tell of it by no other means.
+func hintBrokenOff(a answer, brokeOff bool) string {
+	switch {
+	case brokeOff && a.plain:
+		return "check the way to the backend, and its log; if it speaks TLS, " + hintTryHTTPS
+	case brokeOff && a.asked:
+		return "check the way to the backend, and its log; it asked for a client certificate: " + hintClientCertificate
+	default:
+		return "check the way to the backend, and its log"
+	}
 }
 
 // isDial reports whether no connection was made.
@@ -66,6 +77,11 @@ func brokeOff(err error) bool {
 // does not export.
 func isStreamReset(err error) bool { return strings.Contains(err.Error(), "stream error: stream ID") }
 
+// isPingLost recognises a ping of HTTP/2 without an answer, likewise.
+func isPingLost(err error) bool {
+	return strings.Contains(err.Error(), "http2: client connection lost")
+}
+
 // withoutAddresses keeps a cause the same from one connection to the next,
 // whose local ports differ: a new cause is a line in the log.
 func withoutAddresses(err error) error {
@@ -83,34 +99,3 @@ type configError struct {
 
 func (e *configError) Error() string { return e.err.Error() }
 func (e *configError) Unwrap() error { return e.err }
-
-func classifyTLS(err error) (Outcome, bool) {
-	pause := func(cause, hint string) (Outcome, bool) {
-		return Outcome{Verdict: Pause, Cause: cause, Hint: hint}, true
-	}
-	var authority x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var remote *net.OpError
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &authority):
-		return pause("the endpoint's certificate is signed by an unknown authority",
-			"set HEKA_TLS_CA_FILE to that authority's certificate")
-	case errors.As(err, &name):
-		return pause("the endpoint's certificate is for another name: "+name.Error(),
-			"set HEKA_TLS_SERVER_NAME to a name that it has, or mend HEKA_ENDPOINT")
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return pause("the endpoint's certificate has expired or is not yet valid: "+invalid.Error(),
-			"renew it on the server, and check both clocks")
-	case errors.As(err, &invalid):
-		return pause("the endpoint's certificate is not acceptable: "+invalid.Error(), "replace it on the server")
-	case errors.As(err, &remote) && remote.Op == "remote error": // crypto/tls, of an alert
-		return pause("the endpoint refused the TLS connection: "+remote.Err.Error(),
-			"set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE if it asks for a client certificate")
-	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return pause("the endpoint does not speak TLS", "check the scheme and port of HEKA_ENDPOINT")
-	default:
-		return Outcome{}, false
-	}
-}

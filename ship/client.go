@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
-	"strings"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -48,11 +48,14 @@ type ClientConfig struct {
 	// DialContext makes connections, to the backend or its proxy, in at most
 	// the 5 s of its context. It is for tests; nil is a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// LookupNetIP finds the addresses of a host in the network "ip4" or "ip6". It is
+	// for tests; nil is the system's resolver, or with DialContext none: then
+	// DialContext gets names.
+	LookupNetIP func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
 const (
-	maxAnswerBytes = 64 << 10
-	maxRedirects   = 3
+	maxRedirects = 3
 	// maxDials is how many connections one request may take: one for each hop,
 	// and one more. Without it net/http makes a new one, at once, for as long as
 	// a server that shuts down answers each with a GOAWAY.
@@ -64,8 +67,6 @@ const (
 	// halfwayMax is how long TLS files may be unusable before that is told: a
 	// certificate and its key are replaced one after the other.
 	halfwayMax = time.Minute
-	// minSecret keeps a header such as "X-Tenant: a" from redacting every a.
-	minSecret = 4
 )
 
 // Client is the Sender that POSTs payloads over HTTP. Make one with NewClient.
@@ -73,13 +74,15 @@ type Client struct {
 	cfg         ClientConfig
 	http        http.Client
 	files       *tlsFiles
-	dials       atomic.Int32 // connections of the last request
-	expiry      time.Time    // when the transport is due for replacement
-	halfway     time.Time    // when the TLS files turned unusable; zero: they did not, or it was told
-	refused     bool         // the last answer was 401 or 403
-	secrets     []string     // header values of the last request
-	rest        *rest        // of the batch that the backend took in part; may be nil
-	scratch     []byte       // for bodies
+	dialer      *dialer
+	dials       atomic.Int32               // connections of the last request
+	watch       atomic.Pointer[time.Timer] // ends the request under way when nothing moves
+	expiry      time.Time                  // when the transport is due for replacement
+	halfway     time.Time                  // when the TLS files turned unusable; zero: they did not, or it was told
+	refused     bool                       // the last answer was 401 or 403
+	secrets     secrets                    // of the last request
+	rest        *rest                      // of the batch that the backend took in part; may be nil
+	scratch     []byte                     // for bodies
 	compressors map[Compression]*compressor
 }
 
@@ -87,7 +90,10 @@ type Client struct {
 // cannot be used. Later on, while they are replaced, the old ones stay in
 // force; files that are of no use for longer than a minute are a Pause, once.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	c := &Client{cfg: cfg, files: newTLSFiles(cfg.TLS), compressors: make(map[Compression]*compressor)}
+	c := &Client{
+		cfg: cfg, files: newTLSFiles(cfg.TLS), dialer: newDialer(cfg.LookupNetIP, cfg.DialContext),
+		compressors: make(map[Compression]*compressor),
+	}
 	c.http.CheckRedirect = sameHostOnly
 	if err := c.connectAnew(time.Now()); err != nil {
 		var configuration *configError
@@ -110,14 +116,10 @@ func (c *Client) Send(ctx context.Context, p Payload) Outcome {
 }
 
 // attempt makes one POST of a body as it is.
-func (c *Client) attempt(ctx context.Context, p Payload, sent backend.Sent) (o Outcome, again []metric.Place) {
+func (c *Client) attempt(ctx context.Context, p Payload, sent backend.Sent) (Outcome, []metric.Place) {
 	a := c.post(ctx, p)
 	c.refused = a.status == http.StatusUnauthorized || a.status == http.StatusForbidden
-	o, again = classify(a, sent, c.cfg.Backend.Format)
-	for _, secret := range c.secrets { // an answer may repeat them
-		o.Cause = strings.ReplaceAll(o.Cause, secret, "[redacted]")
-	}
-	return o, again
+	return classify(a, sent, c.cfg.Backend.Format)
 }
 
 // Refreshed reports whether credentials or TLS files have changed.
@@ -128,27 +130,53 @@ func (c *Client) Refreshed() bool {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func (c *Client) post(ctx context.Context, p Payload) answer {
-	if err := c.renew(time.Now()); err != nil {
-		return answer{err: err}
+// errSilent ends a request on whose connection nothing moves.
+var errSilent = fmt.Errorf("the endpoint fell silent: %w", os.ErrDeadlineExceeded)
+
+func (c *Client) post(ctx context.Context, p Payload) (a answer) {
+	if a.err = c.renew(time.Now()); a.err != nil {
+		return a
 	}
 	c.dials.Store(0)
+	c.files.asked.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	request, err := c.request(ctx, p)
+	watched, silent := context.WithCancelCause(ctx)
+	defer silent(nil)
+	watch := time.AfterFunc(c.cfg.Timeout, func() { silent(errSilent) })
+	c.watch.Store(watch)
+	defer watch.Stop()
+	defer c.watch.Store(nil)
+
+	request, err := c.request(watched, p)
+	a.secrets, a.plain = c.secrets, c.cfg.Endpoint.Scheme == "http"
 	if err != nil {
-		return answer{err: err}
+		a.err = err
+		return a
 	}
 	response, err := c.http.Do(request)
-	if err != nil {
-		return answer{err: err}
+	if err == nil {
+		defer response.Body.Close()
+		err = a.read(response)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
-	if err != nil {
-		return answer{err: fmt.Errorf("read the answer: %w", err)}
+	if err == nil {
+		return a
 	}
-	return answer{status: response.StatusCode, header: response.Header, body: body}
+	if errors.Is(context.Cause(watched), errSilent) {
+		err = errSilent
+	}
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		c.dialer.blame()
+	}
+	a.err, a.asked = err, c.files.asked.Load()
+	return a
+}
+
+// moved notes that bytes moved on the connection.
+func (c *Client) moved() {
+	if watch := c.watch.Load(); watch != nil {
+		watch.Reset(silenceMax)
+	}
 }
 
 // request builds the POST that docs/wire.md describes. Idempotency-Key also
@@ -167,7 +195,7 @@ func (c *Client) request(ctx context.Context, p Payload) (*http.Request, error) 
 			return nil, &configError{err: err, hint: "make the secret's file readable and not empty"}
 		}
 	}
-	c.secrets = secretsOf(request.Header)
+	c.secrets = c.secretsOf(request)
 	request.Header.Set("Content-Type", c.cfg.Backend.ContentType)
 	if p.Compression != CompressionNone {
 		request.Header.Set("Content-Encoding", string(p.Compression))
@@ -197,24 +225,19 @@ func (c *Client) address(id string) string {
 	return u.String()
 }
 
-// secretsOf lists the values that could be secrets of the headers so far, and
-// what follows a scheme such as "Bearer", and the password of "Basic".
-func secretsOf(h http.Header) []string {
-	var secrets []string
-	for name := range h {
-		value := h.Get(name)
-		if _, token, ok := strings.Cut(value, " "); ok && len(token) >= minSecret {
-			secrets = append(secrets, token)
-		}
-		request := http.Request{Header: http.Header{"Authorization": {value}}}
-		if _, password, ok := request.BasicAuth(); ok && len(password) >= minSecret {
-			secrets = append(secrets, password)
-		}
-		if len(value) >= minSecret {
-			secrets = append(secrets, value)
-		}
+// secretsOf lists what may be secret of a request with no more than the
+// configured headers, and of the proxy that it goes to.
+func (c *Client) secretsOf(request *http.Request) (s secrets) {
+	s.addHeaders(request.Header)
+	own := &c.cfg.Backend
+	s.addQuery(request.URL, func(name string) bool {
+		_, fixed := own.Query[name]
+		return fixed || name == own.TokenParameter
+	})
+	if proxy, err := http.ProxyFromEnvironment(request); err == nil {
+		s.addUser(proxy)
 	}
-	return secrets
+	return s
 }
 
 // renew connects anew when the TLS files have changed or the connection is old.
@@ -255,28 +278,9 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 	if c.dials.Add(1) > maxDials {
 		return nil, errors.New("the endpoint closes its connections before it answers")
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	if c.cfg.DialContext != nil {
-		return c.cfg.DialContext(ctx, network, address)
+	conn, err := c.dialer.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
-	dialer := net.Dialer{KeepAlive: pingAfter}
-	return dialer.DialContext(ctx, network, address)
-}
-
-// sameHostOnly follows redirects that keep method, host and scheme; all
-// others are answers, for classify to judge: a credential never travels to
-// where it was not configured for.
-func sameHostOnly(request *http.Request, via []*http.Request) error {
-	first := via[0]
-	switch {
-	case len(via) > maxRedirects:
-		return errors.New("too many redirects")
-	case request.Method != first.Method,
-		request.URL.Host != first.URL.Host,
-		request.URL.Scheme != first.URL.Scheme:
-		return http.ErrUseLastResponse
-	default:
-		return nil
-	}
+	return watchedConn{conn, c.moved}, nil
 }

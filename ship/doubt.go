@@ -30,6 +30,7 @@ type doubt struct {
 	series           int           // which one is the next in turn
 	ahead            time.Duration // in strict order: how much later than the head to look
 	held             *held         // whose series are probes
+	plain            plainDoubt
 
 	// culprit is the batch whose request failed last, fails how often, and vouched
 	// whether another batch was accepted since the first of that.
@@ -40,6 +41,48 @@ type doubt struct {
 	// be read or seem too old, with how much was accepted by then; at most
 	// maxDeliveries.
 	unread map[ID]uint64
+}
+
+// plainDoubt is what is known of a backend that may read plain bodies alone, and
+// speaks of it as of an error of its own.
+type plainDoubt struct {
+	accepted bool // the last body that was accepted was a probe without compression
+	times    int  // that a compressed one failed right after such a probe
+}
+
+// plainTwice is how often that is seen before it is believed: a backend may
+// recover just when it is asked without compression, and then fail again.
+const plainTwice = 2
+
+// probePlainly sends the whole batch of every other such probe without
+// compression, while failures may be about the body.
+func (s *Shipper) probePlainly(out *dispatch) *dispatch {
+	turn := s.doubt.bySeries() && !s.doubt.refusedAll && s.doubt.turn%4 == 2
+	if out == nil || !turn || out.purpose != ofBatch || out.payload.Compression == CompressionNone {
+		return out
+	}
+	if plain, err := Decompress(out.payload.Body); err == nil {
+		out.payload.Body, out.payload.Compression, out.variant = plain, CompressionNone, uncompressed
+	}
+	return out
+}
+
+// accept notes whether a body that was accepted was such a probe.
+func (p *plainDoubt) accept(out *dispatch) {
+	p.accepted = out.variant == uncompressed && out.purpose == ofBatch
+	if out.payload.Compression != CompressionNone {
+		p.times = 0
+	}
+}
+
+// fail notes a failure, and reports whether it is for the compression.
+func (p *plainDoubt) fail(out *dispatch, o Outcome) bool {
+	if !p.accepted || !o.MayBeContent || out.payload.Compression == CompressionNone {
+		return false
+	}
+	p.accepted = false
+	p.times++
+	return p.times >= plainTwice
 }
 
 // vouch notes that the backend accepted something.
@@ -159,6 +202,11 @@ func (s *Shipper) probe(now time.Time) *dispatch {
 			return d
 		}
 	}
+	return s.probePlainly(s.wholeProbe(now))
+}
+
+// wholeProbe is the newest batch or, in strict order, the oldest.
+func (s *Shipper) wholeProbe(now time.Time) *dispatch {
 	if s.strict() {
 		return s.strictProbe(now)
 	}

@@ -57,7 +57,7 @@ func TestHostileSuccess(t *testing.T) {
 		behaves("an array", shiptest.Body(200, "application/json", "[]")),
 		behaves("deep JSON", shiptest.Body(200, "application/json", strings.Repeat("[", 60<<10))),
 		behaves("another batch's id", shiptest.Body(200, "application/json", `{"batch_id":"0123456789abcdef0000000000000001","status":"accepted"}`)),
-		behaves("gzip that nobody asked for", shiptest.Zipped()),
+		behaves("gzip that nobody asked for", shiptest.Zipped()).mild(),
 		behaves("gzip that is none", shiptest.StatusWith(200, map[string]string{"Content-Encoding": "gzip"})),
 	} {
 		t.Run(c.name, func(t *testing.T) { c.live(t, plain, nil) })

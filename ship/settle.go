@@ -106,6 +106,7 @@ func (s *Shipper) vouch(now time.Time, out *dispatch) {
 	s.sizes.disprove(now, out.payload.Points)
 	s.age.disprove(now, out.held)
 	s.doubt.vouch(out.ID)
+	s.doubt.plain.accept(out)
 	if s.search != nil || out.d != nil {
 		s.refused.accept(s.seriesIn(out), s.search != nil && s.search.d.id != out.ID)
 	}
@@ -291,6 +292,10 @@ func (s *Shipper) failed(now time.Time, out *dispatch, o Outcome) {
 	s.fix(out, o)
 	began := s.machine.failed(now, o, out.backlog)
 	s.say.failed(s.log, now, began, o, s.machine, s.waiting(), s.kept())
+	if s.doubt.plain.fail(out, o) {
+		s.adopt(uncompressed)
+		s.machine.retryNow(now)
+	}
 }
 
 // fix has a body that the backend may have, since nobody knows what became of

@@ -6,10 +6,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,8 +28,9 @@ type TLSConfig struct {
 
 // tlsFiles remembers what the TLS files were like when they were last read.
 type tlsFiles struct {
-	cfg  TLSConfig
-	seen map[string]os.FileInfo // nil for a file that was not there
+	cfg   TLSConfig
+	seen  map[string]os.FileInfo // nil for a file that was not there
+	asked atomic.Bool            // a server asked for a client certificate
 }
 
 func newTLSFiles(cfg TLSConfig) *tlsFiles {
@@ -84,7 +85,22 @@ func (f *tlsFiles) load() (*tls.Config, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
+	config.GetClientCertificate = f.certificate(config.Certificates)
 	return config, nil
+}
+
+// certificate chooses a client certificate as crypto/tls does by itself, and
+// notes that it was asked for one.
+func (f *tlsFiles) certificate(all []tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return func(asks *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		f.asked.Store(true)
+		for i := range all {
+			if asks.SupportsCertificate(&all[i]) == nil {
+				return &all[i], nil
+			}
+		}
+		return new(tls.Certificate), nil // none
+	}
 }
 
 // The time-outs of docs/delivery.md.
@@ -93,11 +109,13 @@ const (
 	handshakeTimeout = 5 * time.Second
 	headerTimeout    = 15 * time.Second
 	pingAfter        = 15 * time.Second
-	idleTimeout      = 90 * time.Second
-	maxHeaderBytes   = 64 << 10
+	pingTimeout      = 5 * time.Second
+	// silenceMax is how long nothing may move on the connection of a request. A
+	// ping of HTTP/2, and its answer, fit in.
+	silenceMax     = pingAfter + pingTimeout
+	idleTimeout    = 90 * time.Second
+	maxHeaderBytes = 64 << 10
 )
-
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 func newTransport(files *tlsFiles, dial dialFunc) (*http.Transport, error) {
 	config, err := files.load()
@@ -117,7 +135,7 @@ func newTransport(files *tlsFiles, dial dialFunc) (*http.Transport, error) {
 		OnProxyConnectResponse: refusedByProxy,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}, nil
 }
 

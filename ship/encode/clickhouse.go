@@ -3,6 +3,7 @@ package encode
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -102,14 +103,15 @@ func valueOf(labels []metric.Label, key string) string {
 	return ""
 }
 
-// Judge takes an empty 2xx for an acknowledgement. A server may also fail after
+// Judge takes an empty 200 for an acknowledgement: how many rows were written, a
+// server does not tell reliably (an asynchronous insert says 0). A server may also fail after
 // it answered 200: the exception is in the body then. An exception's code says
 // more than its status, which differs between versions.
 func (clickHouse) Judge(_ backend.Sent, a backend.Answer) (j backend.Judgement, known bool) {
 	body := strings.TrimSpace(string(a.Body))
 	code, failed := clickHouseCode(a, body)
 	if !failed {
-		if !ok(a) || body != "" {
+		if a.Status != http.StatusOK || body != "" {
 			return j, false
 		}
 		return backend.Judgement{Verdict: backend.Acked}, true

@@ -25,7 +25,8 @@ type conformance struct {
 	read func(t *testing.T, body []byte) []readPoint
 	// stepMS is the resolution of its time stamps; 0 is 1 ms.
 	stepMS int64
-	// accepted are answers with status 200 by which it has all of a batch.
+	// accepted are answers with this status by which it has all of a batch.
+	status   int
 	accepted []string
 }
 
@@ -41,14 +42,14 @@ type readPoint struct {
 func conformances() map[string]conformance {
 	otlpAccepted := []string{"", "{}", `{"partialSuccess":{}}`}
 	return map[string]conformance{
-		"heka":            {"native.json", readNative, 0, []string{`{"batch_id":"` + sample().ID() + `","points":1}`}},
-		"otlp":            {"otlp.json", readOTLP, 0, otlpAccepted},
-		"newrelic":        {"newrelic.json", readOTLP, 0, otlpAccepted},
-		"datadog":         {"datadog.json", readDatadog, 1000, []string{`{"errors":[]}`}},
-		"splunk":          {"splunk.jsonl", readSplunk, 0, []string{`{"text":"Success","code":0}`}},
-		"elasticsearch":   {"elasticsearch.ndjson", readElasticsearch, 0, []string{`{"errors":false,"took":3,"items":[]}`}},
-		"clickhouse":      {"clickhouse.jsonl", readClickHouse, 0, []string{""}},
-		"victoriametrics": {"victoriametrics.jsonl", readVictoriaMetrics, 0, []string{""}},
+		"heka":            {"native.json", readNative, 0, 200, []string{`{"batch_id":"` + sample().ID() + `","points":1}`}},
+		"otlp":            {"otlp.json", readOTLP, 0, 200, otlpAccepted},
+		"newrelic":        {"newrelic.json", readOTLP, 0, 200, otlpAccepted},
+		"datadog":         {"datadog.json", readDatadog, 1000, 202, []string{`{"errors":[]}`}},
+		"splunk":          {"splunk.jsonl", readSplunk, 0, 200, []string{`{"text":"Success","code":0}`}},
+		"elasticsearch":   {"elasticsearch.ndjson", readElasticsearch, 0, 200, []string{`{"errors":false,"took":3,"items":[` + strings.Repeat(`{"create":{"status":201}},`, 8) + `{"create":{"status":409}}]}`}},
+		"clickhouse":      {"clickhouse.jsonl", readClickHouse, 0, 200, []string{""}},
+		"victoriametrics": {"victoriametrics.jsonl", readVictoriaMetrics, 0, 204, []string{""}},
 	}
 }
 
@@ -208,17 +209,21 @@ func TestAnswersOfAllBackends(t *testing.T) {
 			return b.Format.Judge(sent, backend.Answer{Status: status, Header: http.Header{}, Body: []byte(body)})
 		}
 		for _, body := range c.accepted {
-			if j, known := judge(200, body); !known || j.Verdict != backend.Acked || j.Rejected.Points > 0 && b.Name != "heka" || len(j.Again) > 0 {
-				t.Errorf("200 %s: %+v, %v; want all of it acknowledged", body, j, known)
+			if j, known := judge(c.status, body); !known || j.Verdict != backend.Acked || j.Rejected.Points > 0 && b.Name != "heka" || len(j.Again) > 0 {
+				t.Errorf("%d %s: %+v, %v; want all of it acknowledged", c.status, body, j, known)
 			}
 		}
-		for _, body := range []string{"<html>Welcome to the airport</html>", "OK", "null", "[]", `"x"`, "{", `{"error":"x"}`} {
-			if slices.Contains(c.accepted, body) {
-				continue
+		for _, body := range []string{"<html>Welcome to the airport</html>", "OK", "null", "[]", `"x"`, "{", `{"error":"x"}`, `{"code":3,"message":"login required"}`, `{"errors":false}`, `{"message":"please log in"}`} {
+			for _, status := range []int{200, 201, 202, 204, 206} {
+				if j, known := judge(status, body); known && j.Verdict == backend.Acked {
+					t.Errorf("%d %s is taken for an acknowledgement", status, body)
+				}
 			}
-			if j, known := judge(200, body); known && j.Verdict == backend.Acked {
-				t.Errorf("200 %s is taken for an acknowledgement", body)
-			}
+		}
+		// A server that repeats what it is sent has not stored it.
+		batch := sample()
+		if j, known := judge(200, string(b.Format.Append(nil, batch))); known && j.Verdict == backend.Acked {
+			t.Error("the body itself is taken for an acknowledgement")
 		}
 		for status, verdict := range want {
 			for _, body := range []string{"", "<html>", "{}", "null", "[1]"} {
@@ -234,7 +239,7 @@ func TestAnswersOfAllBackends(t *testing.T) {
 func FuzzJudge(f *testing.F) {
 	for _, c := range conformances() {
 		for _, body := range c.accepted {
-			f.Add(200, []byte(body))
+			f.Add(c.status, []byte(body))
 		}
 	}
 	f.Add(400, []byte(`{"text":"Invalid data format","code":6,"invalid-event-number":1}`))

@@ -99,9 +99,9 @@ type bulkItem struct {
 
 // bulkAnswer is a bulk answer as far as it was read.
 type bulkAnswer struct {
-	known  bool // it has the field errors
-	errors bool
-	items  []bulkItem
+	known bool // it has items
+	whole bool // it is not cut off
+	items []bulkItem
 }
 
 // readBulk reads an answer that may be cut off.
@@ -115,52 +115,62 @@ func readBulk(body []byte) (a bulkAnswer) {
 		if err != nil {
 			return a
 		}
-		switch key {
-		case "errors":
-			a.known = d.Decode(&a.errors) == nil
-		case "items":
+		if key == "items" {
+			a.known = true
 			a.items = readBulkItems(d)
-		default:
-			var skipped json.RawMessage
-			if d.Decode(&skipped) != nil {
-				return a
-			}
+			continue
+		}
+		var skipped json.RawMessage
+		if d.Decode(&skipped) != nil {
+			return a
 		}
 	}
+	end, err := d.Token()
+	a.whole = err == nil && end == json.Delim('}')
 	return a
 }
 
+// readBulkItems reads the items, each under the name of its action: some servers
+// that speak for Elasticsearch have another one for create.
 func readBulkItems(d *json.Decoder) (items []bulkItem) {
 	if open, err := d.Token(); err != nil || open != json.Delim('[') {
 		return nil
 	}
 	for d.More() {
-		var item struct{ Create bulkItem }
-		if d.Decode(&item) != nil {
+		var actions map[string]bulkItem
+		if d.Decode(&actions) != nil || len(actions) != 1 {
 			return items
 		}
-		items = append(items, item.Create)
+		for _, item := range actions {
+			items = append(items, item)
+		}
 	}
 	_, _ = d.Token()
 	return items
 }
 
-// Judge goes by the items of a 2xx. Items that the answer does not tell of, since
-// it is long, are sent again: their ids make that safe.
+const hintBulkItems = "is HEKA_ENDPOINT the bulk API of Elasticsearch or OpenSearch, with items in its answer (filter_path), and does it take HEKA_COMPRESSION?"
+
+// Judge goes by the items of a 2xx: there is one for each document, in their order.
+// "errors": false alone is no acknowledgement; a server that could not read the body
+// says that too. Items that the answer does not tell of, since it was cut off, are
+// sent again: their ids make that safe.
 func (elasticsearch) Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool) {
-	if !ok(a) {
+	if !ok(a) || sent.Batch == nil {
 		return j, false
 	}
-	answer := readBulk(a.Body)
+	answer, all := readBulk(a.Body), documents(sent.Batch)
+	n := len(answer.items)
 	switch {
 	case !answer.known:
-		return backend.Judgement{Cause: "the answer is not that of a bulk request"}, true
-	case !answer.errors:
-		return backend.Judgement{Verdict: backend.Acked}, true
-	case sent.Batch == nil:
-		return j, false
+		j.Cause = "the answer is not that of a bulk request: it has no items"
+	case n > len(all), n < len(all) && (answer.whole || n == 0):
+		j.Cause = fmt.Sprintf("the answer tells of %d documents, and %d were sent", n, len(all))
+	default:
+		return judgeItems(all, answer.items), true
 	}
-	return judgeItems(documents(sent.Batch), answer.items), true
+	j.Hint = hintBulkItems
+	return j, true
 }
 
 func judgeItems(all []document, items []bulkItem) (j backend.Judgement) {

@@ -144,19 +144,31 @@ func TestElasticsearchAnswers(t *testing.T) {
 		rejected int64
 		again    int
 	}{
-		{`{"errors":false,"items":[{"create":{"sta`, backend.Acked, 0, 0},
+		{`{"errors":false,"items":[{"create":{"sta`, backend.Retry, 0, 0},
+		{`{"errors":false}`, backend.Retry, 0, 0},
+		{`{"errors":false,"took":3}`, backend.Retry, 0, 0},
+		{`{"errors":false,"items":[]}`, backend.Retry, 0, 0},
+		{`{"errors":false,"items":null}`, backend.Retry, 0, 0},
+		{`{"errors":false,"items":[{},{},{},{},{},{},{},{},{}]}`, backend.Retry, 0, 0},
+		{`{"errors":false,"items":[{"create":{}},{"create":{}},{"create":{}},{"create":{}},{"create":{}},{"create":{}},{"create":{}},{"create":{}},{"create":{}}]}`, backend.Retry, 0, 9},
+		{strings.Replace(items(201, 201, 201, 201, 201, 201, 201, 201), "true", "false", 1), backend.Retry, 0, 0},           // one is missing
+		{strings.Replace(items(201, 201, 201, 201, 201, 201, 201, 201, 201, 201), "true", "false", 1), backend.Retry, 0, 0}, // one too many
+		{strings.Replace(items(201, 201, 201, 201, 201, 201, 201, 201, 201), "true", "false", 1), backend.Acked, 0, 0},
+		{strings.ReplaceAll(items(200, 201, 201, 201, 201, 201, 201, 201, 201), "create", "index"), backend.Acked, 0, 0},
+		{strings.Replace(items(201, 500, 201, 201, 201, 201, 201, 201, 201), "true", "false", 1), backend.Retry, 0, 1},
 		{`{"took":3}`, backend.Retry, 0, 0},
 		{items(201, 409, 201, 201, 201, 201, 201, 201, 201), backend.Acked, 0, 0},
 		{whole, backend.Acked, 1, 0},
 		{items(201, 400, 429, 201, 503, 403, 201, 201, 201), backend.Retry, 1, 3},
 		{items(201, 404, 201, 201, 201, 201, 201, 201, 201), backend.Pause, 0, 0},
 		{items(400, 400, 400, 400, 400, 400, 400, 400, 400), backend.Reject, 0, 0},
-		{items(400, 400), backend.Reject, 2, 7},
+		{items(400, 400), backend.Retry, 0, 0},
+		{items(400, 400, 400)[:97], backend.Reject, 2, 7},
 		{whole[:len(whole)-20], backend.Acked, 1, 1}, // cut off in the last item
-		{`{"errors":true}`, backend.Acked, 0, 9},
+		{`{"errors":true}`, backend.Retry, 0, 0},
 	} {
 		j, known := encode.Elasticsearch().Format.Judge(sent, backend.Answer{Status: 200, Header: http.Header{}, Body: []byte(c.body)})
-		if !known || j.Verdict != c.verdict || j.Rejected.Points != c.rejected || len(j.Again) != c.again || j.Overload != (c.again == 3) {
+		if !known || j.Verdict != c.verdict || j.Rejected.Points != c.rejected || len(j.Again) != c.again || j.Overload != (c.verdict == backend.Retry && c.again > 0) {
 			t.Errorf("%s: %+v, %v; want %+v", c.body, j, known, c)
 		}
 		wantPlaces(t, batch, append(j.Again, j.Rejected.Places...))

@@ -23,7 +23,7 @@ type Native struct{}
 func Heka() backend.Backend {
 	return backend.Backend{
 		Name: "heka", Native: true, Format: Native{}, ContentType: "application/json",
-		KeyHeader: "X-Api-Key", Compressions: []string{"gzip", "zstd"},
+		Path: "/v1/batches", KeyHeader: "X-Api-Key", Compressions: []string{"gzip", "zstd"},
 	}
 }
 
@@ -125,6 +125,7 @@ func appendString(dst []byte, s string) []byte {
 // answer is what an ingest replies to a batch.
 type answer struct {
 	BatchID  string `json:"batch_id"`
+	Schema   string `json:"schema"`
 	Points   int64  `json:"points"`
 	Rejected []struct {
 		Series int    `json:"series"`
@@ -151,6 +152,9 @@ func (Native) Acknowledged(id string, points int64, body []byte) (metric.Rejecte
 	var a answer
 	if json.Unmarshal(body, &a) != nil {
 		return metric.Rejected{}, errors.New("the answer is not an acknowledgement (no JSON)")
+	}
+	if a.Schema != "" { // an answer has none
+		return metric.Rejected{}, errors.New("the answer repeats the batch, and does not acknowledge it")
 	}
 	if a.BatchID != id {
 		return metric.Rejected{}, fmt.Errorf("the answer does not acknowledge batch %s", id)

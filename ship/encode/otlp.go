@@ -213,21 +213,31 @@ func partialSuccess(body []byte) (metric.Rejected, error) {
 	if json.Unmarshal(body, &fields) != nil || fields == nil {
 		return metric.Rejected{}, errNone
 	}
-	if _, failed := fields["error"]; failed {
-		return metric.Rejected{}, errors.New("the answer speaks of an error")
+	for _, name := range []string{"error", "errors", "code", "message"} { // google.rpc.Status, or a portal's
+		if _, failed := fields[name]; failed {
+			return metric.Rejected{}, errors.New("the answer speaks of an error")
+		}
+	}
+	if _, echo := fields["resourceMetrics"]; echo {
+		return metric.Rejected{}, errors.New("the answer repeats the request")
 	}
 	raw, partly := fields["partialSuccess"]
+	if !partly {
+		raw, partly = fields["partial_success"] // protobuf's JSON has both
+	}
 	if !partly {
 		return metric.Rejected{}, nil
 	}
 	var partial struct {
 		RejectedDataPoints json.RawMessage `json:"rejectedDataPoints"`
+		Rejected           json.RawMessage `json:"rejected_data_points"`
 		ErrorMessage       string          `json:"errorMessage"`
+		Message            string          `json:"error_message"`
 	}
 	if json.Unmarshal(raw, &partial) != nil {
 		return metric.Rejected{}, errNone
 	}
-	number := strings.Trim(string(partial.RejectedDataPoints), `"`)
+	number := strings.Trim(string(partial.RejectedDataPoints)+string(partial.Rejected), `"`)
 	if number == "" || number == "null" {
 		return metric.Rejected{}, nil
 	}
@@ -235,5 +245,5 @@ func partialSuccess(body []byte) (metric.Rejected, error) {
 	if err != nil {
 		return metric.Rejected{}, errors.New("the answer's rejectedDataPoints is not a number")
 	}
-	return metric.Rejected{Points: points, Reason: partial.ErrorMessage}, nil
+	return metric.Rejected{Points: points, Reason: partial.ErrorMessage + partial.Message}, nil
 }

@@ -117,12 +117,13 @@ func TestOTLPAnswers(t *testing.T) {
 	}{
 		`{}`:                    {backend.Acked, 0},
 		`{"partialSuccess":{}}`: {backend.Acked, 0},
-		`{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}`: {backend.Acked, 3},
-		`{"partialSuccess":{"rejectedDataPoints":3,"errorMessage":"too old"}}`:   {backend.Acked, 3},
-		`{"partialSuccess":{"rejectedDataPoints":"99"}}`:                         {backend.Reject, 0},
-		`{"partialSuccess":{"rejectedDataPoints":"-1"}}`:                         {backend.Acked, 0},
-		`{"partialSuccess":{"errorMessage":"deprecated"}}`:                       {backend.Acked, 0},
-		`{"partialSuccess":{"rejectedDataPoints":"many"}}`:                       {backend.Retry, 0},
+		`{"partialSuccess":{"rejectedDataPoints":"3","errorMessage":"too old"}}`:     {backend.Acked, 3},
+		`{"partialSuccess":{"rejectedDataPoints":3,"errorMessage":"too old"}}`:       {backend.Acked, 3},
+		`{"partial_success":{"rejected_data_points":"3","error_message":"too old"}}`: {backend.Acked, 3},
+		`{"partialSuccess":{"rejectedDataPoints":"99"}}`:                             {backend.Reject, 0},
+		`{"partialSuccess":{"rejectedDataPoints":"-1"}}`:                             {backend.Acked, 0},
+		`{"partialSuccess":{"errorMessage":"deprecated"}}`:                           {backend.Acked, 0},
+		`{"partialSuccess":{"rejectedDataPoints":"many"}}`:                           {backend.Retry, 0},
 		`{"partialSuccess":5}`: {backend.Retry, 0},
 	} {
 		j, known := encode.OTLP().Format.Judge(backend.Sent{Points: 9}, backend.Answer{Status: 200, Header: http.Header{}, Body: []byte(body)})

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,9 +59,10 @@ func (victoriaMetrics) Append(dst []byte, b *metric.Batch) []byte {
 	return dst
 }
 
-// Judge takes an empty 2xx for an acknowledgement.
+// Judge takes an empty 204 for an acknowledgement, which is all that the import
+// answers; an empty 200 is something else's.
 func (victoriaMetrics) Judge(_ backend.Sent, a backend.Answer) (j backend.Judgement, known bool) {
-	if !ok(a) || strings.TrimSpace(string(a.Body)) != "" {
+	if a.Status != http.StatusNoContent || strings.TrimSpace(string(a.Body)) != "" {
 		return j, false
 	}
 	return backend.Judgement{Verdict: backend.Acked}, true
