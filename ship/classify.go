@@ -17,6 +17,9 @@ const (
 	hintPortal    = "is HEKA_ENDPOINT the backend itself, with no portal or proxy in between, and HEKA_EXPORTER its format?"
 )
 
+// HintNothingAccepted is what to do about an endpoint that refuses all it is sent.
+const HintNothingAccepted = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER, and the limits of the backend and of proxies"
+
 // answer is what classify judges: all of a response that matters, or the
 // error that came instead.
 type answer struct {

@@ -128,6 +128,11 @@ func TestCheckConnect(t *testing.T) {
 	if code, output := check("HEKA_ENDPOINT=https://" + in.addr + "/nowhere"); code != 1 || !strings.Contains(output, "HEKA_ENDPOINT") {
 		t.Errorf("wrong path: exit %d:\n%s", code, output)
 	}
+	for _, exporter := range []string{"otlp", "newrelic", "datadog", "splunk", "elasticsearch", "clickhouse", "victoriametrics"} {
+		if code, output := check("HEKA_EXPORTER="+exporter, "HEKA_API_KEY=any"); code != 1 || !strings.Contains(output, "HEKA_") || strings.Contains(output, "connected") {
+			t.Errorf("%s to heka-ingest: exit %d:\n%s", exporter, code, output)
+		}
+	}
 	var hosts []host
 	if err := in.get("/api/hosts", &hosts); err != nil || len(hosts) != 0 {
 		t.Errorf("the check left %d hosts behind (%v)", len(hosts), err)
