@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net/http"
 	"slices"
 	"time"
 
@@ -147,9 +146,9 @@ func (t trial) hint() string {
 	switch {
 	case t.other != "":
 		return fmt.Sprintf("it accepts the same batch with HEKA_COMPRESSION=%s: set that", t.other)
-	case t.Unsent:
+	case t.Verdict == ship.Acked && t.Unsent:
 		return "check HEKA_BACKEND_MAX_AGE, and this host's clock"
-	case t.Status == http.StatusRequestEntityTooLarge:
+	case t.Verdict == ship.TooLarge:
 		return "raise the limit of the backend, or of the proxy before it, on the size of a body"
 	default:
 		return cmp.Or(t.Hint, ship.HintNothingAccepted)

@@ -248,6 +248,10 @@ func TestConnectWhereEmptyAndRealBatchesDiffer(t *testing.T) {
 		refused(t, report, err, "out of bounds", "one real tick", "HEKA_ENDPOINT and HEKA_EXPORTER")
 		server.Close()
 	}
+	tooLarge := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(400, "request body too large")(w) }))
+	defer tooLarge.Close()
+	report, err := connect(t, "otlp", tooLarge.URL)
+	refused(t, report, err, "raise the limit")
 	for _, status := range []int{400, 422, 500} {
 		r := newReceiver(t, "heka")
 		echo := r.answer
