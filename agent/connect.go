@@ -1,14 +1,10 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"time"
 
-	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/backend"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
@@ -120,47 +116,4 @@ func (c credential) changed() bool {
 		}
 	}
 	return false
-}
-
-// Connect makes one round trip to the endpoint: a batch without points, with
-// the configured credentials and certificates. It returns a line that says
-// what answered, or an error that says what failed and what to do.
-func Connect(ctx context.Context, cfg Config, build Build) (report string, err error) {
-	if cfg.HTTP.Endpoint == nil {
-		return "", errors.New("there is nothing to connect to: HEKA_ENDPOINT is not set")
-	}
-	id, _ := Identify(cfg, false)
-	client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
-	if err != nil {
-		return "", err
-	}
-	defer client.Close()
-	start := time.Now()
-	o := client.Send(ctx, emptyBatch(cfg, id, build))
-	switch {
-	case o.Verdict == ship.Reject && cfg.Exporter != "heka":
-		// Credentials come first, and some backends want no batch without a point.
-		return fmt.Sprintf("connected: %s answered in %s, and refused an empty batch, as some backends do: %s",
-			RedactURL(cfg.HTTP.Endpoint), time.Since(start).Round(time.Millisecond), o.Cause), nil
-	case o.Verdict != ship.Acked:
-		return "", connectError(cfg.HTTP.Endpoint, o)
-	}
-	return fmt.Sprintf("connected: %s acknowledged an empty batch in %s",
-		RedactURL(cfg.HTTP.Endpoint), time.Since(start).Round(time.Millisecond)), nil
-}
-
-func connectError(endpoint *url.URL, o ship.Outcome) error {
-	if o.Hint != "" {
-		return fmt.Errorf("connect to %s: %s; %s", RedactURL(endpoint), o.Cause, o.Hint)
-	}
-	return fmt.Errorf("connect to %s: %s", RedactURL(endpoint), o.Cause)
-}
-
-func emptyBatch(cfg Config, id Identity, build Build) ship.Payload {
-	batch := metric.Batch{
-		Agent:      metric.Agent{ID: id.AgentID, Version: build.Version, Epoch: newEpoch(), Seq: 1},
-		Resource:   id.Resource(),
-		IntervalMS: cfg.Collect.Interval.Milliseconds(),
-	}
-	return ship.Payload{ID: batch.ID(), Body: encode.Native{}.Append(nil, &batch), Compression: ship.CompressionNone}
 }

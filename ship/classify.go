@@ -19,6 +19,9 @@ const (
 	hintPortal    = "is HEKA_ENDPOINT the backend itself, with no portal or proxy in between, and HEKA_EXPORTER its format?"
 )
 
+// HintNothingAccepted is what to do about an endpoint that refuses all it is sent.
+const HintNothingAccepted = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER, and the limits of the backend and of proxies"
+
 // judge is a backend's own rule for an answer.
 type judge interface {
 	Judge(sent backend.Sent, a backend.Answer) (j backend.Judgement, known bool)

@@ -65,6 +65,15 @@ func (c *compressor) compress(body []byte) ([]byte, error) {
 	}
 }
 
+// Compress returns a plain body compressed, in memory of its own.
+func Compress(kind Compression, body []byte) ([]byte, error) {
+	c, err := newCompressor(kind)
+	if err != nil {
+		return nil, err
+	}
+	return c.compress(body)
+}
+
 // CompressionOf tells how a native body is compressed by its first bytes, so
 // that nothing beside the body has to be kept: HEKA_COMPRESSION may change
 // over a spool with data.

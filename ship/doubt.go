@@ -369,7 +369,7 @@ func (s *Shipper) pauseForRefusals(now time.Time, out *dispatch, o Outcome) {
 	s.doubt.refusedAll = true
 	s.limit, s.sizes = sizeLimit{}, pointLimit{}
 	o.Verdict = Pause
-	o.Hint = "nothing is accepted: check HEKA_ENDPOINT and HEKA_EXPORTER, and the limits of the backend and of proxies"
+	o.Hint = HintNothingAccepted
 	s.failed(now, out, o)
 	s.machine.until = now.Add(s.machine.uniform(pauseFirst, pauseFirst*3/2))
 }

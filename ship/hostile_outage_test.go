@@ -41,7 +41,10 @@ func wantLinesThatHelp(cause string) func(*world) {
 	return func(w *world) {
 		w.t.Helper()
 		lines := strings.Split(strings.TrimSpace(w.log.String()), "\n")
-		for _, line := range lines {
+		if n := strings.Count(w.log.String(), "first batch acknowledged"); n != 1 || !strings.Contains(lines[0], "first batch acknowledged") {
+			w.t.Errorf("%d lines of a first acknowledgement, want one, and first:\n%s", n, w.log)
+		}
+		for _, line := range lines[1:] {
 			var said struct {
 				Level, Cause, Hint, Kept, Message string
 				Batches                           *int    `json:"batches_waiting"`

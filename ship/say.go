@@ -15,6 +15,7 @@ type say struct {
 	news  rhythm    // of new outages, and of new causes
 	told  bool      // the outage under way was logged, so its end is too
 	grave bool      // the last line waits for a person
+	began bool      // the first acknowledgement of the process was logged
 
 	refusals, rejections, deaths, drops pacer
 	releases, contradictions            pacer
@@ -115,6 +116,16 @@ func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m
 	event.Int64("batches_waiting", waiting).Str("kept", kept).
 		Stringer("retry_in", m.until.Sub(now).Round(10*time.Millisecond)).
 		Msg("delivery fails; batches wait and are sent again")
+}
+
+// acked tells of the first acknowledgement of the process. What is printed has no
+// answer, and is not acknowledged.
+func (s *say) acked(log zerolog.Logger, o Outcome) {
+	if s.began || o.Status == 0 {
+		return
+	}
+	s.began = true
+	log.Info().Msg("delivering: first batch acknowledged")
 }
 
 // recovered ends what failed told of.

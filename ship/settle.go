@@ -48,6 +48,7 @@ func (s *Shipper) acked(now time.Time, out *dispatch, o Outcome) {
 	s.rejected(now, out, o)
 	if !o.Unsent {
 		s.stats.delivered(now, out.held, out.payload.Points-o.RejectedPoints)
+		s.say.acked(s.log, o)
 		failures := s.machine.failures
 		if s.machine.acked(now, out.backlog) {
 			outage := now.Sub(s.machine.since)

@@ -10,7 +10,7 @@ import (
 )
 
 func setupCheck(flags *flag.FlagSet) action {
-	connect := flags.Bool("connect", false, "make one authenticated empty round trip too")
+	connect := flags.Bool("connect", false, "try the endpoint too: with an empty batch, or with one real tick where the exporter has no empty one")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		cfg, warnings, err := agent.LoadConfig(envFile)
 		printWarnings(stderr, warnings)

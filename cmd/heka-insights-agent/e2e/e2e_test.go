@@ -107,29 +107,3 @@ func TestAnUnusableSpoolIsSaidAndSurvived(t *testing.T) {
 		t.Errorf("the spool's state was logged %d times, want once", n)
 	}
 }
-
-func TestCheckConnect(t *testing.T) {
-	in := startIngest(t)
-	check := func(more ...string) (code int, output string) {
-		p := launch(t, in.agentEnv(t, more...), "heka-insights-agent", "check", "--connect")
-		select {
-		case <-p.ended:
-		case <-time.After(20 * time.Second):
-			t.Fatal("check --connect does not end")
-		}
-		return p.ProcessState.ExitCode(), p.output.String()
-	}
-	if code, output := check(); code != 0 || !strings.Contains(output, "acknowledged") {
-		t.Errorf("exit %d:\n%s", code, output)
-	}
-	if code, output := check("HEKA_TLS_CA_FILE="); code != 1 || !strings.Contains(output, "HEKA_TLS_CA_FILE to") {
-		t.Errorf("without the authority: exit %d:\n%s", code, output)
-	}
-	if code, output := check("HEKA_ENDPOINT=https://" + in.addr + "/nowhere"); code != 1 || !strings.Contains(output, "HEKA_ENDPOINT") {
-		t.Errorf("wrong path: exit %d:\n%s", code, output)
-	}
-	var hosts []host
-	if err := in.get("/api/hosts", &hosts); err != nil || len(hosts) != 0 {
-		t.Errorf("the check left %d hosts behind (%v)", len(hosts), err)
-	}
-}

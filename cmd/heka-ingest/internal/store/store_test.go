@@ -294,3 +294,21 @@ func BenchmarkAdd(b *testing.B) {
 	}
 	wg.Wait()
 }
+
+// A single tick of another epoch, as a check of the connection may leave beside a
+// running agent, is one more start: no gap, no missing tick, and the loss that is
+// shown is the running agent's again with its next batch.
+func TestATickOfACheckBesideAnAgent(t *testing.T) {
+	s, _ := start(t, t.TempDir())
+	add(t, s, batch("a", 7, 1), wire.Accepted)
+	add(t, s, batch("a", 7, 2), wire.Accepted)
+	check := batchAt("a", 9, 1, base+5*interval+interval/3, 1)
+	check.Loss = map[string]wire.Loss{"queue_full": {}}
+	add(t, s, check, wire.Accepted)
+	add(t, s, batch("a", 7, 3), wire.Accepted)
+	h := oneHost(t, s)
+	wantCounts(t, h, 4, 20, 0, 0, 10, 0)
+	if h.Epochs != 2 || h.Epoch != wire.FormatEpoch(7) || h.Seq != 3 || h.Loss["queue_full"] != 3 {
+		t.Errorf("host = %+v", h)
+	}
+}
