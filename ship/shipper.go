@@ -206,8 +206,13 @@ func (s *Shipper) step(ctx context.Context, now time.Time) {
 	s.protect(now)
 	s.bound(now)
 	s.keepDraft(now)
+	failed := s.machine.isDown()
 	if d := s.pick(now); d != nil {
 		s.send(ctx, now, d)
+	}
+	if s.machine.isDown() && !failed { // a search has found that out
+		s.protect(now)
+		s.keepDraft(now)
 	}
 	s.publish()
 }

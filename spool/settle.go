@@ -169,19 +169,6 @@ func (s *Spool) cover(seg *segment, size int64) {
 	}
 }
 
-// giveUp stops trusting a segment beyond what earlier fsyncs covered; mu is
-// held.
-func (s *Spool) giveUp(seg *segment) {
-	if seg == s.draft {
-		s.discard() // its owner has what is in it
-		return
-	}
-	seg.bad, seg.sealed = true, true
-	if s.active == seg {
-		s.active = nil
-	}
-}
-
 // repair probes the disk, rewrites the records of bad segments to a new one
 // and makes them durable; then the spool is usable.
 func (s *Spool) repair() error {

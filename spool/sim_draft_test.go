@@ -102,7 +102,7 @@ func (b *books) discarded(err error) {
 // what is in them may be delivered, or lost, by then, and is sent a second time.
 // A power cut brings back what no fsync was to remove.
 func (b *books) exorcise(never bool) {
-	if !b.orphan.ghost && !(b.how.power && never) {
+	if !b.orphan.ghost && (!b.how.power || !never) {
 		return
 	}
 	b.orphan = simDraft{}

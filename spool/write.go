@@ -248,6 +248,19 @@ func (s *Spool) seal() {
 	}
 }
 
+// giveUp stops trusting a segment beyond what earlier fsyncs covered; mu is
+// held.
+func (s *Spool) giveUp(seg *segment) {
+	if seg == s.draft {
+		s.discard() // its owner has what is in it
+		return
+	}
+	seg.bad, seg.sealed = true, true
+	if s.active == seg {
+		s.active = nil
+	}
+}
+
 // retire takes a segment out of use; sweep removes its file. mu is held.
 func (s *Spool) retire(seg *segment) {
 	if seg == s.active {
