@@ -57,13 +57,19 @@ func NewScheduler(cfg Config, collectors []Collector, sink Sink, log zerolog.Log
 	return s
 }
 
-// Run ticks until ctx is done, then takes one last tick and returns nil. It
-// first waits for the agent's phase: less than an interval. It leaves no
-// goroutine behind but those of collectors that hang. Call Run or Take, once.
+// Run ticks until ctx is done, then takes one last tick and returns nil. The first
+// tick is at once, since some figures need two; the next is at the agent's phase,
+// a tenth of an interval later at least and 1.1 at most. It leaves no goroutine
+// behind but those of collectors that hang. Call Run or Take, once.
 func (s *Scheduler) Run(ctx context.Context) error {
 	defer s.worker.stop()
 	interval := s.cfg.interval()
-	first := time.Now().Add(untilPhase(s.wall(), interval, s.cfg.PhaseKey))
+	wait := untilPhase(s.wall(), interval, s.cfg.PhaseKey)
+	if wait < interval/10 {
+		wait += interval // a share of CPU time would be one of a moment
+	}
+	first := time.Now().Add(wait)
+	s.tick(ctx, time.Now())
 	s.loop(ctx, first, interval, func() bool { return true })
 	s.tick(context.WithoutCancel(ctx), time.Now())
 	return nil

@@ -91,11 +91,19 @@ func TestNoDrift(t *testing.T) {
 		k := &sink{}
 		s := collect.NewScheduler(collect.Config{Interval: interval, PhaseKey: "a"}, []collect.Collector{slow}, k, zerolog.Nop())
 		wait := collect.UntilPhase(time.Now(), interval, "a")
-		first := time.Now().Add(wait).UnixMilli()
+		if wait < interval/10 {
+			wait += interval
+		}
+		began := time.Now()
+		first := began.Add(wait).UnixMilli()
 		stop := run(t, s)
 		time.Sleep(wait + 24*time.Hour - time.Millisecond)
 		stop()
 		times := k.times()
+		if times[0] != began.UnixMilli() {
+			t.Errorf("the first tick is %d ms late", times[0]-began.UnixMilli())
+		}
+		times = times[1:]
 		if got, want := len(times), 24*3600/5+1; got != want {
 			t.Fatalf("%d ticks in a day, want %d and the last one", got, want)
 		}
@@ -347,4 +355,31 @@ func TestSeriesOverTheLimitAreCounted(t *testing.T) {
 			t.Errorf("heka.agent.series.dropped = %d, want 1", got)
 		}
 	})
+}
+
+// Whatever the phase, the second tick is a tenth of an interval after the first at
+// least, and 1.1 intervals at most; agents that start together are spread.
+func TestTheSecondTickIsAtThePhase(t *testing.T) {
+	const interval = 5 * time.Second
+	tenths := map[int64]int{}
+	for i := range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			k := &sink{}
+			cfg := collect.Config{Interval: interval, PhaseKey: strings.Repeat("k", i)}
+			stop := run(t, collect.NewScheduler(cfg, []collect.Collector{fake{name: "a"}}, k, zerolog.Nop()))
+			time.Sleep(2 * interval)
+			stop()
+			times := k.times()
+			gap := time.Duration(times[1]-times[0]) * time.Millisecond
+			if gap < interval/10 || gap > interval+interval/10 {
+				t.Errorf("key %d: the second tick comes %v after the first", i, gap)
+			}
+			tenths[int64(gap/(interval/10))]++
+		})
+	}
+	for tenth := int64(1); tenth <= 10; tenth++ {
+		if tenths[tenth] == 0 {
+			t.Errorf("no agent of 300 is in tenth %d: %v", tenth, tenths)
+		}
+	}
 }

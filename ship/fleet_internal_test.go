@@ -68,6 +68,7 @@ type fleetAgent struct {
 	outcome Outcome // of the request, which it learns at answer
 
 	tick, wake, answer, restart time.Duration // its next events
+	second                      time.Duration // when the second tick is; 0 after it
 
 	contact, fresh, drained time.Duration // since the server's return; 0: not yet
 }
@@ -120,7 +121,11 @@ func (f *fleet) start(a *fleetAgent, now time.Duration) {
 	a.took = append(a.took, nil)
 	a.wake, a.answer, a.restart = now, never, never
 	phase := (s.cutPhase() - time.Duration(fleetStart.Add(now).UnixNano())) % fleetTick
-	a.tick = now + (phase+fleetTick)%fleetTick
+	wait := (phase + fleetTick) % fleetTick
+	if wait < fleetTick/10 {
+		wait += fleetTick
+	}
+	a.tick, a.second = now, now+wait // as collect.Scheduler does
 	if f.cfg.reboot && now < f.server.returns {
 		a.restart = f.server.returns
 	}
@@ -192,7 +197,9 @@ func (f *fleet) turn(a *fleetAgent, now time.Duration) {
 		s.settle(at, a.outcome)
 	}
 	if now == a.tick {
-		a.tick += fleetTick
+		if a.tick += fleetTick; a.second > 0 {
+			a.tick, a.second = a.second, 0
+		}
 		a.points++
 		f.snapshot.TimeMS = at.UnixMilli()
 		s.queue.Put(f.snapshot)
