@@ -36,6 +36,15 @@ func (t *trials) answered(points []simPoint, m *metric.Batch, o ship.Outcome) {
 	}
 }
 
+// blames reports whether anything of a batch was refused, and something accepted
+// since.
+func (t *trials) blames(batch *simBatch) bool {
+	return slices.ContainsFunc(batch.points, func(p simPoint) bool {
+		acks, refused := t.refused[p.series]
+		return refused && acks < t.acks
+	})
+}
+
 // condemned checks that there is reason to give up a point: the server has left
 // it out, or its series was refused, and something was accepted since. And unless
 // the network slanders, the server has to have something against it.
@@ -45,6 +54,8 @@ func (b *books) condemned(batch *simBatch, i int) {
 	unreadable := b.server.unread == ship.Decline && b.server.isUnreadable(batch.simName, batch.points[0].value)
 	switch {
 	case b.server.rejected[simPlace{batch.simName, p.value}], b.trials.named[p.series], unreadable:
+	case (!refused || acks == b.trials.acks) && b.trials.slandered && b.trials.blames(batch):
+		// A batch of which nothing passes is given up as a whole.
 	case !refused, acks == b.trials.acks:
 		b.failf("%s is given up, refused %t, without an acceptance since", batch.point(i), refused)
 	case !b.trials.slandered && !b.server.culpable(batch, p):
