@@ -199,8 +199,16 @@ func (f *refusalFleet) count(now time.Duration, p purpose, points int64) {
 	f.seconds[i].points[p] += int(points)
 }
 
-// tickOf numbers ticks by their time.
-func tickOf(ms int64) int { return int(ms-fleetStart.UnixMilli()) / int(fleetTick.Milliseconds()) }
+// tickOf numbers ticks by their time: the first is at once, the second a tenth of
+// an interval later at least.
+func tickOf(ms int64) int {
+	since := ms - fleetStart.UnixMilli()
+	if since == 0 {
+		return 0
+	}
+	every := fleetTick.Milliseconds()
+	return 1 + int((since-every/10)/every)
+}
 
 // accept takes a body's points.
 func (a *refusalAgent) accept(b refusalBody, now time.Duration) {
