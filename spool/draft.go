@@ -83,6 +83,32 @@ func (s *Spool) discard() {
 	}
 }
 
+// forgive takes back what counts as lost with a record that a crash cut short, if
+// there is a draft of it: its points wait there. slow is held.
+func (s *Spool) forgive(segs []*segment) {
+	for _, d := range segs {
+		if !d.ofTicks || len(d.entries) == 0 || d.isVoid(segs) {
+			continue
+		}
+		first := d.entries[0]
+		for _, seg := range segs {
+			h := seg.torn
+			if h.length == 0 || h.Epoch != first.epoch || h.Seq < first.seq {
+				continue
+			}
+			f, err := s.disk.Create(seg.name())
+			if err != nil {
+				continue // it stays counted
+			}
+			if f.Truncate(seg.tornAt) == nil {
+				seg.size, seg.torn = seg.tornAt, header{}
+				seg.tally.add(tally{appended: int64(h.items), corrupt: int64(h.items)}, -1)
+			}
+			_ = f.Close()
+		}
+	}
+}
+
 // isVoid reports whether the records of a draft that an earlier process left are
 // in a larger record of these segments, whatever became of that, or that process
 // began another draft later.

@@ -69,8 +69,11 @@ func TestADraftEndsWithItsRecord(t *testing.T) {
 		draftAll(t, s, 4, 3)
 		want := end(s)
 		kill(s)
+		sum, err := Inspect(t.Context(), Query{Dir: dir, Segments: true}, func(Finding) error { return nil })
+		must(t, err)
 		next, _ := testSpool(t, dir, Config{})
-		if st := checkBalance(t, next); st.Records != want || st.Corrupt != 0 {
+		if st := checkBalance(t, next); st.Records != want || st.Corrupt != 0 || sum.Records != want {
+			t.Errorf("%s: %d were seen beforehand", name, sum.Records)
 			t.Errorf("%s: %d records wait, want %d: %+v", name, st.Records, want, st)
 		}
 		must(t, next.settle())
@@ -158,5 +161,30 @@ func TestADraftThatIsTorn(t *testing.T) {
 	next, _ := testSpool(t, dir, Config{})
 	if st := checkBalance(t, next); st.Records != 2 || st.Corrupt != tickOf(4, 2).Items {
 		t.Errorf("%+v", st)
+	}
+}
+
+// A kill in the write of the larger record costs nothing that the draft has, and
+// counts nothing as lost, also after another start.
+func TestADraftStandsForATornRecord(t *testing.T) {
+	for cut := int64(1); cut < 300; cut += 37 {
+		dir := t.TempDir()
+		s, _ := testSpool(t, dir, Config{})
+		appendAll(t, s, 1, 2, 100)
+		draftAll(t, s, 4, 3)
+		must(t, s.Append(rec(4, 300)))
+		kill(s)
+		for _, path := range files(t, dir, segmentSuffix) {
+			if info, err := os.Stat(path); err == nil && info.Size() > 600 {
+				must(t, os.Truncate(path, info.Size()-cut))
+			}
+		}
+		for range 2 {
+			next, _ := testSpool(t, dir, Config{})
+			if st := checkBalance(t, next); st.Records != 5 || st.Corrupt != 0 {
+				t.Errorf("cut by %d: %+v", cut, st)
+			}
+			kill(next)
+		}
 	}
 }

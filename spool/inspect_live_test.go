@@ -65,7 +65,7 @@ func TestInspectVanishing(t *testing.T) {
 			if len(names) != 3 {
 				t.Fatalf("%d segments", len(names))
 			}
-			disk := vanishFS{lookFS(dir), filepath.Base(names[1]), when == "before", func() { must(t, os.Remove(names[1])) }}
+			disk := vanishFS{lookFS(dir), filepath.Base(names[1]), when == "before", func() { must(t, os.Remove(names[1])) }, new(int)}
 			in := inspectDir(t, dir, disk, ownerLives)
 			want := []uint64{1, 3}
 			if when == "during" {
@@ -78,16 +78,21 @@ func TestInspectVanishing(t *testing.T) {
 	}
 }
 
-// vanishFS has one file removed before or after it is opened.
+// vanishFS has one file removed before or after it is opened for the second time:
+// the first look is whether it is a draft.
 type vanishFS struct {
 	looker
 	name   string
 	before bool
 	remove func()
+	opened *int
 }
 
 func (d vanishFS) Open(name string) (file, error) {
-	if name != d.name {
+	if name == d.name {
+		*d.opened++
+	}
+	if name != d.name || *d.opened != 2 {
 		return d.looker.Open(name)
 	}
 	if d.before {

@@ -9,7 +9,14 @@ import (
 // segments looks into every segment, by age.
 func (in *inspector) segments(names []string) error {
 	names = onlySegments(names)
+	void, err := in.voidDrafts(names)
+	if err != nil {
+		return err
+	}
 	for i, name := range names {
+		if slices.Contains(void, name) {
+			continue // the spool removes it
+		}
 		if err := in.segment(".", name, i >= len(names)-2); err != nil { // a draft and another
 			return err
 		}

@@ -49,6 +49,7 @@ func (s *Spool) index(l lock) error {
 	if err := s.syncAfterCrash(names, segs[max(0, len(segs)-maxUnsynced):]); err != nil {
 		return err
 	}
+	s.forgive(segs)
 	s.install(l, led, segs)
 	s.survey(&s.dead)
 	s.survey(&s.kept)

@@ -152,6 +152,9 @@ func (seg *segment) take(sp span) {
 	case spanForeign:
 		seg.foreign++
 	case spanHole, spanTorn:
+		if sp.kind == spanTorn && sp.header.kind == typeData {
+			seg.torn, seg.tornAt = sp.header, sp.off
+		}
 		// Points of records that cannot be found.
 		seg.tally.appended += int64(sp.points)
 		seg.tally.corrupt += int64(sp.points)

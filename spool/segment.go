@@ -67,6 +67,9 @@ type segment struct {
 	// ofTicks marks a draft, drafted is how many records this process wrote to it.
 	ofTicks bool
 	drafted int
+	// torn is the record that a crash cut short, at tornAt; its length is 0 if none.
+	torn   header
+	tornAt int64
 	// unreadable marks a segment whose index is not whole: it stays in place.
 	unreadable bool
 	newestMS   int64

@@ -69,6 +69,7 @@ func TestAKilledAgentKeepsWhatItSpooled(t *testing.T) {
 		return err
 	})
 	eventually(t, "an empty spool", func() error {
+		agent.says(started) // earlier, SIGTERM would kill it
 		if agent.terminate() != 0 {
 			t.Fatal("exit code of the second agent")
 		}
