@@ -48,10 +48,11 @@ type durable struct {
 	owed    owed            // what to tell the spool when it answers again
 }
 
-// owed are counts of while the disk hung.
+// owed is what the spool has not heard of while the disk hung.
 type owed struct {
 	losses           []metric.Loss
 	refused, letters int64 // points refused for good, and those whose letter was dropped
+	discard          bool  // the draft has ended
 }
 
 func (o *owed) tell(s store) {
@@ -63,6 +64,9 @@ func (o *owed) tell(s store) {
 	}
 	if o.letters > 0 {
 		s.LoseLetters(o.letters)
+	}
+	if o.discard {
+		_ = s.Discard() // the spool goes on trying
 	}
 }
 
@@ -125,13 +129,19 @@ func (d *durable) Draft(e ship.Entry, n int) error {
 	return err
 }
 
-// Discard ends what Draft began.
+// Discard ends what Draft began; while the disk hangs, as soon as it answers.
 func (d *durable) Discard() error {
 	var err error
-	if ok, _ := d.within(func() { err = d.store.Discard() }); !ok {
-		return errDiskHangs
+	ok, begun := d.within(func() { err = d.store.Discard() })
+	if ok {
+		return err
 	}
-	return err
+	if !begun {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.owed.discard = true
+	}
+	return errDiskHangs
 }
 
 // Oldest returns the oldest batch that can be read, of those that are not

@@ -25,11 +25,13 @@ func (s *Shipper) keepDraft(now time.Time) {
 	ticks, end := s.queue.since(s.draft.next)
 	for i, t := range ticks {
 		for from, more := 0, true; more; more = from < len(t.points) {
+			begun := from > 0
 			from = s.builder.add(t, from)
-			if err := s.addDraft(); errors.Is(err, ErrDraftLost) {
+			err := s.addDraft()
+			if errors.Is(err, ErrDraftLost) || err != nil && begun { // no point is in it twice
 				s.draft = draft{first: s.draft.first} // the next step begins anew
-				return
-			} else if err != nil {
+			}
+			if err != nil {
 				return // the spool says why by itself
 			}
 		}
