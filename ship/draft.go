@@ -43,7 +43,9 @@ func (s *Shipper) keepDraft(now time.Time) {
 func (s *Shipper) addDraft() error {
 	d := &s.draft
 	d.first = s.seq + 1
+	looseness := s.looseness // a tick's says nothing of a batch's
 	e := s.build(d.first + uint64(d.records))
+	s.looseness = looseness
 	err := s.spool.Draft(e, d.records)
 	if err == nil {
 		d.records++

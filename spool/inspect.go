@@ -110,6 +110,9 @@ type Finding struct {
 	// PayloadBytes is the length of the payload, read or not.
 	PayloadBytes int64
 	State        State
+	// Draft says that the record is a tick of a draft, and that a process may own the
+	// directory: the batch that it builds of it may get the same ID.
+	Draft bool
 	// Dead is how many points of a record that is settled were refused for good.
 	Dead int64
 	// Reason says why a letter is dead.

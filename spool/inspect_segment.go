@@ -169,6 +169,7 @@ func (in *inspector) record(o *opened, i int) error {
 		PayloadBytes: int64(e.length) - headerBytes,
 		Dead:         int64(o.dead[e.off]),
 		State:        o.state(e),
+		Draft:        o.ofTicks && in.owner != ownerNone,
 		LostKnown:    true,
 	}
 	if in.Payloads {

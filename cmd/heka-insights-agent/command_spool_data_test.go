@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -244,5 +245,29 @@ func TestSpoolPurgeQuarantine(t *testing.T) {
 	same(t, "files", field(objects(t, stdout), "file"), []string{"quarantine/" + filepath.Base(aside)})
 	if _, err := os.Stat(aside); err == nil {
 		t.Error("the segment is still there")
+	}
+}
+
+// What a running agent is building is not exported: its ids are those of batches
+// to come. Once no agent runs, it is.
+func TestSpoolExportLeavesALiveDraftOut(t *testing.T) {
+	dir := t.TempDir()
+	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 1 << 20})
+	record := func(seq uint64) spool.Record {
+		return spool.Record{ID: spool.ID{Epoch: 1, Seq: seq}, Items: 1, TimeMS: 1, Payload: []byte("{}")}
+	}
+	if err := errors.Join(s.Append(record(1)), s.Draft(record(2), 0), s.Draft(record(3), 1)); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := ask(t, exitOK, dir, "export", t.TempDir())
+	if n := len(objects(t, stdout)); n != 1 || !strings.Contains(stderr, "left out: 2 ticks") {
+		t.Errorf("%d batches are exported beside a live agent, stderr %q", n, stderr)
+	}
+	if err := s.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr = ask(t, exitOK, dir, "export", t.TempDir())
+	if n := len(objects(t, stdout)); n != 3 || stderr != "" {
+		t.Errorf("%d batches are exported after its end, stderr %q", n, stderr)
 	}
 }

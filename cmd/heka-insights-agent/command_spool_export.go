@@ -55,7 +55,18 @@ func setupSpoolExport(flags *flag.FlagSet) action {
 		if err := os.MkdirAll(to, 0o700); err != nil {
 			return err
 		}
-		if err := l.each(ctx, keys, *dead, func(f *spool.Finding) error { return l.export(f, to) }); err != nil {
+		ticks := 0
+		err = l.each(ctx, keys, *dead, func(f *spool.Finding) error {
+			if f.Draft { // sent by hand, it would pass for the batch that is being built
+				ticks++
+				return nil
+			}
+			return l.export(f, to)
+		})
+		if ticks > 0 {
+			l.say("left out: %d ticks of a batch that a running agent may be building: stop it to have them", ticks)
+		}
+		if err != nil {
 			return errors.Join(err, syncDirectory(to))
 		}
 		return syncDirectory(to)
