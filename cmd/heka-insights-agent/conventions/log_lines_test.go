@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -59,8 +60,9 @@ func fits(message, row string) bool {
 }
 
 var (
-	rowOfLine = regexp.MustCompile("^\\| (info|warn|error) (`[^`]+`(?:, `[^`]+`)*)")
-	codeSpan  = regexp.MustCompile("`([^`]+)`")
+	rowOfLine  = regexp.MustCompile("^\\| (info|warn|error) (`[^`]+`(?:, `[^`]+`)*)")
+	rowOfCause = regexp.MustCompile("(?m)^\\| `[^|]+")
+	codeSpan   = regexp.MustCompile("`([^`]+)`")
 )
 
 // linesOfPage reads the rows that begin with a level and with one message or more.
@@ -79,15 +81,7 @@ func linesOfPage(t *testing.T) []logLine {
 // linesOfCode reads the messages from the calls that log.
 func linesOfCode(t *testing.T) []logLine {
 	r := &reader{t: t, files: token.NewFileSet()}
-	for _, path := range tree(t) {
-		product := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") && !strings.HasPrefix(path, "cmd/heka-ingest/")
-		if !product {
-			continue
-		}
-		file, err := parser.ParseFile(r.files, filepath.Join(root, path), nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, file := range agentSources(t, r.files) {
 		for _, decl := range file.Decls {
 			if f, ok := decl.(*ast.FuncDecl); ok && f.Body != nil {
 				r.function(f)
@@ -95,6 +89,22 @@ func linesOfCode(t *testing.T) []logLine {
 		}
 	}
 	return r.lines
+}
+
+// agentSources parses all that is not a test or of heka-ingest.
+func agentSources(t *testing.T, files *token.FileSet) []*ast.File {
+	var parsed []*ast.File
+	for _, path := range tree(t) {
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasPrefix(path, "cmd/heka-ingest/") {
+			continue
+		}
+		file, err := parser.ParseFile(files, filepath.Join(root, path), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed = append(parsed, file)
+	}
+	return parsed
 }
 
 type reader struct {
@@ -213,4 +223,34 @@ func text(e ast.Expr) string {
 		}
 	}
 	return "…"
+}
+
+// TestCausesOfOperations looks for the words of each cause and error in the tables
+// of docs/operations.md: a string of the code has them, or the kernel's errors do.
+func TestCausesOfOperations(t *testing.T) {
+	var said []string
+	for _, file := range agentSources(t, token.NewFileSet()) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.BasicLit); ok {
+				said = append(said, text(literal))
+			}
+			return true
+		})
+	}
+	for number := range syscall.Errno(200) {
+		said = append(said, number.Error())
+	}
+	_, page, _ := strings.Cut(read(t, filepath.Join(root, "docs/operations.md")), "\n## Log lines\n")
+	page, _, _ = strings.Cut(page, "\n## ")
+	rows := rowOfCause.FindAllString(page, -1)
+	if len(rows) < 25 {
+		t.Errorf("found %d causes and errors", len(rows))
+	}
+	for _, span := range codeSpan.FindAllString(strings.Join(rows, "\n"), -1) {
+		for _, words := range regexp.MustCompile(`[a-z][a-z ,'/]{3,}[a-z]`).FindAllString(span, -1) {
+			if !slices.ContainsFunc(said, func(s string) bool { return strings.Contains(s, words) }) {
+				t.Errorf("docs/operations.md: the code never says %q: %s", words, span)
+			}
+		}
+	}
 }
