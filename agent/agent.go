@@ -82,10 +82,10 @@ func (p *parts) run(ctx context.Context) {
 	var collecting sync.WaitGroup
 	collecting.Go(func() {
 		defer p.queue.Close()
-		p.report("collecting ended", p.scheduler.Run(ctx))
+		p.logError("collecting ended", p.scheduler.Run(ctx))
 		time.AfterFunc(p.shutdown+diskTimeout, giveUp)
 	})
-	p.report("shipping ended", p.shipper.Run(detached))
+	p.logError("shipping ended", p.shipper.Run(detached))
 	collecting.Wait()
 	closeDisk()
 	p.stopped()
@@ -94,7 +94,7 @@ func (p *parts) run(ctx context.Context) {
 	}
 }
 
-func (p *parts) report(what string, err error) {
+func (p *parts) logError(what string, err error) {
 	if err != nil {
 		p.log.Error().Err(err).Msg(what)
 	}
@@ -110,12 +110,12 @@ func (p *parts) stopped() {
 
 func (p *parts) closeSpool(ctx context.Context, upkeep <-chan error) {
 	if err := p.spool.Close(ctx); err != nil {
-		p.report("close the spool: what it had not written is lost", err)
+		p.logError("close the spool: what it had not written is lost", err)
 		return
 	}
 	select {
 	case err := <-upkeep:
-		p.report("the spool's upkeep ended", err)
+		p.logError("the spool's upkeep ended", err)
 	case <-ctx.Done():
 	}
 }

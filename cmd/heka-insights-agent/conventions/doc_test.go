@@ -1,0 +1,63 @@
+// Package conventions_test holds the source tree to its own rules: what may
+// import what, and that the documentation speaks of log lines, files and make
+// targets that exist.
+package conventions_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// root is the module's folder, as seen from here.
+const root = "../../.."
+
+// tree returns all that is in the module, folders with a slash at the end, by
+// paths below its root. Git's own files are left out, and what make puts there.
+func tree(t *testing.T) []string {
+	t.Helper()
+	var paths []string
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == ".git" || path == ".bin" || path == ".run" || path == "bin":
+			return fs.SkipDir
+		case entry.IsDir():
+			path += "/"
+		}
+		paths = append(paths, path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
+// pages returns the documentation, by paths below the root.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/adr/*.md"} {
+		names, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("no %s: %v", pattern, err)
+		}
+		for _, name := range names {
+			found[strings.TrimPrefix(name, root+"/")] = read(t, name)
+		}
+	}
+	return found
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
