@@ -28,12 +28,18 @@ func (s *Shipper) flush(ctx context.Context) {
 	if s.strict() && s.spooled(now, 0) != nil {
 		answers = false
 	}
+	type body struct {
+		id          string
+		compression Compression
+	}
+	sent := make(map[body]bool) // the same points again would get the same answer
 	for _, h := range slices.Clone(s.memory) {
 		for goesOn := true; goesOn && answers && slices.Contains(s.memory, h); {
 			d := s.prepare(time.Now(), h)
-			if d == nil || ctx.Err() != nil {
+			if d == nil || ctx.Err() != nil || sent[body{d.payload.ID, d.payload.Compression}] {
 				break
 			}
+			sent[body{d.payload.ID, d.payload.Compression}] = true
 			s.send(ctx, time.Now(), d)
 			goesOn, answers = s.await(ctx)
 		}
