@@ -65,6 +65,9 @@ func decoded(body []byte, headers []string) ([]byte, error) {
 			return nil, nil
 		}
 		plain, err := decode(strings.TrimSpace(coding), body)
+		if err != nil && bytes.HasPrefix(body, []byte("{")) {
+			continue // it is JSON: the header is wrong, as "utf-8" or a proxy's may be
+		}
 		// Of a coded body that was cut off, what there is of it is read.
 		if err != nil && (len(body) < maxAnswerBytes || len(plain) == 0) {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net"
@@ -92,7 +93,8 @@ func TestClassifyErrors(t *testing.T) {
 		{context.Canceled, Retry, "cancelled"},
 		{errors.New("http2: GOAWAY"), Retry, "GOAWAY"},
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, Pause, "HEKA_TLS_CA_FILE"},
-		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}}, Pause, "HEKA_TLS_SERVER_NAME"},
+		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"other"}}, Host: "h"}}, Pause, "HEKA_TLS_SERVER_NAME"},
+		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{Subject: pkix.Name{CommonName: "h"}}, Host: "h"}}, Pause, "subject alternative names"},
 		{x509.CertificateInvalidError{Reason: x509.Expired}, Pause, "expired"},
 		{http.ErrSchemeMismatch, Pause, "HEKA_ENDPOINT"},
 		{&net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, Pause, "HEKA_TLS_CERT_FILE"},

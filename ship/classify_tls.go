@@ -16,6 +16,7 @@ const (
 	hintClientCertificate = "set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE to a certificate that it takes, and its key"
 	hintAuthority         = "set HEKA_TLS_CA_FILE to that authority's certificate, and let the server send the whole chain"
 	hintName              = "set HEKA_TLS_SERVER_NAME to a name that it has, or mend HEKA_ENDPOINT"
+	hintNoName            = "replace it on the server by one with subject alternative names"
 	hintProtocol          = "let the server speak TLS 1.2 or newer, or set HEKA_ENDPOINT to one that does"
 	hintCipher            = "let the server offer a cipher suite of TLS 1.3, or with ECDHE and AES-GCM or ChaCha20, or set HEKA_ENDPOINT to one that does"
 )
@@ -59,6 +60,8 @@ func classifyCertificate(err error) (Outcome, bool) {
 		return pause("the endpoint's certificate is signed by an unknown authority", hintAuthority)
 	case errors.As(err, &roots):
 		return pause("this system has no list of authorities", "set HEKA_TLS_CA_FILE to the certificate of the endpoint's authority")
+	case errors.As(err, &name) && name.Certificate != nil && len(name.Certificate.DNSNames)+len(name.Certificate.IPAddresses) == 0:
+		return pause("the endpoint's certificate is for no name: "+name.Error(), hintNoName)
 	case errors.As(err, &name):
 		return pause("the endpoint's certificate is for another name: "+name.Error(), hintName)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:

@@ -41,13 +41,31 @@ func (s *secrets) addHeaders(h http.Header) {
 }
 
 // addQuery adds the values of a URL's query, but those of parameters that
-// delivery itself has put there.
+// delivery itself has put there. It reads more than url.ParseQuery, which leaves out
+// what it takes for malformed: that is sent too. A parameter without a value may be
+// a bare key.
 func (s *secrets) addQuery(u *url.URL, own func(name string) bool) {
-	for name, values := range u.Query() {
-		if !own(name) {
-			s.add(values...)
+	for _, separators := range []string{"&", "&;"} {
+		isSeparator := func(r rune) bool { return strings.ContainsRune(separators, r) }
+		for pair := range strings.FieldsFuncSeq(u.RawQuery, isSeparator) {
+			name, value, found := strings.Cut(pair, "=")
+			switch {
+			case own(unescaped(name)):
+			case found:
+				s.add(unescaped(value))
+			default:
+				s.add(unescaped(name))
+			}
 		}
 	}
+}
+
+// unescaped is a part of a query as it was meant, or as it is if it has no meaning.
+func unescaped(part string) string {
+	if plain, err := url.QueryUnescape(part); err == nil {
+		return plain
+	}
+	return part
 }
 
 // addUser adds the password in a proxy's URL.

@@ -133,6 +133,36 @@ func TestCausesHoldNoSecret(t *testing.T) {
 	}
 }
 
+// Whatever is sent as the endpoint's query is hidden, also where it is no query by
+// the rules, and where a key stands alone.
+func TestEveryPartOfAQueryIsASecret(t *testing.T) {
+	own := func(name string) bool { return name == "query" || name == "a b" }
+	for query, want := range map[string]secrets{
+		"key=k3y-one&b=k3y-two": {"k3y-one", "k3y-two"},
+		"key=k3y%2Done":         {"k3y-one"},
+		"key=k3y+one":           {"k3y one"},
+		"key=100%k3y":           {"100%k3y"},
+		"key=k3y;one":           {"k3y;one"},
+		"key=k3y-one;b=k3y-two": {"k3y-one", "k3y-two"},
+		"k3y-alone":             {"k3y-alone"},
+		"k3y-alone&x=1":         {"k3y-alone"},
+		"=k3y-alone":            {"k3y-alone"},
+		"query=INSERT&a+b=text": nil,
+		"query=INSERT;key=k3y1": {"k3y1"},
+	} {
+		var s secrets
+		s.addQuery(&url.URL{RawQuery: query}, own)
+		for _, secret := range want {
+			if got := s.redact("it says " + secret + "."); got != "it says [redacted]." {
+				t.Errorf("%s: %q, of the secrets %q", query, got, s)
+			}
+		}
+		if want == nil && len(s) != 0 {
+			t.Errorf("%s: secrets %q, want none", query, s)
+		}
+	}
+}
+
 // withoutBatch keeps formats from looking into a batch that is not there.
 type withoutBatch struct{ backend.Format }
 
