@@ -35,9 +35,6 @@ func (s *Server) ingest(r *http.Request, c *charge) (wire.Ack, error) {
 	if err := checkKeys(r.Header, b.ID); err != nil {
 		return wire.Ack{}, err
 	}
-	if b.IsProbe() {
-		return b.Ack(wire.Accepted), nil
-	}
 	ack, err := s.cfg.Storage.Add(b)
 	switch {
 	case errors.Is(err, store.ErrBusy):

@@ -102,7 +102,7 @@ func (b *Batch) Points() int64 {
 }
 
 // IsProbe reports whether the batch holds no ticks: an agent that only asks
-// whether it would be let in. It is answered and not stored.
+// whether it would be let in. It is answered as a batch would be, and not stored.
 func (b *Batch) IsProbe() bool { return len(b.Times) == 0 }
 
 // Covers reports whether the Part p of a batch is known to hold everything in
