@@ -38,8 +38,8 @@ var mutants = []mutant{
 	},
 	{
 		"what a failed write left is not cut off", "write.go",
-		"\t\t_ = seg.f.Truncate(seg.size)\n\t\tseg.sealed, s.active = true, nil\n",
-		"\t\tseg.sealed, s.active = true, nil\n",
+		"\t\t_ = seg.f.Truncate(seg.size)\n\t\treturn err\n",
+		"\t\treturn err\n",
 	},
 	{
 		"records of other segments pass", "record.go",
