@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -38,6 +39,11 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 // A hangup ends an agent that a person started at a terminal, whether the signal
 // is sent or the terminal closes.
 func TestHangupOfATerminalEnds(t *testing.T) {
+	// Where the tests run under nohup, their children do not: what is caught here
+	// is not ignored there.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	for _, closed := range []bool{false, true} {
 		ours, theirs := openTerminal(t)
 		cmd, out := spawn(t, func(cmd *exec.Cmd) {
