@@ -173,7 +173,7 @@ func (l *loader) checkPlaces() {
 			continue
 		}
 		if err := isDirectory(p.dir); err != nil {
-			l.problem(p.name, "is of no use ("+err.Error()+")", "name the directory where the host's is mounted")
+			l.problem(p.name, "cannot be used ("+err.Error()+")", "name the directory where the host's is mounted")
 		}
 	}
 	if h := &l.env.Heka; slices.Contains(h.Collectors.Value, "textfile") && h.Textfile.Dir.Value == "" {

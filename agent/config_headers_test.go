@@ -27,8 +27,8 @@ func TestBadHeadersFile(t *testing.T) {
 		vars map[string]string
 		want string
 	}{
-		{map[string]string{"HEKA_HEADERS_FILE": "/nowhere"}, "HEKA_HEADERS_FILE: is of no use (no such file or directory); name a readable file that holds name=value pairs"},
-		{map[string]string{"HEKA_HEADERS_FILE": secretFile(t, "\n")}, "HEKA_HEADERS_FILE: is of no use (the file is empty);"},
+		{map[string]string{"HEKA_HEADERS_FILE": "/nowhere"}, "HEKA_HEADERS_FILE: cannot be used (no such file or directory); name a readable file that holds name=value pairs"},
+		{map[string]string{"HEKA_HEADERS_FILE": secretFile(t, "\n")}, "HEKA_HEADERS_FILE: cannot be used (the file is empty);"},
 		{map[string]string{"HEKA_HEADERS_FILE": secretFile(t, "hunter2")}, "HEKA_HEADERS_FILE: has a part that is not name=value;"},
 		{map[string]string{"HEKA_HEADERS_FILE": secretFile(t, "content-type=hunter2")}, "HEKA_HEADERS_FILE: sets Content-Type, which the agent sets itself;"},
 		{map[string]string{"HEKA_HEADERS_FILE": good, "HEKA_HEADERS": "x-a=b"}, "HEKA_HEADERS: is set together with HEKA_HEADERS_FILE; set one of the two"},

@@ -13,7 +13,7 @@ import (
 )
 
 // loader gathers everything there is to say about a configuration, so that an
-// operator mends it in one round.
+// operator fixes it in one round.
 type loader struct {
 	env      environment
 	stateDir string

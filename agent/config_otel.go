@@ -53,7 +53,7 @@ func (l *loader) checkOtelEndpoint() {
 	name := cmp.Or(setName("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", !isBlank(otel.OTLPMetrics.Endpoint.text)),
 		setName("OTEL_EXPORTER_OTLP_ENDPOINT", !isBlank(otel.OTLP.Endpoint.text)))
 	if name != "" && !l.env.Heka.Exporter.isSet() {
-		l.problem(name, "cannot be used, and nothing else says where to send", "mend it, or set HEKA_ENDPOINT, or HEKA_EXPORTER=console")
+		l.problem(name, "cannot be used, and nothing else says where to send", "correct it, or set HEKA_ENDPOINT, or HEKA_EXPORTER=console")
 	}
 }
 

@@ -30,7 +30,7 @@ func (l *loader) secretFile(name string, file *pathVar, holds string) (source *S
 	}
 	content, err := source.Get()
 	if err != nil {
-		l.problem(name, "is of no use ("+err.Error()+")", "name a readable file that holds "+holds+" on one line")
+		l.problem(name, "cannot be used ("+err.Error()+")", "name a readable file that holds "+holds+" on one line")
 	}
 	return source, content
 }

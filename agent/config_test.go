@@ -61,7 +61,7 @@ func problems(t *testing.T, vars map[string]string) []string {
 func TestBadValues(t *testing.T) {
 	const notSize = "is not a size; use bytes (1048576) or KiB, MiB, GiB (1MiB)"
 	const noPort = "has a port that is out of range; use one from 1 to 65535, or leave it out"
-	const noOtel = "cannot be used, and nothing else says where to send; mend it, or set HEKA_ENDPOINT, or HEKA_EXPORTER=console"
+	const noOtel = "cannot be used, and nothing else says where to send; correct it, or set HEKA_ENDPOINT, or HEKA_EXPORTER=console"
 	const notDuration = "is not a duration; use Go syntax (10s, 1m30s) or bare seconds (10)"
 	for _, c := range []struct{ name, text, want string }{
 		{"HEKA_EXPORTER", "graphite", `is not available; use heka, console, otlp, datadog, newrelic, splunk, elasticsearch, clickhouse or victoriametrics`},
@@ -80,8 +80,8 @@ func TestBadValues(t *testing.T) {
 		{"HEKA_HEADERS", "x-a=", "its header 1 has no usable value; use name=value pairs with commas between them"},
 		{"HEKA_HEADERS", "x-a=1,X-A=2", "its header 2 is set twice; use name=value pairs with commas between them"},
 		{"HEKA_API_KEY", "two\nlines", "holds a control character or a line break; use the bare value on one line"},
-		{"HEKA_API_KEY_FILE", "/nowhere", "is of no use (no such file or directory); name a readable file that holds the bare value on one line"},
-		{"HEKA_BEARER_TOKEN_FILE", "/dev/null", "is of no use (not a regular file); name a readable file that holds the bare value on one line"},
+		{"HEKA_API_KEY_FILE", "/nowhere", "cannot be used (no such file or directory); name a readable file that holds the bare value on one line"},
+		{"HEKA_BEARER_TOKEN_FILE", "/dev/null", "cannot be used (not a regular file); name a readable file that holds the bare value on one line"},
 		{"HEKA_USERNAME", "ada", "is set without HEKA_PASSWORD; set HEKA_PASSWORD or HEKA_PASSWORD_FILE too"},
 		{"HEKA_PASSWORD", "pw", "is set without HEKA_USERNAME; set HEKA_USERNAME or HEKA_USERNAME_FILE too"},
 		{"HEKA_COMPRESSION", "brotli", `is not available; use gzip, zstd or none`},
@@ -139,8 +139,8 @@ func TestBadValues(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://host:65536", noOtel},
 		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4317", noOtel},
 		{"HTTPS_PROXY", "ftp://proxy:1", "is not a proxy's URL; use one such as http://proxy.example.com:3128"},
-		{"HOST_PROC", "/nowhere", "is of no use (no such file or directory); name the directory where the host's is mounted"},
-		{"HOST_ETC", "/proc/self/status", "is of no use (not a directory); name the directory where the host's is mounted"},
+		{"HOST_PROC", "/nowhere", "cannot be used (no such file or directory); name the directory where the host's is mounted"},
+		{"HOST_ETC", "/proc/self/status", "cannot be used (not a directory); name the directory where the host's is mounted"},
 		{"HEKA_STATUS_ADDR", "127.0.0.1:9181", "is not a variable of this agent; the nearest is HEKA_SPOOL_DIR, `heka-insights-agent config` lists all"},
 	} {
 		t.Run(c.name+"="+c.text, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestBadCombinations(t *testing.T) {
 		},
 		"no key in the files": {
 			map[string]string{"HEKA_TLS_CERT_FILE": key, "HEKA_TLS_KEY_FILE": key},
-			"HEKA_TLS_CERT_FILE: is of no use together with HEKA_TLS_KEY_FILE (tls: failed to find any PEM data in certificate input); name readable PEM files of a certificate and its key",
+			"HEKA_TLS_CERT_FILE: cannot be used together with HEKA_TLS_KEY_FILE (tls: failed to find any PEM data in certificate input); name readable PEM files of a certificate and its key",
 		},
 		"textfile without a directory": {
 			map[string]string{"HEKA_COLLECTORS": "cpu,textfile"},

@@ -42,6 +42,6 @@ func (l *loader) checkKeyPair(certFile, keyFile string) {
 		_, err = tls.X509KeyPair(cert, key)
 	}
 	if err != nil {
-		l.problem("HEKA_TLS_CERT_FILE", "is of no use together with HEKA_TLS_KEY_FILE ("+err.Error()+")", "name readable PEM files of a certificate and its key")
+		l.problem("HEKA_TLS_CERT_FILE", "cannot be used together with HEKA_TLS_KEY_FILE ("+err.Error()+")", "name readable PEM files of a certificate and its key")
 	}
 }

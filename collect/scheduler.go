@@ -181,13 +181,13 @@ func (s *Scheduler) report(g *guard, before string) {
 	switch g.stats.LastError {
 	case before:
 	case "":
-		s.log.Info().Str("collector", g.stats.Name).Msg("everything can be read again")
+		s.log.Info().Str("collector", g.stats.Name).Msg("collector recovered")
 	default:
 		event := s.log.Warn().Str("collector", g.stats.Name).Err(g.stats.last)
 		if p, ok := errors.AsType[*panicError](g.stats.last); ok {
 			event = event.Bytes("stack", p.stack)
 		}
-		event.Msg("reading skipped")
+		event.Msg("collector failed; its metrics are incomplete")
 	}
 }
 

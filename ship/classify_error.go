@@ -12,7 +12,7 @@ import (
 )
 
 // classifyError judges a request that got no answer. Errors of certificates
-// are for people to mend; all others are the network's, and pass.
+// are for people to fix; all others are the network's, and pass.
 func classifyError(a answer) Outcome {
 	err := a.err
 	var wrapped *url.Error

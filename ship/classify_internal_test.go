@@ -132,7 +132,7 @@ func TestCausesAreOneCleanLine(t *testing.T) {
 	}
 }
 
-// A proxy that opens no tunnel is for a person to mend, unless it is only in
+// A proxy that opens no tunnel is for a person to fix, unless it is only in
 // trouble; the cause says that it was the proxy.
 func TestAProxyThatOpensNoTunnel(t *testing.T) {
 	for status, want := range map[int]struct {

@@ -15,13 +15,13 @@ const (
 	hintTryHTTPS          = "try https:// in HEKA_ENDPOINT"
 	hintClientCertificate = "set HEKA_TLS_CERT_FILE and HEKA_TLS_KEY_FILE to a certificate that it takes, and its key"
 	hintAuthority         = "set HEKA_TLS_CA_FILE to that authority's certificate, and let the server send the whole chain"
-	hintName              = "set HEKA_TLS_SERVER_NAME to a name that it has, or mend HEKA_ENDPOINT"
+	hintName              = "set HEKA_TLS_SERVER_NAME to a name that it has, or fix HEKA_ENDPOINT"
 	hintNoName            = "replace it on the server by one with subject alternative names"
 	hintProtocol          = "let the server speak TLS 1.2 or newer, or set HEKA_ENDPOINT to one that does"
 	hintCipher            = "let the server offer a cipher suite of TLS 1.3, or with ECDHE and AES-GCM or ChaCha20, or set HEKA_ENDPOINT to one that does"
 )
 
-// classifyTLS judges the errors of TLS: all of them are for a person to mend.
+// classifyTLS judges the errors of TLS: all of them are for a person to fix.
 func classifyTLS(err error, a answer) (Outcome, bool) {
 	pause := func(cause, hint string) (Outcome, bool) {
 		return Outcome{Verdict: Pause, Cause: cause, Hint: hint}, true
@@ -97,7 +97,7 @@ func hintAlert(alert string, asked bool) string {
 	case about("unrecognized name"):
 		return hintName
 	case about("no application protocol"):
-		return "let the server offer HTTP/1.1 or HTTP/2, or mend the port of HEKA_ENDPOINT"
+		return "let the server offer HTTP/1.1 or HTTP/2, or fix the port of HEKA_ENDPOINT"
 	case about("expired certificate"):
 		return "renew the certificate in HEKA_TLS_CERT_FILE, and check both clocks"
 	case about("unknown certificate authority"):

@@ -15,7 +15,7 @@
 //	   HEKA_DRAIN_MULTIPLIER and halved when the backend is overloaded
 //	down: waits U(0, min(cap, initial·2^n)), then one probe;
 //	      acked -> ramping, failed -> waits again
-//	paused: as down, for refusals that only a person can mend (credentials,
+//	paused: as down, for refusals that only a person can fix (credentials,
 //	        configuration); waits 1 to 15 minutes, or until a file changes
 //
 // Nothing is dropped here for age or attempts. What is given up, at the memory

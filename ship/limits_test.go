@@ -168,7 +168,7 @@ func TestNoCompressionSupportedIsAPause(t *testing.T) {
 		r.stop()
 		r.wantEveryTick()
 		if len(compressions) != 1 || !compressions[ship.CompressionGzip] {
-			t.Errorf("sent %v after the backend was mended, want gzip as configured", compressions)
+			t.Errorf("sent %v after the backend was fixed, want gzip as configured", compressions)
 		}
 	})
 }

@@ -115,7 +115,7 @@ func (s *say) failed(log zerolog.Logger, now time.Time, began bool, o Outcome, m
 	}
 	event.Int64("batches_waiting", waiting).Str("kept", kept).
 		Stringer("retry_in", m.until.Sub(now).Round(10*time.Millisecond)).
-		Msg("delivery fails; batches wait and are sent again")
+		Msg("delivery failing; batches kept, retrying")
 }
 
 // acked tells of the first acknowledgement of the process. What is printed has no
@@ -149,7 +149,7 @@ func (s *say) refused(log zerolog.Logger, now time.Time, h *held, o Outcome) {
 func (s *say) found(log zerolog.Logger, now time.Time, series, cause string) {
 	if n, ok := s.finds.add(now); ok {
 		log.Error().Str("series", series).Int64("found", n).Str("cause", cause).
-			Str("hint", "mend the cause, then: heka-insights-agent spool dead, spool replay").
+			Str("hint", "fix the cause, then: heka-insights-agent spool dead, spool replay").
 			Msg("series refused by the backend; left out and tried again from time to time, all others are delivered")
 	}
 }
@@ -202,7 +202,7 @@ func (s *say) gaveUp(log zerolog.Logger, now time.Time, id ID, points int64, cau
 		event.Msg("gave up points that the backend refuses while it accepts others: they are lost")
 		return
 	}
-	event.Str("hint", "heka-insights-agent spool dead; mend the cause, then spool replay").
+	event.Str("hint", "heka-insights-agent spool dead; fix the cause, then spool replay").
 		Msg("set points aside that the backend refuses while it accepts others")
 }
 

@@ -49,10 +49,10 @@ func TestATurnForTheWorseIsToldAtOnce(t *testing.T) {
 				first = false
 				return ship.Outcome{Cause: "connection refused"}
 			}
-			return ship.Outcome{Verdict: ship.Pause, Cause: "unknown authority", Hint: "mend it"}
+			return ship.Outcome{Verdict: ship.Pause, Cause: "unknown authority", Hint: "fix it"}
 		})
 		r.run(30 * time.Second)
-		if n := r.logLines(); n != 2 || !strings.Contains(r.log.String(), "mend it") {
+		if n := r.logLines(); n != 2 || !strings.Contains(r.log.String(), "fix it") {
 			t.Errorf("%d log lines, want one of each cause:\n%s", n, r.log)
 		}
 		r.stop()

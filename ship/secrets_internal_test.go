@@ -123,7 +123,7 @@ func TestCausesHoldNoSecret(t *testing.T) {
 	for _, err := range []error{
 		errors.New(`failed to parse Location header "https://h/?key=` + url.QueryEscape(secret) + `": no`),
 		fmt.Errorf("malformed HTTP response %q", "HTTP/1.1 "+secret),
-		&configError{errors.New("bad " + secret), "mend it"},
+		&configError{errors.New("bad " + secret), "fix it"},
 		&url.Error{Op: "Post", URL: "https://h/?key=" + url.QueryEscape(secret), Err: errors.New("net/http: invalid header field value for " + strconv.Quote(secret))},
 	} {
 		o := outcomeOf(answer{err: err, secrets: secrets{secret}})

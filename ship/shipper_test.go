@@ -225,7 +225,7 @@ func TestPauseEndsAtOnceWhenASecretChanges(t *testing.T) {
 		r.stop()
 		r.wantEveryTick()
 		if !strings.Contains(r.log.String(), "check HEKA_API_KEY") {
-			t.Error("the log does not say what to mend")
+			t.Error("the log does not say what to fix")
 		}
 	})
 }

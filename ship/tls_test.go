@@ -137,7 +137,7 @@ func TestUnusableTLSFilesAreAnErrorAtStart(t *testing.T) {
 	cfg.TLS.CAFile = filepath.Join(t.TempDir(), "missing.pem")
 	_, err := ship.NewClient(cfg)
 	if err == nil || !strings.Contains(err.Error(), "HEKA_TLS_CA_FILE") {
-		t.Errorf("NewClient = %v, want the variable to mend", err)
+		t.Errorf("NewClient = %v, want the variable to fix", err)
 	}
 }
 

@@ -55,7 +55,7 @@ func (f *tlsFiles) changed() bool {
 	return false
 }
 
-// load reads the files. Errors name the variable to mend.
+// load reads the files. Errors name the variable to fix.
 func (f *tlsFiles) load() (*tls.Config, error) {
 	for path := range f.seen {
 		f.seen[path], _ = os.Stat(path)
@@ -151,7 +151,7 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *ht
 	case http.StatusProxyAuthRequired, http.StatusUnauthorized:
 		return &configError{err, hintProxyAuth}
 	case http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return &configError{err, "let the proxy CONNECT to the host and port of HEKA_ENDPOINT, or mend HTTPS_PROXY or NO_PROXY"}
+		return &configError{err, "let the proxy CONNECT to the host and port of HEKA_ENDPOINT, or fix HTTPS_PROXY or NO_PROXY"}
 	default:
 		return err
 	}

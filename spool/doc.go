@@ -37,7 +37,7 @@
 // Oldest and Ack go on as far as the disk can be read.
 //
 // Inspect looks into a directory beside all this, and changes nothing; Replay,
-// Discard and Purge mend one.
+// Discard and Purge repair one.
 //
 // docs/spool-format.md describes the bytes and why a crash loses nothing.
 package spool

@@ -34,7 +34,7 @@ type outage struct {
 	uid int
 	// setup runs first; a machine where it does not work skips the case.
 	setup string
-	// begin breaks the disk and end mends it.
+	// begin breaks the disk and end fixes it.
 	begin, end func(*witness)
 	// want is in the error of a record that is refused; if empty, no record
 	// has to be.

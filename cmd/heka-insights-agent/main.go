@@ -47,7 +47,7 @@ func commands() []command {
 		{name: "once", args: "[--format json|prometheus]", summary: "print one batch to stdout, ship nothing", setup: setupOnce},
 		{name: "check", args: "[--connect]", summary: "validate the configuration and print it resolved", setup: setupCheck},
 		{name: "config", args: "[--format env|markdown]", summary: "list every variable, its type, default and meaning", setup: setupConfig},
-		{name: "spool", args: "ls|verify|cat|export|…", summary: "look into the spool and mend it, also beside a running agent", group: spoolCommands()},
+		{name: "spool", args: "ls|verify|cat|export|…", summary: "inspect and repair the spool, also beside a running agent", group: spoolCommands()},
 		{name: "version", summary: "print version, commit and Go version", setup: setupVersion},
 	}
 }

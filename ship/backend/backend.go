@@ -115,6 +115,6 @@ const (
 	// Decline: the backend refuses this batch for a reason that is not in its
 	// points.
 	Decline
-	// Pause: nothing will be accepted until a person mends something.
+	// Pause: nothing will be accepted until a person fixes something.
 	Pause
 )

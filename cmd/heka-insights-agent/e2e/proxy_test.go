@@ -165,7 +165,7 @@ func TestAProxyThatRefusesThePasswordPausesDelivery(t *testing.T) {
 				t.Errorf("the ingest has %+v", h)
 			}
 			said := agent.output.String()
-			if n := strings.Count(said, "delivery fails"); n != 1 {
+			if n := strings.Count(said, "delivery failing"); n != 1 {
 				t.Errorf("%d lines on a pause of two seconds, want 1", n)
 			}
 			encoded := base64.StdEncoding.EncodeToString([]byte(proxyUser + ":" + password))

@@ -17,7 +17,7 @@ import (
 // A pause lasts a minute at least, and no test here waits for half of one: what
 // resumes does so because a file has changed.
 
-const saysFailure = "delivery fails"
+const saysFailure = "delivery failing"
 
 // An API key that the ingest takes beside the old one is taken over without a
 // failure, and one that comes only after the old one was revoked without a
