@@ -149,16 +149,15 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 			void = append(void, seg)
 		}
 	}
+	gone := func(seg *segment) bool {
+		return slices.Contains(led.retired, seg.segmentID) || slices.Contains(void, seg)
+	}
 	for _, seg := range segs {
 		s.used += seg.size + seg.acksSize
 		s.next = max(s.next, seg.number+1)
 		s.segs = append(s.segs, seg)
-		gone := slices.Contains(led.retired, seg.segmentID) || slices.Contains(void, seg)
-		if !gone {
+		if !gone(seg) {
 			c.add(seg)
-		}
-		if gone || seg.done() {
-			s.retire(seg)
 		}
 	}
 	if n := c.missing(); n > 0 {
@@ -166,6 +165,42 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 		s.ledgerEdits++
 	}
 	s.ledger.origin = c.origin
+	for n, seg := range segs {
+		if !seg.ofTicks {
+			seg.supersede(segs[max(0, n-maxUnsynced):n])
+		}
+	}
+	for _, seg := range segs {
+		if gone(seg) || seg.done() {
+			s.retire(seg)
+		}
+	}
 	s.up()
 	s.mounted = true
+}
+
+// supersede settles what waits in older segments and was written again to this
+// one: a process that died in between had found that an fsync of theirs failed
+// (see rehome), or had given up an append that was in the file all the same. Such
+// records are the first of their new segment. Both copies are on the disk until
+// their segments go, so each index must see to it; if the copy here is settled,
+// its points arrived.
+func (seg *segment) supersede(older []*segment) {
+	for _, e := range seg.entries {
+		twin := func(o entry) bool { return o.id() == e.id() && o.length == e.length && o.items == e.items }
+		found := false
+		for _, o := range older {
+			i := slices.IndexFunc(o.entries, twin)
+			if i < 0 || o.ofTicks {
+				continue
+			}
+			found = true
+			if o.entries[i].fate == pending {
+				o.settle(i, moved)
+			}
+		}
+		if !found {
+			return
+		}
+	}
 }

@@ -288,7 +288,7 @@ func (s *Spool) cut(seg *segment) {
 	}
 	seg.entries, seg.copies = seg.entries[:seg.covered], nil
 	seg.head = min(seg.head, seg.covered)
-	// If this fails, opening again finds the records twice: a re-send.
+	// If this fails, opening again finds the records twice: see supersede.
 	if err := seg.f.Truncate(seg.synced); err == nil {
 		s.used -= seg.size - seg.synced
 		seg.size = seg.synced
