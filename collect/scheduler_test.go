@@ -246,7 +246,7 @@ func TestErrorsAndPanicsCostOnlyTheirCollector(t *testing.T) {
 		if p := end["heka.agent.collect.errors{collector=well}"]; p.startMS != k.times()[0] {
 			t.Errorf("the scheduler's counters start at %d, want the start of the process", p.startMS)
 		}
-		for text, want := range map[string]int{`"first"`: 1, `"second"`: 1, "can be read again": 1, "no such index": 1, "scheduler_test.go": 1} {
+		for text, want := range map[string]int{`"first"`: 1, `"second"`: 1, "collector recovered": 1, "no such index": 1, "scheduler_test.go": 1} {
 			if got := strings.Count(log.String(), text); (got > 0) != (want > 0) || (text != "scheduler_test.go" && got != want) {
 				t.Errorf("%s logged %d times, want %d", text, got, want)
 			}

@@ -54,7 +54,7 @@ func wantLinesThatHelp(cause string) func(*world) {
 				w.t.Fatalf("%s: %v", line, err)
 			}
 			if !regexp.MustCompile(cause).MatchString(said.Cause) || said.Batches == nil || said.Retry == nil ||
-				!strings.Contains(said.Message, "wait and are sent again") || said.Kept == "" || said.Hint == "" {
+				!strings.Contains(said.Message, "batches kept, retrying") || said.Kept == "" || said.Hint == "" {
 				w.t.Errorf("a line without cause %q, what is kept, or what to do: %s", cause, line)
 			}
 		}
