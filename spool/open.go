@@ -167,9 +167,11 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 	s.ledger.origin = c.origin
 	for n, seg := range segs {
 		if !seg.ofTicks {
-			seg.supersede(segs[max(0, n-maxUnsynced):n])
+			s.supersede(seg, segs[max(0, n-maxUnsynced):n])
 		}
 	}
+	s.closeRead()
+	s.readBuf = nil
 	for _, seg := range segs {
 		if gone(seg) || seg.done() {
 			s.retire(seg)
@@ -179,28 +181,52 @@ func (s *Spool) install(l lock, led ledger, segs []*segment) {
 	s.mounted = true
 }
 
-// supersede settles what waits in older segments and was written again to this
-// one: a process that died in between had found that an fsync of theirs failed
-// (see rehome), or had given up an append that was in the file all the same. Such
+// supersede settles what waits in older segments and was written again to seg: a
+// process that died in between had found that an fsync of theirs failed (see
+// rehome), or had given up an append that was in the file all the same. Such
 // records are the first of their new segment. Both copies are on the disk until
-// their segments go, so each index must see to it; if the copy here is settled,
-// its points arrived.
-func (seg *segment) supersede(older []*segment) {
-	for _, e := range seg.entries {
-		twin := func(o entry) bool { return o.id() == e.id() && o.length == e.length && o.items == e.items }
+// their segments go, so each index must see to it. The older copy stays where the
+// newer one is not sound; its note is the newer one's where that has none yet. mu
+// is held.
+func (s *Spool) supersede(seg *segment, older []*segment) {
+	for j := range seg.entries {
+		e := &seg.entries[j]
 		found := false
 		for _, o := range older {
-			i := slices.IndexFunc(o.entries, twin)
-			if i < 0 || o.ofTicks {
+			i := o.twin(e)
+			if i < 0 {
 				continue
 			}
 			found = true
-			if o.entries[i].fate == pending {
-				o.settle(i, moved)
+			if o.entries[i].fate != pending || !s.sound(seg, j) {
+				continue
 			}
+			if note := o.notes[o.entries[i].off]; e.fate == pending && seg.notes[e.off] == nil {
+				seg.setNote(j, note)
+			}
+			o.settle(i, moved)
 		}
 		if !found {
 			return
 		}
 	}
+}
+
+// twin returns the data record that may be the same as one of another segment, or -1.
+func (seg *segment) twin(e *entry) int {
+	if seg.ofTicks {
+		return -1
+	}
+	return slices.IndexFunc(seg.entries, func(o entry) bool {
+		return o.id() == e.id() && o.length == e.length && o.items == e.items
+	})
+}
+
+// sound says that entry i was delivered, was too old, or can be delivered; mu is held.
+func (s *Spool) sound(seg *segment, i int) bool {
+	if f := seg.entries[i].fate; f != pending {
+		return f == delivered || f == expired
+	}
+	_, err := s.read(seg, i)
+	return err == nil
 }
