@@ -103,7 +103,7 @@ var ruleMutants = []ruleMutant{
 	},
 	{
 		"8: what was condemned is released", "refused.go",
-		"\t\tif now.Sub(s.since) < doubtFor {\n\t\t\tdelete(r.condemned, x)\n", "\t\tif now.Sub(s.since) < doubtFor {\n\t\t\t_ = x\n", "TestRefusalsByReplicas",
+		"\t\tif now.Sub(s.since) < doubtFor {\n\t\t\tdelete(r.condemned, x)\n", "\t\tif now.Sub(s.since) < doubtFor {\n\t\t\t_ = x\n", "TestRefused",
 	},
 	{
 		"8: refusals are doubtful for an hour", "refused.go",
