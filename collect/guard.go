@@ -100,10 +100,11 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 	answers := w.call(ctx, g.Collector, g.own)
 	select {
 	case err := <-answers:
+		before := s.Duplicates()
 		replay(g.own, s)
 		s.Drop(g.own.OverLimit()-g.dropped, g.own.Refused())
 		g.dropped = g.own.OverLimit()
-		if n := g.own.Duplicates() - g.repeated; n > 0 {
+		if n := g.own.Duplicates() - g.repeated + s.Duplicates() - before; n > 0 {
 			err = errors.Join(err, fmt.Errorf("%d points of series that had one already: left out", n))
 		}
 		g.repeated = g.own.Duplicates()
