@@ -196,14 +196,50 @@ func (h hostFiles) machineID() (id, source string) {
 }
 
 // description is what the distribution calls itself: "Debian GNU/Linux 13 (trixie)".
+// As in a shell, of several assignments the last one counts (os-release(5)).
 func (h hostFiles) description() (name, source string) {
-	file := filepath.Join(h.etc, "os-release")
-	for text := range strings.Lines(readText(file)) {
-		if quoted, ok := strings.CutPrefix(strings.TrimSpace(text), "PRETTY_NAME="); ok {
-			return strings.Trim(quoted, `"'`), file
+	files := []string{filepath.Join(h.etc, "os-release")}
+	if h.root != "" {
+		files = append(files, filepath.Join(h.root, "usr/lib/os-release"))
+	}
+	for _, file := range files {
+		text := readText(file)
+		for line := range strings.Lines(text) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+				name = unquoteShell(value)
+			}
+		}
+		if text != "" {
+			return name, file
 		}
 	}
 	return "", ""
+}
+
+// unquoteShell returns the value of an assignment of one word, of which a part or
+// all may be in quotes. A backslash stands before what is meant literally: any
+// character outside of quotes, nothing in single ones, and $, `, " and \ in double
+// ones, before others of which it stays.
+func unquoteShell(text string) string {
+	var out strings.Builder
+	quote := byte(0)
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == ' ' || c == '\t'):
+			return out.String()
+		case c == '\\' && quote != '\'' && i+1 < len(text) && (quote == 0 || strings.IndexByte("$`\"\\", text[i+1]) >= 0):
+			i++
+			out.WriteByte(text[i])
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
 }
 
 // readText returns a small file's text, or "" if it cannot be read.

@@ -61,6 +61,34 @@ os\.description=Debian GNU/Linux 13 \(trixie\) \(/os-release\)$`)
 	}
 }
 
+// Quotes and backslashes of os-release are those of a shell, as its manual says.
+func TestDescriptionIsUnescaped(t *testing.T) {
+	for text, want := range map[string]string{
+		`PRETTY_NAME="Fedora Linux 43"`: "Fedora Linux 43", `PRETTY_NAME='Arch Linux'`: "Arch Linux", `PRETTY_NAME=Void`: "Void",
+		`PRETTY_NAME="\"Zod\" \$5 \\ \` + "`" + `x\` + "`" + ` \n it's"`: `"Zod" $5 \ ` + "`x`" + ` \n it's`,
+		`PRETTY_NAME='a\$b "c" \\'`:                                      `a\$b "c" \\`, `PRETTY_NAME=a\ b\"`: `a b"`, `PRETTY_NAME=Void # 1`: "Void",
+		`PRETTY_NAME="Caf\303"`: `Caf\303`, `PRETTY_NAME="ends with \"`: `ends with "`, `PRETTY_NAME="\`: `\`, "PRETTY_NAME=\"CRLF\"\r": "CRLF",
+		"PRETTY_NAME=old\n#PRETTY_NAME=no\nPRETTY_NAME=new\nOTHER_PRETTY_NAME=no": "new", `PRETTY_NAME=""`: "", "ID=x": "",
+	} {
+		etc := hostTree(t, map[string]string{"machine-id": machineID, "os-release": text + "\n"})
+		id, _ := identify(t, map[string]string{"HOST_ETC": etc})
+		value := ""
+		for _, a := range id.Attributes {
+			if a.Key == "os.description" {
+				value = a.Value
+			}
+		}
+		if value != want {
+			t.Errorf("%s is %q, want %q", text, value, want)
+		}
+	}
+	root := hostTree(t, map[string]string{"etc/machine-id": machineID, "usr/lib/os-release": "PRETTY_NAME=\"From usr\"\n"})
+	id, _ := identify(t, map[string]string{"HOST_ETC": root + "/etc", "HOST_ROOT": root})
+	if got := valueOf(id, "os.description"); got != "From usr ("+root+"/usr/lib/os-release)" {
+		t.Errorf("without /etc/os-release the description is %q", got)
+	}
+}
+
 func TestAgentIDIsDerivedAndStable(t *testing.T) {
 	// Part of the promise to servers: another value is another host to them.
 	const want = "01cd808fe86c86c1d53a47b7c8e4056a"

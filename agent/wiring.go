@@ -58,16 +58,20 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 		return nil, err
 	}
 	self := newSelf(p.shipper, p.spool, ledger)
-	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, id, bootMS, p.queue), log)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, id, bootMS, p.queue, log), log)
 	return p, nil
 }
 
 // named puts the chosen names between the collectors and the queue.
-func named(cfg Config, id Identity, bootMS int64, queue *ship.Queue) collect.Sink {
+func named(cfg Config, id Identity, bootMS int64, queue *ship.Queue, log zerolog.Logger) collect.Sink {
 	return naming.NewSink(naming.Config{
 		Scheme: naming.Scheme(cfg.MetricNames), Prefix: cfg.MetricPrefix,
 		Detailed: cfg.Collect.Detailed, PerCore: cfg.Collect.PerCore,
 		Host: naming.Host{BootMS: bootMS, Uname: uname(id)},
+		Conflict: func(name string) {
+			log.Warn().Str("metric", name).Str("hint", "rename it in the text file").
+				Msg("a text file and the agent have a series of the same name: the agent's is sent")
+		},
 	}, queue)
 }
 

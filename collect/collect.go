@@ -50,11 +50,11 @@ type Config struct {
 	// PerCore adds a series for each CPU, with the label cpu, to those of all
 	// CPUs together. The latter do not change: never sum both.
 	PerCore bool
-	// Disk selects block devices by kernel name ("sda", "sda1"). Without
+	// Disk selects block devices by their name in /dev ("sda1", "cciss/c0d0"). Without
 	// Include: whole physical disks, see DefaultDiskExclude.
 	Disk Filter
 	// Filesystem selects file systems by mount point. Without Include: all but
-	// bind mounts and further mounts of the same device.
+	// bind mounts, if they are not the root, and further mounts of the same device.
 	Filesystem Filter
 	// FilesystemTypesExclude leaves out file system types; it also overrules
 	// Filesystem.Include. nil means DefaultFilesystemTypesExclude.
