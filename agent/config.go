@@ -206,7 +206,7 @@ func (c Config) Settings() []Setting { return append([]Setting(nil), c.settings.
 // Problem is one thing that is wrong with the configuration. It never holds
 // the value of a secret.
 type Problem struct {
-	// Variable is the variable's name, or "--env-file".
+	// Variable is the variable's name, or "--env-file" and the file's.
 	Variable string
 	// Wrong says what is wrong, and Right what would be right.
 	Wrong, Right string

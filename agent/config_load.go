@@ -2,9 +2,11 @@ package agent
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/kelseyhightower/envconfig"
 	"golang.org/x/term"
@@ -41,27 +43,41 @@ type loader struct {
 // *ConfigError that lists every problem; the Config is then the zero Config.
 func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
 	l := &loader{stateDir: defaultStateDir(), endpointFrom: "HEKA_ENDPOINT"}
-	fromFile, f := loadEnvFile(envFile)
-	l.fault("--env-file", f)
-	if err := envconfig.Process("", &l.env); err != nil {
-		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
+	list, err := l.read(envFile)
+	if err != nil {
+		return Config{}, nil, err
 	}
-	list := variables(&l.env)
-	l.resolve(list, fromFile)
 	l.usePython(list)
 	l.useOtel()
 	l.derive()
 	l.check()
 
-	names := make([]string, len(list))
-	for i, v := range list {
-		names[i] = v.name
-	}
+	names := namesOf(list)
 	l.problems = append(l.problems, unknownVariables(append(names, intelligence))...)
 	if len(l.problems) > 0 {
 		return Config{}, l.warnings, &ConfigError{Problems: inOrder(l.problems, names)}
 	}
 	return l.config(list), l.warnings, nil
+}
+
+// read takes the environment and the env file, and parses every variable.
+func (l *loader) read(envFile string) ([]variable, error) {
+	list := variables(&l.env)
+	fromFile := l.loadEnvFile(envFile, slices.Concat(namesOf(list), slices.Collect(maps.Keys(PythonVariables()))))
+	tidyEnvironment()
+	if err := envconfig.Process("", &l.env); err != nil {
+		return nil, fmt.Errorf("read the environment: %w", err)
+	}
+	l.resolve(list, fromFile)
+	return list, nil
+}
+
+func namesOf(list []variable) []string {
+	names := make([]string, len(list))
+	for i, v := range list {
+		names[i] = v.name
+	}
+	return names
 }
 
 func (l *loader) fault(name string, f *fault) {
@@ -78,9 +94,15 @@ func (l *loader) warn(format string, args ...any) {
 	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
 }
 
-// resolve parses every variable and notes where it came from.
+// resolve parses every variable and notes where it came from. A proxy that is in
+// force by its lower-case name has that in list afterwards.
 func (l *loader) resolve(list []variable, fromFile map[string]bool) {
-	for _, v := range list {
+	for i, v := range list {
+		if lower := strings.ToLower(v.name); isProxyVariable(v.name) && isBlank(os.Getenv(v.name)) && !isBlank(os.Getenv(lower)) {
+			v.name = lower // which net/http falls back on
+			list[i].name = lower
+			_ = v.setting.Decode(os.Getenv(lower))
+		}
 		switch {
 		case fromFile[v.name]:
 			*v.setting.origin() = SourceEnvFile

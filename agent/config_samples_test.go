@@ -134,6 +134,8 @@ func TestEnvFormatIsItsOwnDefault(t *testing.T) {
 		state := os.Getenv("STATE_DIRECTORY")
 		cleanEnvironment(t, map[string]string{"STATE_DIRECTORY": state})
 		cfg, warnings, err := agent.LoadConfig(envFile(t, text))
+		// The one pattern that needs quotes is said to.
+		warnings = slices.DeleteFunc(warnings, func(w string) bool { return strings.Contains(w, " is read otherwise elsewhere: docker") })
 		if err != nil || len(warnings) > 0 {
 			t.Fatalf("warnings %q, error %v", warnings, err)
 		}

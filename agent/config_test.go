@@ -138,7 +138,7 @@ func TestBadValues(t *testing.T) {
 		{"http_proxy", "proxy:0", noPort},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT", "https://host:65536", noOtel},
 		{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "collector:4317", noOtel},
-		{"HTTPS_PROXY", "ftp://proxy:1", "is not a proxy's URL; use one such as http://proxy.example.com:3128"},
+		{"HTTPS_PROXY", "ftp://proxy:1", "is not a proxy's URL; use one such as http://proxy.example.com:3128, percent-encoding what a user's name or password holds of # / ? \\ % [ ] and spaces"},
 		{"HOST_PROC", "/nowhere", "is of no use (no such file or directory); name the directory where the host's is mounted"},
 		{"HOST_ETC", "/proc/self/status", "is of no use (not a directory); name the directory where the host's is mounted"},
 		{"HEKA_STATUS_ADDR", "127.0.0.1:9181", "is not a variable of this agent; the nearest is HEKA_SPOOL_DIR, `heka-insights-agent config` lists all"},

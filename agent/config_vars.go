@@ -11,9 +11,9 @@ package agent
 // keeps the default; group starts a section of the documentation.
 type environment struct {
 	Heka       hekaVariables
-	HTTPSProxy proxyVar `split_words:"true" group:"Standard variables" desc:"proxy for https endpoints; credentials in it are not printed"`
+	HTTPSProxy proxyVar `split_words:"true" group:"Standard variables" desc:"proxy for https endpoints; credentials in it are not printed. The lower-case names of these three count where the others are not set"`
 	HTTPProxy  proxyVar `split_words:"true" desc:"proxy for http endpoints"`
-	NoProxy    lineVar  `split_words:"true" desc:"hosts that are reached without a proxy"`
+	NoProxy    hostsVar `split_words:"true" desc:"hosts that are reached without a proxy"`
 	Host       struct {
 		Proc pathVar `split_words:"true" unset:"/proc" desc:"where the watched host's /proc is mounted, for an agent in a container"`
 		Sys  pathVar `split_words:"true" unset:"/sys" desc:"the same for /sys"`

@@ -15,8 +15,6 @@ import (
 type (
 	// endpointVar takes an absolute http or https URL without credentials.
 	endpointVar struct{ textVar[*url.URL] }
-	// proxyVar takes what net/http takes: a URL, or host:port.
-	proxyVar struct{ textVar[*url.URL] }
 	// headersVar takes k=v,k2=v2. Values are kept as secrets.
 	headersVar struct{ textVar[[]Header] }
 	// otelHeadersVar takes the same with values percent-encoded, as OpenTelemetry
@@ -47,10 +45,6 @@ var reservedHeaders = [...]string{
 func (s *endpointVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseEndpoint) }
 func (s *endpointVar) kind(reflect.StructTag) string        { return "URL" }
 func (s *endpointVar) show() string                         { return RedactURL(s.Value) }
-
-func (s *proxyVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseProxy) }
-func (s *proxyVar) kind(reflect.StructTag) string        { return "URL" }
-func (s *proxyVar) show() string                         { return RedactURL(s.Value) }
 
 func (s *headersVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseHeaders) }
 func (s *headersVar) kind(reflect.StructTag) string        { return "k=v,…" }
@@ -138,21 +132,6 @@ func checkPort(u *url.URL) *fault {
 		return &fault{"has a port that is out of range", "use one from 1 to 65535, or leave it out"}
 	}
 	return nil
-}
-
-func parseProxy(text string) (*url.URL, *fault) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		u, err = url.Parse("http://" + text)
-	}
-	known := func() bool { return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) }
-	if err != nil || u.Hostname() == "" || !known() {
-		return nil, &fault{"is not a proxy's URL", "use one such as http://proxy.example.com:3128"}
-	}
-	if f := checkPort(u); f != nil {
-		return nil, f
-	}
-	return u, nil
 }
 
 // parseHeaders never repeats a value.

@@ -148,7 +148,12 @@ func exitCode(err error, cmd *command, flags *flag.FlagSet, stderr io.Writer) in
 		commandUsage(stderr, cmd, flags)
 		return exitUsage
 	case errors.As(err, &config):
-		fmt.Fprintln(stderr, config)
+		for _, p := range config.Problems {
+			if strings.HasPrefix(p.Variable, "--") {
+				fmt.Fprintf(stderr, "%s: ", program)
+			}
+			fmt.Fprintln(stderr, p)
+		}
 		return exitUsage
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", program, err)
