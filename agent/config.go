@@ -36,6 +36,11 @@ type Config struct {
 	Log      LogConfig
 	Host     HostConfig
 
+	// Hash is equal for hosts with the same variables set to the same values, those
+	// that say who the agent is and the values of secrets aside. It is "" if the
+	// Python agent's variables configure this one, which sent no such thing.
+	Hash string
+
 	settings []Setting
 }
 

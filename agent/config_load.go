@@ -1,10 +1,13 @@
 package agent
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -225,7 +228,24 @@ func (l *loader) config(list []variable) Config {
 	for _, v := range list {
 		cfg.settings = append(cfg.settings, Setting{v.name, v.setting.show(), *v.setting.origin()})
 	}
+	if !l.python {
+		cfg.Hash = hashSettings(cfg.settings)
+	}
 	return cfg
+}
+
+// identityVariables are those that differ from host to host by their meaning.
+var identityVariables = regexp.MustCompile(`^(HEKA_AGENT_ID|HEKA_HOSTNAME|(HEKA|OTEL)_RESOURCE_ATTRIBUTES|OTEL_SERVICE_NAME|K8S_.*|NODE_NAME|POD_.*|CONTAINER_NAME)$`)
+
+// hashSettings hashes what is set, as it is shown: secrets are redacted there.
+func hashSettings(settings []Setting) string {
+	hash := sha256.New()
+	for _, s := range settings {
+		if s.Source != SourceDefault && !identityVariables.MatchString(s.Name) {
+			fmt.Fprintf(hash, "%s=%s\n", s.Name, s.Text)
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 func (l *loader) collectConfig() CollectConfig {

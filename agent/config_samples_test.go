@@ -154,7 +154,7 @@ func TestReportCanBeReadBack(t *testing.T) {
 	vars["HEKA_HOSTNAME"] = `it's "web" #1 \ $HOME`
 	vars["HEKA_TLS_SERVER_NAME"] = `back\`
 	cfg, _ := load(t, vars)
-	id, _ := agent.Identify(cfg, false)
+	id, _ := agent.Identify(cfg, agent.Build{}, false)
 	var report bytes.Buffer
 	if err := agent.Report(&report, cfg, id); err != nil {
 		t.Fatal(err)

@@ -135,8 +135,8 @@ type hekaVariables struct {
 		Fsync    choiceVar   `split_words:"true" default:"interval" choices:"always,interval,never" desc:"interval is once a second"`
 	}
 
-	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, and where there may be several agents from what tells them apart" desc:"stable name of this agent, sent as X-Agent-Id"`
-	Hostname           lineVar       `split_words:"true" unset:"the hostname in HOST_ETC, else K8S_NODE_NAME, /etc/hostname, the kernel's" desc:"the resource attribute host.name"`
+	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, and where there may be several agents from what tells them apart; in a pod without one from K8S_POD_UID" desc:"stable name of this agent, sent as X-Agent-Id"`
+	Hostname           lineVar       `split_words:"true" unset:"the hostname in HOST_ETC, else K8S_NODE_NAME, /etc/hostname, the kernel's; localhost only if all are" desc:"the resource attribute host.name"`
 	ResourceAttributes attributesVar `split_words:"true" desc:"resource attributes, sent with every batch"`
 
 	Log struct {

@@ -214,7 +214,7 @@ func TestNoSecretInAnyOutput(t *testing.T) {
 		cleanEnvironment(t, vars)
 		var out bytes.Buffer
 		cfg, warnings, err := agent.LoadConfig("")
-		id, _ := agent.Identify(cfg, false)
+		id, _ := agent.Identify(cfg, agent.Build{}, false)
 		log, closer, logErr := agent.NewLogger(agent.LogConfig{Level: "info"}, &out)
 		if logErr != nil {
 			t.Fatal(logErr)

@@ -17,7 +17,7 @@ func setupCheck(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		id, warnings := agent.Identify(cfg, false)
+		id, warnings := agent.Identify(cfg, build(), false)
 		printWarnings(stderr, warnings)
 		if err := agent.Report(stdout, cfg, id); err != nil || !*connect {
 			return err
