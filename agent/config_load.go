@@ -54,11 +54,13 @@ func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
 	l.useOtel()
 	l.derive()
 	l.check()
-
 	names := namesOf(list)
 	l.problems = append(l.problems, unknownVariables(append(names, intelligence))...)
 	if len(l.problems) > 0 {
 		return Config{}, l.warnings, &ConfigError{Problems: inOrder(l.problems, names)}
+	}
+	if !l.python { // which warns of its own variables, and has a list of collectors
+		l.checkEffects(list)
 	}
 	return l.config(list), l.warnings, nil
 }
@@ -116,7 +118,9 @@ func (l *loader) resolve(list []variable, fromFile map[string]bool) {
 		switch {
 		case f == nil:
 		case v.tag.Get("invalid") == "warn":
-			*v.setting.origin() = SourceDefault
+			if _, partial := v.setting.(*attributesVar); !partial || v.setting.show() == "" {
+				*v.setting.origin() = SourceDefault
+			}
 			l.warn("%s: %s; %s; going on with %s", v.name, f.wrong, f.right, orNothing(v.setting.show()))
 		default:
 			l.fault(v.name, f)
@@ -254,7 +258,7 @@ func (l *loader) collectConfig() CollectConfig {
 		Interval:               h.Interval.Value,
 		Timeout:                h.CollectTimeout.Value,
 		Collectors:             h.Collectors.Value,
-		AutoContainer:          !h.Collectors.isSet(),
+		AutoContainer:          !h.Collectors.settles(containerName),
 		Detailed:               h.Detail.Value == "detailed",
 		PerCore:                h.CPU.PerCore.Value,
 		MaxSeries:              h.MaxSeries.Value,

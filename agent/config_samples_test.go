@@ -156,7 +156,7 @@ func TestReportCanBeReadBack(t *testing.T) {
 	cfg, _ := load(t, vars)
 	id, _ := agent.Identify(cfg, agent.Build{}, false)
 	var report bytes.Buffer
-	if err := agent.Report(&report, cfg, id); err != nil {
+	if err := agent.Report(&report, cfg, id, true); err != nil {
 		t.Fatal(err)
 	}
 	cleanEnvironment(t, nil)

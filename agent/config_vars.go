@@ -75,7 +75,7 @@ type hekaVariables struct {
 	AllowPlaintext booleanVar  `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
 
 	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
-	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; container is on by itself when this is not set and the agent's own cgroup has a CPU or memory limit"`
+	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; +name and -name change the default list; container is on by itself when this does not name it, in such a change or not being set, and the agent's own cgroup has a CPU or memory limit"`
 	Detail     choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
 	CPU        struct {
 		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`

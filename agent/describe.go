@@ -80,8 +80,9 @@ configure the agent, those of the Python agent ([migration.md](migration.md)). A
   and when the server refuses the secret; line breaks around the secret are ignored.
 - A **pattern** is RE2 and matches anywhere in a name: write ` + "`^(sda|sdb)$`" + ` for whole names.
 
-` + "`heka-insights-agent check`" + ` prints the resolved configuration and where each value came from. A bad one ends
-with exit code 2 and a line for every problem.
+` + "`heka-insights-agent check`" + ` prints what is set, resolved, and where each value came from; with ` + "`--all`" + ` the
+defaults too. It ends with a line that says good, or how many problems there are: a bad configuration is exit code 2 and a
+line for every problem.
 
 ## Env files
 
@@ -108,11 +109,15 @@ func boundsOf(v variable) string {
 }
 
 // Report writes the resolved configuration as an env file, secrets redacted,
-// each line with its source; what is not set, the identity and what is on by
-// itself, as comments: what the command check prints.
-func Report(w io.Writer, cfg Config, id Identity) error {
+// each line with its source; the identity and what is on by itself, as comments:
+// what the command check prints. What is not set it leaves out, unless all is
+// asked for.
+func Report(w io.Writer, cfg Config, id Identity, all bool) error {
 	var text bytes.Buffer
 	for _, s := range cfg.Settings() {
+		if s.Source == SourceDefault && !all {
+			continue
+		}
 		if s.Text == "" {
 			fmt.Fprintf(&text, "#%s=  # not set\n", s.Name)
 			continue

@@ -63,10 +63,11 @@ func unknownVariables(known []string) []Problem {
 	var problems []Problem
 	for name := range set {
 		if !injectedByLink(name, set) {
-			problems = append(problems, Problem{
-				name, "is not a variable of this agent",
-				"the nearest is " + Nearest(name, known) + ", `heka-insights-agent config` lists all",
-			})
+			right := "`heka-insights-agent config` lists all"
+			if nearest := Nearest(name, known); nearest != "" {
+				right = "the nearest is " + nearest + ", " + right
+			}
+			problems = append(problems, Problem{name, "is not a variable of this agent", right})
 		}
 	}
 	return problems

@@ -115,14 +115,20 @@ func TestMistypedVariables(t *testing.T) {
 		"HEKA_TLS_CA":             "HEKA_TLS_CA_FILE",
 		"HEKA_HOST_NAME":          "HEKA_HOSTNAME",
 		"HEKA_PORT":               "",
+		"HEKA_X":                  "",
+		"HEKA_SPOOL":              "HEKA_SPOOL_MODE",
 		"HEKA_SERVICE_PORT":       "",
-		"HEKA_ENV_ENDPOINT":       "",
+		"HEKA_ENV_ENDPOINT":       "HEKA_ENDPOINT",
 		"HEKA_INGEST_PORT_443":    "",
 		"HEKA_INGEST_SERVICE_URL": "",
 	} {
 		const text = "hunter2"
 		got := problems(t, map[string]string{name: text})
-		if len(got) != 1 || !strings.HasPrefix(got[0], name+": is not a variable of this agent; the nearest is "+want) {
+		nearest := "`heka-insights-agent config` lists all"
+		if want != "" {
+			nearest = "the nearest is " + want + ", "
+		}
+		if len(got) != 1 || !strings.HasPrefix(got[0], name+": is not a variable of this agent; "+nearest) {
 			t.Errorf("%s: %q, want one line that names %s", name, got, want)
 		}
 		if strings.Contains(got[0], text) {
@@ -135,7 +141,10 @@ func TestNearest(t *testing.T) {
 	for _, c := range []struct{ word, want string }{
 		{"versio", "version"},
 		{"chekc", "check"},
-		{"", "run"},
+		{"", ""},
+		{"ver", "version"},
+		{"restart", ""},
+		{"xyz", ""},
 		{"onec", "once"},
 		{"run", "run"},
 	} {

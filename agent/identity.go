@@ -142,7 +142,7 @@ func detect(cfg Config, host hostFiles, name, machineID Attribute, build Build, 
 	}
 	found = append(found, cfg.Identity.Kubernetes...)
 	if cfg.Hash != "" {
-		found = append(found, Attribute{metric.L("heka.agent.version", build.Version), "this build"},
+		found = append(found, Attribute{metric.L("heka.version", build.Version), "this build"},
 			Attribute{metric.L("heka.config.hash", cfg.Hash), "the variables that are set, secrets and identity aside"})
 	}
 	return slices.DeleteFunc(found, func(a Attribute) bool { return a.Value == "" })

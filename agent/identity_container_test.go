@@ -202,7 +202,7 @@ func TestReportSaysWhereFrom(t *testing.T) {
 	cfg, _ := load(t, vars)
 	id, _ := agent.IdentifyIn(cfg, false, hostTree(t, map[string]string{"proc/self/cgroup": "0::/docker/" + containerA + "\n"}))
 	var out bytes.Buffer
-	if err := agent.Report(&out, cfg, id); err != nil {
+	if err := agent.Report(&out, cfg, id, true); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{

@@ -54,7 +54,7 @@ host\.id=` + machineID + ` \(/machine-id\)
 host\.arch=\w+ \(built for it\)
 os\.type=\w+ \(built for it\)
 os\.description=Debian GNU/Linux 13 \(trixie\) \(/os-release\)
-heka\.agent\.version=v1 \(this build\)
+heka\.version=v1 \(this build\)
 heka\.config\.hash=[0-9a-f]{16} \(the variables that are set, secrets and identity aside\)$`)
 	if !want.MatchString(strings.Join(got, "\n")) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)

@@ -164,7 +164,7 @@ func TestPythonAgentsFileIsRead(t *testing.T) {
 			}
 			id, _ := agent.Identify(cfg, agent.Build{}, false)
 			var report bytes.Buffer
-			if err := agent.Report(&report, cfg, id); err != nil {
+			if err := agent.Report(&report, cfg, id, true); err != nil {
 				t.Fatal(err)
 			}
 			if shown := report.String() + strings.Join(warnings, "\n"); strings.Contains(shown, "s3cret") {

@@ -62,8 +62,13 @@ func showHeaders(list []Header) string {
 	return strings.Join(pairs, ",")
 }
 
-func (s *attributesVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseAttributes) }
-func (s *attributesVar) kind(reflect.StructTag) string        { return "k=v,…" }
+// resolve keeps the attributes that are good beside a fault.
+func (s *attributesVar) resolve(reflect.StructTag) (f *fault) {
+	s.Value, f = parseAttributes(s.text)
+	return f
+}
+
+func (s *attributesVar) kind(reflect.StructTag) string { return "k=v,…" }
 func (s *attributesVar) show() string {
 	pairs := make([]string, len(s.Value))
 	for i, l := range s.Value {
@@ -171,25 +176,48 @@ func parseHeaderList(text string, decode func(string) (string, error)) ([]Header
 // isToken reports whether name can be a header's name (RFC 9110, 5.6.2).
 func isToken(name string) bool { return name != "" && isAlphanumeric(name, "!#$%&'*+-.^_`|~") }
 
-// parseAttributes sorts by key; the last of two equal keys wins.
+// parseAttributes sorts by key; the last of two equal keys wins. It returns what
+// is good beside a fault, which names the others by their places.
 func parseAttributes(text string) ([]metric.Label, *fault) {
-	bad := &fault{"has a part that is not key=value", "use key=value pairs with commas between them, percent-encoding where a value needs it"}
 	var list []metric.Label
+	var malformed, long []string
+	number := 0
 	for pair := range strings.SplitSeq(text, ",") {
+		number++
 		if strings.TrimSpace(pair) == "" {
 			continue
 		}
 		rawKey, rawValue, ok := strings.Cut(pair, "=")
 		key, keyErr := url.PathUnescape(strings.TrimSpace(rawKey))
 		val, valErr := url.PathUnescape(strings.TrimSpace(rawValue))
-		if !ok || key == "" || keyErr != nil || valErr != nil || !utf8Line(key) || !utf8Line(val) {
-			return nil, bad
+		switch {
+		case !ok || key == "" || keyErr != nil || valErr != nil:
+			malformed = append(malformed, strconv.Itoa(number))
+			continue
+		case len(key) > maxKeyBytes || len(val) > maxLineBytes || len(list) == maxAttributes:
+			long = append(long, strconv.Itoa(number))
+			continue
+		case !utf8Line(key) || !utf8Line(val):
+			malformed = append(malformed, strconv.Itoa(number))
+			continue
 		}
 		list = slices.DeleteFunc(list, func(l metric.Label) bool { return l.Key == key })
 		list = append(list, metric.L(key, val))
 	}
 	slices.SortFunc(list, func(a, b metric.Label) int { return cmp.Compare(a.Key, b.Key) })
+	switch {
+	case malformed != nil:
+		return list, &fault{"has a part that is not key=value, at place " + joinFirst(malformed), "use key=value pairs with commas between them, percent-encoding where a value needs it"}
+	case long != nil:
+		return list, &fault{"has a part that is over the wire format's limits, at place " + joinFirst(long), "use at most 255 bytes a key, 4096 a value, and 200 attributes"}
+	}
 	return list, nil
+}
+
+// joinFirst joins the first few.
+func joinFirst(places []string) string {
+	const most = 5
+	return strings.Join(places[:min(most, len(places))], " and ")
 }
 
 func utf8Line(text string) bool {
