@@ -24,7 +24,7 @@ type makeSender func(cfg Config, id Identity, build Build) (ship.Sender, func(),
 func newSender(stdout io.Writer) makeSender {
 	return func(cfg Config, id Identity, build Build) (ship.Sender, func(), error) {
 		if cfg.Exporter == "console" {
-			return newConsole(stdout, consoleFormat(stdout)), func() {}, nil
+			return newConsole(stdout, ConsoleFormat(stdout)), func() {}, nil
 		}
 		client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
 		if err != nil {
