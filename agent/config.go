@@ -36,6 +36,11 @@ type Config struct {
 	Log      LogConfig
 	Host     HostConfig
 
+	// Hash is equal for hosts with the same variables set to the same values, those
+	// that say who the agent is and the values of secrets aside. It is "" if the
+	// Python agent's variables configure this one, which sent no such thing.
+	Hash string
+
 	settings []Setting
 }
 
@@ -206,7 +211,7 @@ func (c Config) Settings() []Setting { return append([]Setting(nil), c.settings.
 // Problem is one thing that is wrong with the configuration. It never holds
 // the value of a secret.
 type Problem struct {
-	// Variable is the variable's name, or "--env-file".
+	// Variable is the variable's name, or "--env-file" and the file's.
 	Variable string
 	// Wrong says what is wrong, and Right what would be right.
 	Wrong, Right string

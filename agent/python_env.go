@@ -7,7 +7,7 @@ import (
 )
 
 // The Python agent read its env file with python-dotenv, and its setup wizard
-// wrote NAME=value without quotes. Another dialect than godotenv's: a $ is a
+// wrote NAME=value without quotes. Another dialect than this agent's: a $ is a
 // dollar unless it begins ${NAME} or ${NAME:-default}, in every kind of quotes; a
 // backslash is one outside quotes; a # begins a comment only after a space; a
 // line that makes no sense is left out.
@@ -23,16 +23,13 @@ var (
 // isPythonEnvFile reports whether a file was written for the Python agent, and
 // not moved to this agent's names yet.
 func isPythonEnvFile(content string) bool {
+	content = strings.TrimPrefix(content, byteOrderMark)
 	return pythonFile.MatchString(content) && !currentFile.MatchString(content)
 }
 
-// parsePythonEnvFile reads a file as python-dotenv does. A NUL cannot be in an
-// environment.
-func parsePythonEnvFile(content string) (map[string]string, bool) {
-	if strings.ContainsRune(content, 0) {
-		return nil, false
-	}
-	rest := strings.ReplaceAll(strings.ReplaceAll(strings.TrimPrefix(content, "\ufeff"), "\r\n", "\n"), "\r", "\n")
+// parsePythonEnvFile reads a file as python-dotenv does.
+func parsePythonEnvFile(content string) map[string]string {
+	rest := strings.ReplaceAll(strings.ReplaceAll(strings.TrimPrefix(content, byteOrderMark), "\r\n", "\n"), "\r", "\n")
 	parsed := make(map[string]string)
 	for rest != "" {
 		found := pythonLine.FindStringSubmatch(rest)
@@ -45,7 +42,7 @@ func parsePythonEnvFile(content string) (map[string]string, bool) {
 		text, rest = pythonValue(rest)
 		parsed[found[1]] = expandPython(text, parsed)
 	}
-	return parsed, true
+	return parsed
 }
 
 // pythonValue cuts a value off and returns what follows its line.

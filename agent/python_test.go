@@ -162,9 +162,9 @@ func TestPythonAgentsFileIsRead(t *testing.T) {
 			if cfg.Log.File != filepath.Join(dir, "agent.log") {
 				t.Errorf("log file %s", cfg.Log.File)
 			}
-			id, _ := agent.Identify(cfg, false)
+			id, _ := agent.Identify(cfg, agent.Build{}, false)
 			var report bytes.Buffer
-			if err := agent.Report(&report, cfg, id); err != nil {
+			if err := agent.Report(&report, cfg, id, true); err != nil {
 				t.Fatal(err)
 			}
 			if shown := report.String() + strings.Join(warnings, "\n"); strings.Contains(shown, "s3cret") {

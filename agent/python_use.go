@@ -25,7 +25,7 @@ func without(advice string) func(*python, string, string) string {
 func attributeOf(key string) func(*python, string, string) string {
 	return func(p *python, _, text string) string {
 		if !p.addAttribute(key, text) {
-			return "is not one line of text; use at most 255 bytes of printable UTF-8; going on without it"
+			return "is not one line of text; use at most 4096 bytes of printable UTF-8; going on without it"
 		}
 		return "is a variable of the Python agent; add " + key + "=" + url.PathEscape(text) + " to HEKA_RESOURCE_ATTRIBUTES instead"
 	}

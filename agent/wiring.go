@@ -24,7 +24,7 @@ type makeSender func(cfg Config, id Identity, build Build) (ship.Sender, func(),
 func newSender(stdout io.Writer) makeSender {
 	return func(cfg Config, id Identity, build Build) (ship.Sender, func(), error) {
 		if cfg.Exporter == "console" {
-			return newConsole(stdout, consoleFormat(stdout)), func() {}, nil
+			return newConsole(stdout, ConsoleFormat(stdout)), func() {}, nil
 		}
 		client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
 		if err != nil {
@@ -70,7 +70,7 @@ func named(cfg Config, id Identity, bootMS int64, queue *ship.Queue, log zerolog
 		Host: naming.Host{BootMS: bootMS, Uname: uname(id)},
 		Conflict: func(name string) {
 			log.Warn().Str("metric", name).Str("hint", "rename it in the text file").
-				Msg("a text file and the agent have a series of the same name: the agent's is sent")
+				Msg("a text file and the agent have a series of the same name; the agent's is sent")
 		},
 	}, queue)
 }
