@@ -41,6 +41,7 @@ func collectorVariables() []struct {
 		{"filesystem", regexp.MustCompile(`^HEKA_FILESYSTEM_`)},
 		{"network", regexp.MustCompile(`^HEKA_NETWORK_`)},
 		{"process", regexp.MustCompile(`^HEKA_PROCESS_`)},
+		{"agent", regexp.MustCompile(`^HEKA_SELF_METRICS$`)},
 		{"textfile", regexp.MustCompile(`^HEKA_TEXTFILE_`)},
 	}
 }

@@ -35,17 +35,24 @@ type loader struct {
 	endpointFrom string
 	// python says that variables of the Python agent configure this one.
 	python bool
+	// pythonPath is where that agent had its variables.
+	pythonPath string
 }
 
 // LoadConfig reads the process environment and, unless envFile is "", that
 // dotenv file, whose variables it adds to the environment: what is set there
-// already wins. An empty or blank variable counts as unset. It reads the files that
+// already wins. Where neither says where to send, it reads the Python agent's
+// file, if that is there. An empty or blank variable counts as unset. It reads the files that
 // variables name, and writes nothing.
 //
 // warnings are lines for the operator, also beside an error. The error is a
 // *ConfigError that lists every problem; the Config is then the zero Config.
 func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
-	l := &loader{stateDir: defaultStateDir(), endpointFrom: "HEKA_ENDPOINT"}
+	return loadConfig(envFile, pythonEnvFile)
+}
+
+func loadConfig(envFile, pythonPath string) (cfg Config, warnings []string, err error) {
+	l := &loader{stateDir: defaultStateDir(), endpointFrom: "HEKA_ENDPOINT", pythonPath: pythonPath}
 	list, err := l.read(envFile)
 	if err != nil {
 		return Config{}, nil, err
@@ -226,15 +233,18 @@ func (l *loader) config(list []variable) Config {
 			MinFreeBytes: h.Spool.MinFree.Value,
 			Fsync:        h.Spool.Fsync.Value,
 		},
-		Log:  LogConfig{Level: h.Log.Level.Value, Format: h.Log.Format.Value, File: h.Log.File.Value},
-		Host: l.hostConfig(),
+		Log: LogConfig{
+			Level: h.Log.Level.Value, Format: h.Log.Format.Value,
+			File: h.Log.File.Value, Lenient: h.Log.File.source == SourcePython,
+		},
+		Host:          l.hostConfig(),
+		PythonAgent:   l.python,
+		PythonMetrics: l.python && h.Collectors.source == SourcePython,
 	}
 	for _, v := range list {
 		cfg.settings = append(cfg.settings, Setting{v.name, v.setting.show(), *v.setting.origin()})
 	}
-	if !l.python {
-		cfg.Hash = hashSettings(cfg.settings)
-	}
+	cfg.Hash = hashSettings(cfg.settings)
 	return cfg
 }
 
@@ -260,6 +270,7 @@ func (l *loader) collectConfig() CollectConfig {
 		Collectors:             h.Collectors.Value,
 		AutoContainer:          !h.Collectors.settles(containerName),
 		Detailed:               h.Detail.Value == "detailed",
+		SelfMetrics:            h.SelfMetrics.Value,
 		PerCore:                h.CPU.PerCore.Value,
 		MaxSeries:              h.MaxSeries.Value,
 		Disk:                   Filter{h.Disk.Include.Value, h.Disk.Exclude.Value},

@@ -22,7 +22,7 @@ var samples = map[string]string{
 	"HEKA_COMPRESSION": "zstd", "HEKA_TIMEOUT": "10s",
 	"HEKA_TLS_CA_FILE": "/f", "HEKA_TLS_CERT_FILE": "/f", "HEKA_TLS_KEY_FILE": "/f", "HEKA_TLS_SERVER_NAME": "ingest",
 	"HEKA_TLS_INSECURE_SKIP_VERIFY": "true", "HEKA_ALLOW_PLAINTEXT": "true",
-	"HEKA_INTERVAL": "1s", "HEKA_COLLECTORS": "load,cpu", "HEKA_DETAIL": "detailed", "HEKA_CPU_PER_CORE": "true",
+	"HEKA_INTERVAL": "1s", "HEKA_COLLECTORS": "load,cpu", "HEKA_DETAIL": "detailed", "HEKA_SELF_METRICS": "full", "HEKA_CPU_PER_CORE": "true",
 	"HEKA_DISK_INCLUDE": "^sd", "HEKA_DISK_EXCLUDE": "^sdz$", "HEKA_FILESYSTEM_INCLUDE": "^/", "HEKA_FILESYSTEM_EXCLUDE": "^/boot",
 	"HEKA_FILESYSTEM_TYPES_EXCLUDE": "^nfs", "HEKA_TEXTFILE_DIR": "/var/lib/prom", "HEKA_TEXTFILE_MAX_AGE": "2h",
 	"HEKA_PROCESS_INCLUDE": "^nginx", "HEKA_PROCESS_EXCLUDE": "^kworker", "HEKA_PROCESS_TOP": "3",

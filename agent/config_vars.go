@@ -74,10 +74,11 @@ type hekaVariables struct {
 	BackendMaxAge  durationVar `split_words:"true" min:"0" max:"87600h" unset:"what the exporter's backend takes" desc:"older points are not sent but kept as dead letters; 0 for no limit"`
 	AllowPlaintext booleanVar  `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
 
-	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
-	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; +name and -name change the default list; container is on by itself when this does not name it, in such a change or not being set, and the agent's own cgroup has a CPU or memory limit"`
-	Detail     choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
-	CPU        struct {
+	Interval    durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
+	Collectors  listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; +name and -name change the default list; container is on by itself when this does not name it, in such a change or not being set, and the agent's own cgroup has a CPU or memory limit"`
+	Detail      choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
+	SelfMetrics choiceVar   `split_words:"true" default:"basic" choices:"full,basic,off" desc:"how much the collector agent sends of the agent itself: docs/metrics.md"`
+	CPU         struct {
 		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`
 	}
 	Disk struct {

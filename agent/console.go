@@ -29,6 +29,15 @@ func ConsoleFormat(out io.Writer) string {
 	return formatJSON
 }
 
+// consoleFormat is the format in which the exporter console prints: the Python
+// agent printed for people into a pipe too.
+func consoleFormat(cfg Config, out io.Writer) string {
+	if cfg.PythonAgent {
+		return formatPrometheus
+	}
+	return ConsoleFormat(out)
+}
+
 // console is a Sender that prints batches instead of sending them.
 type console struct {
 	out     io.Writer

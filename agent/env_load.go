@@ -16,11 +16,13 @@ import (
 // names are the variables that mean something to the agent: those of other
 // programs are not judged.
 func (l *loader) loadEnvFile(name string, names []string) map[string]bool {
-	if name == "" {
-		return nil
-	}
 	file := "--env-file " + name
-	if strings.ContainsFunc(name, unicode.IsControl) {
+	switch {
+	case name == "" && l.findsPythonFile():
+		name, file = l.pythonPath, l.pythonPath
+	case name == "":
+		return nil
+	case strings.ContainsFunc(name, unicode.IsControl):
 		file = "--env-file " + strconv.Quote(name)
 	}
 	content, err := readSmall(name)

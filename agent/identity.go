@@ -53,9 +53,7 @@ func identify(cfg Config, build Build, remember bool, around surroundings) (id I
 	machineID, machineSource := host.machineID()
 	name := hostName(cfg, host, around.uname)
 	id.Attributes = merge(detect(cfg, host, name, Attribute{metric.L("host.id", machineID), machineSource}, build, around), cfg.Identity.Attributes)
-	if w := nameWarning(id.Attributes, name); w != "" {
-		warnings = append(warnings, w)
-	}
+	warnings = warnOfName(warnings, id.Attributes, name)
 	pod, podSource := podIdentity(cfg)
 	id.AgentID, id.AgentIDSource = cfg.Identity.AgentID, "HEKA_AGENT_ID"
 	switch {
@@ -75,20 +73,22 @@ func identify(cfg Config, build Build, remember bool, around surroundings) (id I
 	return id, warnings
 }
 
-// nameWarning says that the detected name is none to know the host by; "" if it
-// is, or if name is not what is sent.
-func nameWarning(sent []Attribute, name Attribute) string {
-	if attribute(sent, "host.name") != name || name.Source == "HEKA_HOSTNAME" {
-		return ""
-	}
-	looks := "is that of other hosts too"
+// warnOfName adds a warning if the detected name is sent, and does not tell this
+// host from others.
+func warnOfName(warnings []string, sent []Attribute, name Attribute) []string {
+	var looks string
 	switch {
+	case attribute(sent, "host.name") != name || name.Source == "HEKA_HOSTNAME":
+		return warnings
 	case looksLikeContainerID(name.Value):
 		looks = "looks like a container's id"
-	case !isLocalhost(name.Value):
-		return ""
+	case isLocalhost(name.Value):
+		looks = "is that of other hosts too"
+	default:
+		return warnings
 	}
-	return fmt.Sprintf("HEKA_HOSTNAME: the host name %s (%s) %s; set it, or HOST_ETC to where the host's /etc is mounted, or K8S_NODE_NAME", name.Value, name.Source, looks)
+	return append(warnings, fmt.Sprintf(
+		"HEKA_HOSTNAME: the host name %s (%s) %s; set it, or HOST_ETC to where the host's /etc is mounted, or K8S_NODE_NAME", name.Value, name.Source, looks))
 }
 
 // hostName returns the attribute host.name: of what says it the first that is
@@ -141,9 +141,10 @@ func detect(cfg Config, host hostFiles, name, machineID Attribute, build Build, 
 		{metric.L("container.id", around.containerID), around.containerSource},
 	}
 	found = append(found, cfg.Identity.Kubernetes...)
-	if cfg.Hash != "" {
-		found = append(found, Attribute{metric.L("heka.version", build.Version), "this build"},
-			Attribute{metric.L("heka.config.hash", cfg.Hash), "the variables that are set, secrets and identity aside"})
+	found = append(found, Attribute{metric.L("heka.version", build.Version), "this build"},
+		Attribute{metric.L("heka.config.hash", cfg.Hash), "the variables that are set, secrets and identity aside"})
+	if cfg.PythonAgent { // which detected nothing; more would start every series again
+		found = []Attribute{name}
 	}
 	return slices.DeleteFunc(found, func(a Attribute) bool { return a.Value == "" })
 }

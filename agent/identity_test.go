@@ -213,9 +213,6 @@ func TestConfigurationHash(t *testing.T) {
 			t.Errorf("%s=%s does not change the hash (%s)", name, text, got)
 		}
 	}
-	if got := hash(map[string]string{"EXPORTER_TYPE": "console"}); got != "" {
-		t.Errorf("with the Python agent's variables the hash is %q", got)
-	}
 }
 
 // TestAgentIDOfAPod has pods of an image FROM scratch: no machine id, and a disk

@@ -28,7 +28,7 @@ func once(t *testing.T, format string, vars map[string]string) string {
 }
 
 func TestOncePrintsOneWholeBatch(t *testing.T) {
-	out := once(t, "json", map[string]string{"HEKA_INTERVAL": "100ms", "HEKA_BATCH_MAX_POINTS": "10", "HEKA_DETAIL": "detailed"})
+	out := once(t, "json", map[string]string{"HEKA_INTERVAL": "100ms", "HEKA_BATCH_MAX_POINTS": "10", "HEKA_DETAIL": "detailed", "HEKA_SELF_METRICS": "full"})
 	if n := strings.Count(out, "\n"); n != 1 {
 		t.Fatalf("%d lines, want one batch in one line", n)
 	}

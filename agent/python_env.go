@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +22,34 @@ var (
 	pythonNote  = regexp.MustCompile(`\s+#.*`)
 	pythonRef   = regexp.MustCompile(`\$\{([^}:]*)(?::-([^}]*))?\}`)
 )
+
+// pythonEnvFile is where the package of the Python agent had its variables. The
+// unit in it runs the program without --env-file.
+const pythonEnvFile = "/etc/heka-insights-agent/.env"
+
+// findsPythonFile reports whether to read the Python agent's file although nobody
+// named it: nothing in the environment says where to send, and the file is one
+// of that agent. It warns of a file that is read, or that cannot be.
+func (l *loader) findsPythonFile() bool {
+	if slices.ContainsFunc([]string{
+		"HEKA_ENDPOINT", "HEKA_EXPORTER", "EXPORTER_TYPE", "CPU_POLL_INTERVAL_SECONDS",
+		"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+	}, func(name string) bool { return old(name) != "" }) {
+		return false
+	}
+	content, err := readSmall(l.pythonPath)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case err != nil:
+		l.warn("%s: is where the Python agent had its variables, and cannot be read (%s); let this user read it, or set HEKA_ENDPOINT", l.pythonPath, err)
+		return false
+	case !isPythonEnvFile(string(content)):
+		return false
+	}
+	l.warn("%s: is the Python agent's, and read since nothing else says where to send; name it with --env-file", l.pythonPath)
+	return true
+}
 
 // isPythonEnvFile reports whether a file was written for the Python agent, and
 // not moved to this agent's names yet.

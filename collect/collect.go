@@ -42,8 +42,8 @@ type Config struct {
 	// MaxSeries bounds the live series; 0 means no bound.
 	MaxSeries int
 	// OmitSelf leaves out the scheduler's own metrics, heka.agent.collect.* and
-	// the like.
-	OmitSelf bool
+	// the like, and DetailedSelf adds those of them whose Desc is Detailed.
+	OmitSelf, DetailedSelf bool
 
 	// Detailed adds the metrics whose Desc says so.
 	Detailed bool

@@ -37,12 +37,12 @@ var (
 	mountsStuck = metric.Desc{
 		Name: "heka.agent.mounts.stuck", Unit: "{mounts}", Kind: metric.UpDown,
 		Help: "Mounts that do not answer; the log names them. Each holds one of the agent's goroutines until it answers, " +
-			"and is not asked again before.",
+			"and is not asked again before. In basic, sent while there are any.",
 		Source: "the collector",
 	}
 	mountsHidden = metric.Desc{
 		Name: "heka.agent.mounts.hidden", Unit: "{mounts}", Kind: metric.UpDown,
-		Help:   "Mounts of the host that are left out because their paths lead the agent to another file system or nowhere; the log names them.",
+		Help:   "Mounts of the host that are left out because their paths lead the agent to another file system or nowhere; the log names them. In basic, sent while there are any.",
 		Source: "the collector",
 	}
 )
@@ -52,18 +52,16 @@ func filesystemDescs() []*metric.Desc {
 }
 
 type filesystemCollector struct {
-	detailed bool
-	omitSelf bool
-	mounts   mountList
-	stats    statfser
+	cfg    Config
+	mounts mountList
+	stats  statfser
 }
 
 func newFilesystem(cfg Config) Collector {
 	return &filesystemCollector{
-		detailed: cfg.Detailed,
-		omitSelf: cfg.OmitSelf,
-		mounts:   newMountList(cfg),
-		stats:    statfser{statfs: statfs, stuck: make(map[string]<-chan statfsAnswer)},
+		cfg:    cfg,
+		mounts: newMountList(cfg),
+		stats:  statfser{statfs: statfs, stuck: make(map[string]<-chan statfsAnswer)},
 	}
 }
 
@@ -86,11 +84,22 @@ func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) e
 			c.emit(s, &mounts[i], &result.space)
 		}
 	}
-	if !c.omitSelf {
-		s.Int(&mountsStuck, int64(len(c.stats.stuck)))
-		s.Int(&mountsHidden, int64(len(hidden)))
-	}
+	c.emitSelf(s, len(hidden))
 	return errors.Join(append(errs, whyHidden(hidden))...)
+}
+
+// emitSelf counts the mounts that are left out. Without any it adds nothing but
+// to detailed metrics: most hosts never have one.
+func (c *filesystemCollector) emitSelf(s *metric.Snapshot, hidden int) {
+	if c.cfg.OmitSelf {
+		return
+	}
+	if stuck := len(c.stats.stuck); stuck > 0 || c.cfg.DetailedSelf {
+		s.Int(&mountsStuck, int64(stuck))
+	}
+	if hidden > 0 || c.cfg.DetailedSelf {
+		s.Int(&mountsHidden, int64(hidden))
+	}
 }
 
 // whyHidden says once that mounts are left out, and names a few.
@@ -121,7 +130,7 @@ func (c *filesystemCollector) emit(s *metric.Snapshot, m *mount, u *space) {
 	usage(&filesystemUsage, "used", u.used)
 	usage(&filesystemUsage, "free", u.free)
 	usage(&filesystemUsage, "reserved", u.total-u.used-u.free)
-	if c.detailed && u.inodes >= u.inodesFree && u.inodes > 0 {
+	if c.cfg.Detailed && u.inodes >= u.inodesFree && u.inodes > 0 {
 		usage(&filesystemInodes, "used", u.inodes-u.inodesFree)
 		usage(&filesystemInodes, "free", u.inodesFree)
 	}

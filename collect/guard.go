@@ -74,12 +74,11 @@ func (g *guard) collect(ctx context.Context, w *worker, s *metric.Snapshot, budg
 	if err != nil {
 		g.stats.LastError = err.Error()
 	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		g.stats.Timeouts++
-	case err == nil, isAbsent(err):
-	default:
+	if err != nil && !isAbsent(err) {
 		g.stats.Errors++
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		g.stats.Timeouts++
 	}
 	g.stats.last = err
 }

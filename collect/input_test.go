@@ -344,8 +344,8 @@ func TestDeadMount(t *testing.T) {
 		if got := len(asked[filepath.Join(h.dir, "root/boot/efi")]); got != 3 {
 			t.Errorf("the dead mount was asked %d times, want once and, alive again, twice", got)
 		}
-		if got := s.Stats().Collectors[0]; got.Timeouts != 30 || got.Errors != 0 || got.LastError != "" {
-			t.Errorf("stats are %+v, want 30 timeouts and no error", got)
+		if got := s.Stats().Collectors[0]; got.Timeouts != 30 || got.Errors != 30 || got.LastError != "" {
+			t.Errorf("stats are %+v, want 30 ticks with an error, a timeout each", got)
 		}
 		if got := collect.StuckMounts(c); got != 0 {
 			t.Errorf("%d mounts still waited for", got)

@@ -41,6 +41,8 @@ type Config struct {
 	// collected in detail alone, and those that it has no name for are left out
 	// unless they were asked for.
 	Detailed, PerCore bool
+	// RenamedOnly leaves out every metric that the scheme does not rename.
+	RenamedOnly bool
 	// Host is what the scheme node says of the host itself.
 	Host Host
 	// Conflict, if not nil, is told once of each metric that has a series in two
@@ -265,14 +267,15 @@ func (m *Mapper) route(s *metric.Series) *route {
 		}
 		r.targets = append(r.targets, t)
 	}
-	if !spoken && (m.rules == nil || m.asked(s)) {
-		r.keeps = true
-	}
+	r.keeps = !spoken && !m.cfg.RenamedOnly && (m.rules == nil || m.asked(s))
 	return r
 }
 
 // asked reports whether a series would be there if it were not for the scheme.
 func (m *Mapper) asked(s *metric.Series) bool {
+	if strings.HasPrefix(s.Desc.Name, "heka.agent.") {
+		return true // HEKA_SELF_METRICS, which no scheme concerns, has decided
+	}
 	ofCPU := strings.HasPrefix(s.Desc.Name, "system.cpu.") // others may have a label of that name too
 	detailed := s.Desc.Detailed || s.Desc.Name == "system.cpu.utilization" && hasLabel(s, "state")
 	return (!detailed || m.cfg.Detailed) && (!ofCPU || !hasLabel(s, "cpu") || m.cfg.PerCore)

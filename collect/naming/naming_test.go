@@ -112,12 +112,12 @@ func TestHekaNames(t *testing.T) {
 		heka_disk_write_bytes_total{} 302 By counter
 		heka_disk_write_bytes_total{device=vda} 101 By counter
 		heka_disk_write_bytes_total{device=vdb} 201 By counter
-		heka_disk_reads_total{} 320 {operations} counter
-		heka_disk_reads_total{device=vda} 110 {operations} counter
-		heka_disk_reads_total{device=vdb} 210 {operations} counter
-		heka_disk_writes_total{} 322 {operations} counter
-		heka_disk_writes_total{device=vda} 111 {operations} counter
-		heka_disk_writes_total{device=vdb} 211 {operations} counter
+		heka_disk_reads_total{} 320 count counter
+		heka_disk_reads_total{device=vda} 110 count counter
+		heka_disk_reads_total{device=vdb} 210 count counter
+		heka_disk_writes_total{} 322 count counter
+		heka_disk_writes_total{device=vda} 111 count counter
+		heka_disk_writes_total{device=vdb} 211 count counter
 		system.cpu.time{state=interrupt} 2.5 s counter
 		system.cpu.time{state=user} 0.5 s counter
 		system.cpu.time{state=wait} 1.5 s counter
