@@ -83,7 +83,7 @@ bench: ## benchmarks, and the agent's own memory and CPU over TLS
 # (golang/go#75804).
 FUZZ := ./spool:FuzzImage:10000 ./spool:FuzzFiles:12000 ./spool:FuzzLedger:40000 ./spool:FuzzSidecar:20000 ./spool:FuzzLetter:40000 \
 	./spool:FuzzInspect:7000 ./ship/encode:FuzzDecode:120000 ./ship/encode:FuzzJudge:100000 ./collect/promtext:FuzzParse:80000 \
-	./collect:FuzzProcessStat:200000 ./cmd/heka-ingest/internal/wire:FuzzDecode:120000
+	./collect:FuzzProcessStat:200000 ./collect:FuzzMountinfo:80000 ./agent:FuzzEnvFileGrammar:15000 ./cmd/heka-ingest/internal/wire:FuzzDecode:120000
 FUZZ_TIMES ?= 1
 
 .PHONY: fuzz

@@ -38,7 +38,7 @@ type parts struct {
 // writes. An error means that the agent could not start; nothing of the
 // network or the disk is such an error.
 func Run(ctx context.Context, cfg Config, build Build, stdout io.Writer, log zerolog.Logger) error {
-	id, warnings := Identify(cfg, true)
+	id, warnings := Identify(cfg, build, true)
 	for _, w := range warnings {
 		log.Warn().Msg(w)
 	}

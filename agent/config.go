@@ -36,6 +36,15 @@ type Config struct {
 	Log      LogConfig
 	Host     HostConfig
 
+	// Hash is equal for hosts with the same variables set to the same values, those
+	// that say who the agent is and the values of secrets aside.
+	Hash string
+
+	// PythonAgent says that variables of the Python agent configure this one, which
+	// then names and prints as that did. PythonMetrics says that it also sends no
+	// other metrics than that did, since nobody asked for more.
+	PythonAgent, PythonMetrics bool
+
 	settings []Setting
 }
 
@@ -70,6 +79,8 @@ type CollectConfig struct {
 	AutoContainer bool
 	// Detailed is HEKA_DETAIL=detailed.
 	Detailed bool
+	// SelfMetrics is "full", "basic" or "off": how much the collector agent sends.
+	SelfMetrics string
 	// PerCore asks for a series per logical CPU.
 	PerCore bool
 	// MaxSeries bounds the series of a tick.
@@ -180,6 +191,9 @@ type LogConfig struct {
 	Format string
 	// File is absolute, or "" for stderr.
 	File string
+	// Lenient means stderr, with a warning, where File cannot be opened: the
+	// Python agent's LOG_LOCATION named it.
+	Lenient bool
 }
 
 // HostConfig holds gopsutil's variables HOST_PROC and so on, for an agent in a
@@ -206,7 +220,7 @@ func (c Config) Settings() []Setting { return append([]Setting(nil), c.settings.
 // Problem is one thing that is wrong with the configuration. It never holds
 // the value of a secret.
 type Problem struct {
-	// Variable is the variable's name, or "--env-file".
+	// Variable is the variable's name, or "--env-file" and the file's.
 	Variable string
 	// Wrong says what is wrong, and Right what would be right.
 	Wrong, Right string

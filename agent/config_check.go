@@ -2,7 +2,6 @@ package agent
 
 import (
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +13,7 @@ func (l *loader) check() {
 	l.deriveEndpoint()
 	l.checkKey()
 	l.checkEndpoint()
-	l.checkLowerCaseProxies()
+	l.checkProxies()
 	l.checkTLS()
 	l.checkOrder()
 	l.checkPlaces()
@@ -110,17 +109,6 @@ func (l *loader) checkEndpoint() {
 		l.problem(l.endpointFrom, "is http:// to a host that is not loopback", "use https://, or set HEKA_ALLOW_PLAINTEXT=true")
 	default:
 		l.warn("HEKA_ALLOW_PLAINTEXT: batches are sent in the clear")
-	}
-}
-
-// checkLowerCaseProxies looks at the names that net/http falls back on.
-func (l *loader) checkLowerCaseProxies() {
-	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY"} {
-		lower := strings.ToLower(name)
-		if text := os.Getenv(lower); os.Getenv(name) == "" && !isBlank(text) {
-			_, f := parseProxy(text)
-			l.fault(lower, f)
-		}
 	}
 }
 

@@ -53,8 +53,9 @@ func FuzzEnvFile(f *testing.F) {
 			return // variables that mean something have their own test
 		}
 		cleanEnvironment(t, map[string]string{"STATE_DIRECTORY": state})
-		_, _, err := agent.LoadConfig(envFile(t, text))
-		if err != nil && (!strings.HasPrefix(err.Error(), "--env-file: line ") || strings.Contains(err.Error(), "\n")) {
+		name := envFile(t, text)
+		_, _, err := agent.LoadConfig(name)
+		if err != nil && (!strings.HasPrefix(err.Error(), "--env-file "+name+": line") || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

@@ -1,10 +1,15 @@
 package agent
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/kelseyhightower/envconfig"
 	"golang.org/x/term"
@@ -30,38 +35,61 @@ type loader struct {
 	endpointFrom string
 	// python says that variables of the Python agent configure this one.
 	python bool
+	// pythonPath is where that agent had its variables.
+	pythonPath string
 }
 
 // LoadConfig reads the process environment and, unless envFile is "", that
 // dotenv file, whose variables it adds to the environment: what is set there
-// already wins. An empty or blank variable counts as unset. It reads the files that
+// already wins. Where neither says where to send, it reads the Python agent's
+// file, if that is there. An empty or blank variable counts as unset. It reads the files that
 // variables name, and writes nothing.
 //
 // warnings are lines for the operator, also beside an error. The error is a
 // *ConfigError that lists every problem; the Config is then the zero Config.
 func LoadConfig(envFile string) (cfg Config, warnings []string, err error) {
-	l := &loader{stateDir: defaultStateDir(), endpointFrom: "HEKA_ENDPOINT"}
-	fromFile, f := loadEnvFile(envFile)
-	l.fault("--env-file", f)
-	if err := envconfig.Process("", &l.env); err != nil {
-		return Config{}, nil, fmt.Errorf("read the environment: %w", err)
+	return loadConfig(envFile, pythonEnvFile)
+}
+
+func loadConfig(envFile, pythonPath string) (cfg Config, warnings []string, err error) {
+	l := &loader{stateDir: defaultStateDir(), endpointFrom: "HEKA_ENDPOINT", pythonPath: pythonPath}
+	list, err := l.read(envFile)
+	if err != nil {
+		return Config{}, nil, err
 	}
-	list := variables(&l.env)
-	l.resolve(list, fromFile)
 	l.usePython(list)
 	l.useOtel()
 	l.derive()
 	l.check()
-
-	names := make([]string, len(list))
-	for i, v := range list {
-		names[i] = v.name
-	}
+	names := namesOf(list)
 	l.problems = append(l.problems, unknownVariables(append(names, intelligence))...)
 	if len(l.problems) > 0 {
 		return Config{}, l.warnings, &ConfigError{Problems: inOrder(l.problems, names)}
 	}
+	if !l.python { // which warns of its own variables, and has a list of collectors
+		l.checkEffects(list)
+	}
 	return l.config(list), l.warnings, nil
+}
+
+// read takes the environment and the env file, and parses every variable.
+func (l *loader) read(envFile string) ([]variable, error) {
+	list := variables(&l.env)
+	fromFile := l.loadEnvFile(envFile, slices.Concat(namesOf(list), slices.Collect(maps.Keys(PythonVariables()))))
+	tidyEnvironment()
+	if err := envconfig.Process("", &l.env); err != nil {
+		return nil, fmt.Errorf("read the environment: %w", err)
+	}
+	l.resolve(list, fromFile)
+	return list, nil
+}
+
+func namesOf(list []variable) []string {
+	names := make([]string, len(list))
+	for i, v := range list {
+		names[i] = v.name
+	}
+	return names
 }
 
 func (l *loader) fault(name string, f *fault) {
@@ -78,9 +106,15 @@ func (l *loader) warn(format string, args ...any) {
 	l.warnings = append(l.warnings, fmt.Sprintf(format, args...))
 }
 
-// resolve parses every variable and notes where it came from.
+// resolve parses every variable and notes where it came from. A proxy that is in
+// force by its lower-case name has that in list afterwards.
 func (l *loader) resolve(list []variable, fromFile map[string]bool) {
-	for _, v := range list {
+	for i, v := range list {
+		if lower := strings.ToLower(v.name); isProxyVariable(v.name) && isBlank(os.Getenv(v.name)) && !isBlank(os.Getenv(lower)) {
+			v.name = lower // which net/http falls back on
+			list[i].name = lower
+			_ = v.setting.Decode(os.Getenv(lower))
+		}
 		switch {
 		case fromFile[v.name]:
 			*v.setting.origin() = SourceEnvFile
@@ -91,7 +125,9 @@ func (l *loader) resolve(list []variable, fromFile map[string]bool) {
 		switch {
 		case f == nil:
 		case v.tag.Get("invalid") == "warn":
-			*v.setting.origin() = SourceDefault
+			if _, partial := v.setting.(*attributesVar); !partial || v.setting.show() == "" {
+				*v.setting.origin() = SourceDefault
+			}
 			l.warn("%s: %s; %s; going on with %s", v.name, f.wrong, f.right, orNothing(v.setting.show()))
 		default:
 			l.fault(v.name, f)
@@ -197,13 +233,33 @@ func (l *loader) config(list []variable) Config {
 			MinFreeBytes: h.Spool.MinFree.Value,
 			Fsync:        h.Spool.Fsync.Value,
 		},
-		Log:  LogConfig{Level: h.Log.Level.Value, Format: h.Log.Format.Value, File: h.Log.File.Value},
-		Host: l.hostConfig(),
+		Log: LogConfig{
+			Level: h.Log.Level.Value, Format: h.Log.Format.Value,
+			File: h.Log.File.Value, Lenient: h.Log.File.source == SourcePython,
+		},
+		Host:          l.hostConfig(),
+		PythonAgent:   l.python,
+		PythonMetrics: l.python && h.Collectors.source == SourcePython,
 	}
 	for _, v := range list {
 		cfg.settings = append(cfg.settings, Setting{v.name, v.setting.show(), *v.setting.origin()})
 	}
+	cfg.Hash = hashSettings(cfg.settings)
 	return cfg
+}
+
+// identityVariables are those that differ from host to host by their meaning.
+var identityVariables = regexp.MustCompile(`^(HEKA_AGENT_ID|HEKA_HOSTNAME|(HEKA|OTEL)_RESOURCE_ATTRIBUTES|OTEL_SERVICE_NAME|K8S_.*|NODE_NAME|POD_.*|CONTAINER_NAME)$`)
+
+// hashSettings hashes what is set, as it is shown: secrets are redacted there.
+func hashSettings(settings []Setting) string {
+	hash := sha256.New()
+	for _, s := range settings {
+		if s.Source != SourceDefault && !identityVariables.MatchString(s.Name) {
+			fmt.Fprintf(hash, "%s=%s\n", s.Name, s.Text)
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 func (l *loader) collectConfig() CollectConfig {
@@ -212,8 +268,9 @@ func (l *loader) collectConfig() CollectConfig {
 		Interval:               h.Interval.Value,
 		Timeout:                h.CollectTimeout.Value,
 		Collectors:             h.Collectors.Value,
-		AutoContainer:          !h.Collectors.isSet(),
+		AutoContainer:          !h.Collectors.settles(containerName),
 		Detailed:               h.Detail.Value == "detailed",
+		SelfMetrics:            h.SelfMetrics.Value,
 		PerCore:                h.CPU.PerCore.Value,
 		MaxSeries:              h.MaxSeries.Value,
 		Disk:                   Filter{h.Disk.Include.Value, h.Disk.Exclude.Value},

@@ -1,16 +1,26 @@
 package agent
 
+import (
+	"cmp"
+	"strings"
+)
+
 // Nearest returns the candidate that takes the fewest insertions, deletions,
-// substitutions and swaps of neighbours to make from word: the first of
-// several, or "" without candidates.
+// substitutions and swaps of neighbours to make from word, the first of several,
+// unless they are more than a third of word; else the first that begins with
+// word, or "".
 func Nearest(word string, candidates []string) string {
-	best, fewest := "", -1
+	best, fewest := "", len(word)/3+1
+	begun := ""
 	for _, c := range candidates {
-		if d := editDistance(word, c); fewest < 0 || d < fewest {
+		if d := editDistance(word, c); d < fewest {
 			best, fewest = c, d
 		}
+		if begun == "" && word != "" && strings.HasPrefix(c, word) {
+			begun = c
+		}
 	}
-	return best
+	return cmp.Or(best, begun)
 }
 
 // editDistance is the optimal string alignment distance, byte by byte.

@@ -11,9 +11,9 @@ package agent
 // keeps the default; group starts a section of the documentation.
 type environment struct {
 	Heka       hekaVariables
-	HTTPSProxy proxyVar `split_words:"true" group:"Standard variables" desc:"proxy for https endpoints; credentials in it are not printed"`
+	HTTPSProxy proxyVar `split_words:"true" group:"Standard variables" desc:"proxy for https endpoints; credentials in it are not printed. The lower-case names of these three count where the others are not set"`
 	HTTPProxy  proxyVar `split_words:"true" desc:"proxy for http endpoints"`
-	NoProxy    lineVar  `split_words:"true" desc:"hosts that are reached without a proxy"`
+	NoProxy    hostsVar `split_words:"true" desc:"hosts that are reached without a proxy"`
 	Host       struct {
 		Proc pathVar `split_words:"true" unset:"/proc" desc:"where the watched host's /proc is mounted, for an agent in a container"`
 		Sys  pathVar `split_words:"true" unset:"/sys" desc:"the same for /sys"`
@@ -74,10 +74,11 @@ type hekaVariables struct {
 	BackendMaxAge  durationVar `split_words:"true" min:"0" max:"87600h" unset:"what the exporter's backend takes" desc:"older points are not sent but kept as dead letters; 0 for no limit"`
 	AllowPlaintext booleanVar  `split_words:"true" default:"false" desc:"allow http:// to a host that is not loopback; never allowed together with credentials"`
 
-	Interval   durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
-	Collectors listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; container is on by itself when this is not set and the agent's own cgroup has a CPU or memory limit"`
-	Detail     choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
-	CPU        struct {
+	Interval    durationVar `split_words:"true" group:"Collecting" default:"5s" min:"100ms" max:"24h" invalid:"warn" desc:"time between two ticks; an invalid value warns and means 5s"`
+	Collectors  listVar     `split_words:"true" default:"cpu,memory,disk,filesystem,network,load,paging,system,agent" choices:"cpu,memory,disk,filesystem,network,load,paging,system,agent,pressure,container,process,textfile" desc:"what to collect; +name and -name change the default list; container is on by itself when this does not name it, in such a change or not being set, and the agent's own cgroup has a CPU or memory limit"`
+	Detail      choiceVar   `split_words:"true" default:"basic" choices:"basic,detailed" desc:"which metrics of each collector: docs/metrics.md"`
+	SelfMetrics choiceVar   `split_words:"true" default:"basic" choices:"full,basic,off" desc:"how much the collector agent sends of the agent itself: docs/metrics.md"`
+	CPU         struct {
 		PerCore booleanVar `split_words:"true" default:"false" desc:"a series per logical CPU"`
 	}
 	Disk struct {
@@ -135,8 +136,8 @@ type hekaVariables struct {
 		Fsync    choiceVar   `split_words:"true" default:"interval" choices:"always,interval,never" desc:"interval is once a second"`
 	}
 
-	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, and where there may be several agents from what tells them apart" desc:"stable name of this agent, sent as X-Agent-Id"`
-	Hostname           lineVar       `split_words:"true" unset:"the hostname in HOST_ETC, else K8S_NODE_NAME, /etc/hostname, the kernel's" desc:"the resource attribute host.name"`
+	AgentID            identifierVar `split_words:"true" group:"Identity" unset:"derived from the machine id, and where there may be several agents from what tells them apart; in a pod without one from K8S_POD_UID" desc:"stable name of this agent, sent as X-Agent-Id"`
+	Hostname           lineVar       `split_words:"true" unset:"the hostname in HOST_ETC, else K8S_NODE_NAME, /etc/hostname, the kernel's; localhost only if all are" desc:"the resource attribute host.name"`
 	ResourceAttributes attributesVar `split_words:"true" desc:"resource attributes, sent with every batch"`
 
 	Log struct {

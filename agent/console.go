@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/heka-insights/heka-insights-agent/collect"
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 	"github.com/heka-insights/heka-insights-agent/ship"
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
@@ -18,12 +20,22 @@ const (
 	formatPrometheus = "prometheus"
 )
 
-// consoleFormat is for people on a terminal, and for programs elsewhere.
-func consoleFormat(out io.Writer) string {
+// ConsoleFormat is the format of what is printed to out: "prometheus" for people on a
+// terminal, "json" for programs elsewhere.
+func ConsoleFormat(out io.Writer) string {
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return formatPrometheus
 	}
 	return formatJSON
+}
+
+// consoleFormat is the format in which the exporter console prints: the Python
+// agent printed for people into a pipe too.
+func consoleFormat(cfg Config, out io.Writer) string {
+	if cfg.PythonAgent {
+		return formatPrometheus
+	}
+	return ConsoleFormat(out)
 }
 
 // console is a Sender that prints batches instead of sending them.
@@ -73,8 +85,26 @@ func (c *console) print(body []byte) error {
 		if err != nil {
 			return err
 		}
+		addHelp(batch)
 		text = append(encode.Prometheus(nil, batch), '\n')
 	}
 	_, err := c.out.Write(text)
 	return err
+}
+
+// addHelp gives the metrics of a decoded batch, whose descriptions are its own,
+// the help that the wire format leaves out.
+func addHelp(batch *metric.Batch) {
+	descs := append(selfDescs(), collect.SchedulerDescs()...)
+	for _, builtin := range collect.Builtins() {
+		descs = append(descs, builtin.Descs...)
+	}
+	help := make(map[string]string, len(descs))
+	for _, d := range descs {
+		help[d.Name] = d.Help
+	}
+	for i := range batch.Series {
+		d := batch.Series[i].Desc
+		d.Help = help[d.Name]
+	}
 }

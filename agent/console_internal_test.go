@@ -26,7 +26,7 @@ func printable(seq uint64) ship.Payload {
 func TestConsoleFormats(t *testing.T) {
 	for format, want := range map[string]string{
 		formatJSON:       `{"schema":"heka.batch/1"`,
-		formatPrometheus: "# TYPE test_value_bytes gauge\ntest_value_bytes 1 1000\n",
+		formatPrometheus: "# TYPE test_value_bytes gauge\ntest_value_bytes 1\n",
 	} {
 		var out bytes.Buffer
 		if o := newConsole(&out, format).Send(t.Context(), printable(1)); o.Verdict != ship.Acked || !strings.HasPrefix(out.String(), want) {

@@ -31,7 +31,8 @@ func DescribeConfig(w io.Writer, format string) error {
 
 func describeEnv(w *bytes.Buffer, list []variable) {
 	w.WriteString("# Environment of heka-insights-agent. Each line shows a default; take away the # to\n" +
-		"# set another value. Put a value in single quotes if it holds spaces, # or $.\n")
+		"# set another value. Put a value in single quotes if it begins or ends with a space\n" +
+		"# or a quote, or holds a # after a space, or a \\.\n")
 	for _, v := range list {
 		if group := v.tag.Get("group"); group != "" {
 			fmt.Fprintf(w, "\n# ---- %s\n", group)
@@ -79,8 +80,24 @@ configure the agent, those of the Python agent ([migration.md](migration.md)). A
   and when the server refuses the secret; line breaks around the secret are ignored.
 - A **pattern** is RE2 and matches anywhere in a name: write ` + "`^(sda|sdb)$`" + ` for whole names.
 
-` + "`heka-insights-agent check`" + ` prints the resolved configuration and where each value came from. A bad one ends
-with exit code 2 and a line for every problem.
+` + "`heka-insights-agent check`" + ` prints what is set, resolved, and where each value came from; with ` + "`--all`" + ` the
+defaults too. It ends with a line that says good, or how many problems there are: a bad configuration is exit code 2 and a
+line for every problem.
+
+## Env files
+
+| line | value |
+|---|---|
+| ` + "`NAME=value`" + ` | up to the first ` + "` #`" + `; spaces around it do not count |
+| ` + "`NAME='value'`" + ` | as it stands, over several lines too |
+| ` + "`NAME=\"value\"`" + ` | the same, with ` + "`\\\"`, `\\\\`, `\\n`, `\\$`" + ` as escapes; any other backslash is one |
+| ` + "`export NAME=…`" + ` | the same |
+| ` + "`# comment`" + `, empty | |
+
+Nothing is expanded: a ` + "`$`" + ` is a dollar. A byte order mark and CRLF are accepted. Of two lines with one name the last
+counts. A line that is nothing of these is an error with its number; a quote of another program's variable that does not
+end leaves out that variable alone. A line that systemd's ` + "`EnvironmentFile`, docker's `--env-file`" + ` or python-dotenv
+would read otherwise is a warning with its number: ` + "`NAME=value`" + ` without quotes, comment and backslash is the same to all.
 `
 
 func boundsOf(v variable) string {
@@ -92,11 +109,15 @@ func boundsOf(v variable) string {
 }
 
 // Report writes the resolved configuration as an env file, secrets redacted,
-// each line with its source; what is not set, the identity and what is on by
-// itself, as comments: what the command check prints.
-func Report(w io.Writer, cfg Config, id Identity) error {
+// each line with its source; the identity and what is on by itself, as comments:
+// what the command check prints. What is not set it leaves out, unless all is
+// asked for.
+func Report(w io.Writer, cfg Config, id Identity, all bool) error {
 	var text bytes.Buffer
 	for _, s := range cfg.Settings() {
+		if s.Source == SourceDefault && !all {
+			continue
+		}
 		if s.Text == "" {
 			fmt.Fprintf(&text, "#%s=  # not set\n", s.Name)
 			continue
@@ -114,15 +135,15 @@ func Report(w io.Writer, cfg Config, id Identity) error {
 	return err
 }
 
-// dotenvQuote quotes a text where an env file needs it. Inside single quotes
-// nothing is special but the quote, and a backslash before it. A text that needs
-// quotes and ends in a backslash has no spelling that godotenv reads back.
+// dotenvQuote quotes a text where an env file needs it, or where systemd would
+// take a backslash away, and nowhere else: docker's --env-file keeps quotes.
 func dotenvQuote(text string) string {
 	switch {
-	case !strings.ContainsAny(text, " \t#'\"$`"):
+	case text == "" || strings.Trim(text, " \t") == text && !strings.ContainsAny(text[:1], `'"`) &&
+		!strings.ContainsAny(text, "\n\\") && !envNote.MatchString(text):
 		return text
-	case !strings.Contains(text, "'") && !strings.HasSuffix(text, `\`):
+	case !strings.Contains(text, "'"):
 		return "'" + text + "'"
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(text) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
 }

@@ -27,8 +27,9 @@ own /proc and /sys, never from HOST_PROC; the names follow OpenTelemetry's
 container conventions, with the label keys used here. What limits the service
 or an enclosing cgroup that the agent can see counts as a limit of the container.
 
-"Detailed" metrics are sent with HEKA_DETAIL=detailed only. A series carries
-only those of the labels listed that apply to it.
+"Detailed" metrics are sent with HEKA_DETAIL=detailed only, those of the agent
+itself (heka.agent.*) with HEKA_SELF_METRICS=full; HEKA_SELF_METRICS=off leaves
+out all of these. A series carries only those of the labels listed that apply to it.
 
 What a tick takes is CPU time and garbage in basic, measured one collector at a
 time on a host with 2 CPUs, one disk and one mount ([performance](performance.md)).

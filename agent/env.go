@@ -1,15 +1,11 @@
 package agent
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strings"
-
-	"github.com/joho/godotenv"
 )
 
 const (
@@ -29,65 +25,6 @@ func TuneRuntime() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(25)
 	}
-}
-
-// loadEnvFile adds the variables of a dotenv file to the process environment,
-// where envconfig, net/http and gopsutil look for them. What is set there
-// already, and not blank, wins. It returns the names that came from the file.
-func loadEnvFile(name string) (map[string]bool, *fault) {
-	if name == "" {
-		return nil, nil
-	}
-	content, err := readSmall(name)
-	if err != nil {
-		return nil, &fault{"cannot be read (" + err.Error() + ")", "name a readable file of NAME=value lines"}
-	}
-	parsed, ok := parseEnvFile(string(content))
-	if !ok {
-		return nil, &fault{
-			fmt.Sprintf("line %d is not NAME=value, or its quote does not end", faultyLine(string(content))),
-			"use one NAME=value a line, in single quotes where a value holds spaces, # or $",
-		}
-	}
-	added := make(map[string]bool, len(parsed))
-	for key, text := range parsed {
-		if !isBlank(text) && isBlank(os.Getenv(key)) && os.Setenv(key, text) == nil {
-			added[key] = true
-		}
-	}
-	return added, nil
-}
-
-var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
-
-// parseEnvFile drops godotenv's errors, which repeat the file's text.
-func parseEnvFile(content string) (map[string]string, bool) {
-	if isPythonEnvFile(content) {
-		return parsePythonEnvFile(content)
-	}
-	parsed, err := godotenv.Unmarshal(content)
-	if err != nil || strings.ContainsRune(content, 0) {
-		return nil, false
-	}
-	for key := range parsed {
-		// godotenv takes a last line without "=" for an unnamed variable.
-		if !envName.MatchString(key) {
-			return nil, false
-		}
-	}
-	return parsed, true
-}
-
-// faultyLine returns the number of the line after the longest run of lines that
-// still parses; a quoted value may span several.
-func faultyLine(content string) int {
-	lines := strings.SplitAfter(content, "\n")
-	for n := len(lines) - 1; n > 0; n-- {
-		if _, ok := parseEnvFile(strings.Join(lines[:n], "")); ok {
-			return n + 1
-		}
-	}
-	return 1
 }
 
 // defaultStateDir follows systemd, then the system's layout for root, then the
@@ -126,10 +63,11 @@ func unknownVariables(known []string) []Problem {
 	var problems []Problem
 	for name := range set {
 		if !injectedByLink(name, set) {
-			problems = append(problems, Problem{
-				name, "is not a variable of this agent",
-				"the nearest is " + Nearest(name, known) + ", `heka-insights-agent config` lists all",
-			})
+			right := "`heka-insights-agent config` lists all"
+			if nearest := Nearest(name, known); nearest != "" {
+				right = "the nearest is " + nearest + ", " + right
+			}
+			problems = append(problems, Problem{name, "is not a variable of this agent", right})
 		}
 	}
 	return problems

@@ -45,22 +45,30 @@ func TestEnvironmentWinsOverEnvFile(t *testing.T) {
 }
 
 func TestBadEnvFile(t *testing.T) {
-	const line = " is not NAME=value, or its quote does not end; use one NAME=value a line, in single quotes where a value holds spaces, # or $"
+	const line = " is not NAME=value, or its quote does not end, or something follows it; use one NAME=value a line, with nothing but a comment after a closing quote"
 	for name, c := range map[string]struct{ text, want string }{
 		"no equals sign":     {"HEKA_DETAIL=basic\n\nhunter2\n", "line 3"},
 		"last line":          {"HEKA_DETAIL=basic\nhunter2", "line 2"},
 		"open quote":         {"A='1\n2'\nHEKA_API_KEY='hunter2\nB=3\n", "line 3"},
 		"spaces in the name": {"HEKA API KEY=hunter2\n", "line 1"},
 		"NUL":                {"A=1\nB=hunter2\x00\n", "line 2"},
+		"NUL in a quote":     {"HEKA_API_KEY='\n\x00hunter2'\n", "line 1"},
+		"no name":            {"=hunter2\n", "line 1"},
+		"a colon":            {"HEKA_API_KEY: hunter2\n", "line 1"},
+		"after the quote":    {"\ufeff# x\r\n\r\nHEKA_API_KEY='hunt'er2\r\n", "line 3"},
+		"a # in a quote":     {"HEKA_API_KEY=\"hunter2\"#x\n", "line 1"},
+		"an escaped quote":   {"HEKA_API_KEY=\"hunter2\\\"\n", "line 1"},
+		"a quote too few":    {"HEKA_API_KEY='hunter2\nHEKA_HOSTNAME='x'\n", "line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cleanEnvironment(t, map[string]string{"HEKA_TIMEOUT": "x"})
-			_, _, err := agent.LoadConfig(envFile(t, c.text))
+			file := envFile(t, c.text)
+			_, _, err := agent.LoadConfig(file)
 			var bad *agent.ConfigError
 			if !errors.As(err, &bad) || len(bad.Problems) != 2 {
 				t.Fatalf("LoadConfig: %v, want the file's problem and the variable's", err)
 			}
-			if got, want := bad.Problems[0].String(), "--env-file: "+c.want+line; got != want {
+			if got, want := bad.Problems[0].String(), "--env-file "+file+": "+c.want+line; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 			if strings.Contains(err.Error(), "hunter2") {
@@ -73,7 +81,7 @@ func TestBadEnvFile(t *testing.T) {
 func TestMissingEnvFile(t *testing.T) {
 	cleanEnvironment(t, nil)
 	_, _, err := agent.LoadConfig("/nowhere/agent.env")
-	want := "--env-file: cannot be read (no such file or directory); name a readable file of NAME=value lines"
+	want := "--env-file /nowhere/agent.env: cannot be read (no such file or directory); name a readable file of NAME=value lines"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -107,14 +115,20 @@ func TestMistypedVariables(t *testing.T) {
 		"HEKA_TLS_CA":             "HEKA_TLS_CA_FILE",
 		"HEKA_HOST_NAME":          "HEKA_HOSTNAME",
 		"HEKA_PORT":               "",
+		"HEKA_X":                  "",
+		"HEKA_SPOOL":              "HEKA_SPOOL_MODE",
 		"HEKA_SERVICE_PORT":       "",
-		"HEKA_ENV_ENDPOINT":       "",
+		"HEKA_ENV_ENDPOINT":       "HEKA_ENDPOINT",
 		"HEKA_INGEST_PORT_443":    "",
 		"HEKA_INGEST_SERVICE_URL": "",
 	} {
 		const text = "hunter2"
 		got := problems(t, map[string]string{name: text})
-		if len(got) != 1 || !strings.HasPrefix(got[0], name+": is not a variable of this agent; the nearest is "+want) {
+		nearest := "`heka-insights-agent config` lists all"
+		if want != "" {
+			nearest = "the nearest is " + want + ", "
+		}
+		if len(got) != 1 || !strings.HasPrefix(got[0], name+": is not a variable of this agent; "+nearest) {
 			t.Errorf("%s: %q, want one line that names %s", name, got, want)
 		}
 		if strings.Contains(got[0], text) {
@@ -127,7 +141,10 @@ func TestNearest(t *testing.T) {
 	for _, c := range []struct{ word, want string }{
 		{"versio", "version"},
 		{"chekc", "check"},
-		{"", "run"},
+		{"", ""},
+		{"ver", "version"},
+		{"restart", ""},
+		{"xyz", ""},
 		{"onec", "once"},
 		{"run", "run"},
 	} {

@@ -41,28 +41,28 @@ func (id Identity) Resource() []metric.Label {
 // host and of its own /proc. It asks nobody over the network. On a host without
 // a machine id the agent id is random; with remember it is kept in cfg.StateDir,
 // otherwise nothing is written. warnings are lines for the operator.
-func Identify(cfg Config, remember bool) (id Identity, warnings []string) {
-	return identify(cfg, remember, lookAround(""))
+func Identify(cfg Config, build Build, remember bool) (id Identity, warnings []string) {
+	return identify(cfg, build, remember, lookAround("", cfg.Host.Sys))
 }
 
-func identify(cfg Config, remember bool, around surroundings) (id Identity, warnings []string) {
+func identify(cfg Config, build Build, remember bool, around surroundings) (id Identity, warnings []string) {
 	host := hostFiles{etc: cmp.Or(cfg.Host.Etc, "/etc"), root: cfg.Host.Root}
 	if cfg.Host.Etc == "" {
 		host.root = cmp.Or(cfg.Host.Root, "/")
 	}
 	machineID, machineSource := host.machineID()
-	name := hostName(cfg, host)
-	id.Attributes = merge(detect(host, name, machineID, machineSource, cfg.Identity.Kubernetes, around), cfg.Identity.Attributes)
-	if attribute(id.Attributes, "host.name") == name && name.Source != "HEKA_HOSTNAME" && looksLikeContainerID(name.Value) {
-		warnings = append(warnings, fmt.Sprintf(
-			"HEKA_HOSTNAME: the host name %s (%s) looks like a container's id; set it, or HOST_ETC to where the host's /etc is mounted, or K8S_NODE_NAME", name.Value, name.Source))
-	}
+	name := hostName(cfg, host, around.uname)
+	id.Attributes = merge(detect(cfg, host, name, Attribute{metric.L("host.id", machineID), machineSource}, build, around), cfg.Identity.Attributes)
+	warnings = warnOfName(warnings, id.Attributes, name)
+	pod, podSource := podIdentity(cfg)
 	id.AgentID, id.AgentIDSource = cfg.Identity.AgentID, "HEKA_AGENT_ID"
 	switch {
 	case id.AgentID != "":
 	case machineID != "":
 		which, why := instance(cfg, around)
 		id.AgentID, id.AgentIDSource = deriveAgentID(machineID, which), "derived from "+machineSource+why
+	case pod != "":
+		id.AgentID, id.AgentIDSource = derivePodAgentID(cfg, pod), "derived from "+podSource
 	default:
 		var err error
 		if id.AgentID, id.AgentIDSource, err = randomAgentID(cfg.StateDir, remember); err != nil {
@@ -73,34 +73,79 @@ func identify(cfg Config, remember bool, around surroundings) (id Identity, warn
 	return id, warnings
 }
 
-// hostName returns the attribute host.name. In a container without HOST_ETC,
-// /etc/hostname is the container's, so the node's name comes before it; outside
-// of Kubernetes nobody sets that.
-func hostName(cfg Config, host hostFiles) Attribute {
-	name, source := cfg.Identity.Hostname, "HEKA_HOSTNAME"
-	if name == "" && cfg.Host.Etc != "" {
-		name, source = host.hostnameFile()
+// warnOfName adds a warning if the detected name is sent, and does not tell this
+// host from others.
+func warnOfName(warnings []string, sent []Attribute, name Attribute) []string {
+	var looks string
+	switch {
+	case attribute(sent, "host.name") != name || name.Source == "HEKA_HOSTNAME":
+		return warnings
+	case looksLikeContainerID(name.Value):
+		looks = "looks like a container's id"
+	case isLocalhost(name.Value):
+		looks = "is that of other hosts too"
+	default:
+		return warnings
 	}
-	if node := attribute(cfg.Identity.Kubernetes, "k8s.node.name"); name == "" {
-		name, source = node.Value, node.Source
+	return append(warnings, fmt.Sprintf(
+		"HEKA_HOSTNAME: the host name %s (%s) %s; set it, or HOST_ETC to where the host's /etc is mounted, or K8S_NODE_NAME", name.Value, name.Source, looks))
+}
+
+// hostName returns the attribute host.name: of what says it the first that is
+// not localhost, which images and installers leave in /etc/hostname. In a
+// container without HOST_ETC, that file is the container's, so the node's name
+// comes before it; outside of Kubernetes nobody sets that.
+func hostName(cfg Config, host hostFiles, uname string) Attribute {
+	if cfg.Identity.Hostname != "" {
+		return Attribute{metric.L("host.name", cfg.Identity.Hostname), "HEKA_HOSTNAME"}
 	}
-	if name == "" {
-		name, source = host.hostname()
+	file := host.hostnameFile()
+	node := attribute(cfg.Identity.Kubernetes, "k8s.node.name")
+	order := []Attribute{node, file}
+	if cfg.Host.Etc != "" {
+		order = []Attribute{file, node}
 	}
-	return Attribute{metric.L("host.name", name), source}
+	var name Attribute
+	for _, a := range append(order, Attribute{metric.L("", uname), "uname"}) {
+		if a.Value != "" && (name.Value == "" || isLocalhost(name.Value) && !isLocalhost(a.Value)) {
+			name = a
+		}
+	}
+	return Attribute{metric.L("host.name", name.Value), name.Source}
+}
+
+// isLocalhost reports whether name is one that a host has before anybody gives it
+// one. "(none)" is the kernel's own.
+func isLocalhost(name string) bool {
+	first, rest, _ := strings.Cut(strings.ToLower(strings.TrimSuffix(name, ".")), ".")
+	return name == "(none)" || slices.Contains([]string{"localhost", "localhost4", "localhost6"}, first) &&
+		slices.Contains([]string{"", "localdomain", "localdomain4", "localdomain6", "local"}, rest)
 }
 
 // detect lists what the host says, in the order in which it is sent.
-func detect(host hostFiles, name Attribute, machineID, machineSource string, kubernetes []Attribute, around surroundings) []Attribute {
+func detect(cfg Config, host hostFiles, name, machineID Attribute, build Build, around surroundings) []Attribute {
 	description, descriptionSource := host.description()
-	found := append([]Attribute{
+	cloud := around.cloud
+	if a := attribute(cloud, "host.id"); a.Value != "" {
+		machineID = a // OpenTelemetry has the cloud's own before the machine id
+	}
+	found := []Attribute{
 		name,
-		{metric.L("host.id", machineID), machineSource},
+		machineID,
+		attribute(cloud, "host.type"),
 		{metric.L("host.arch", otelArch(runtime.GOARCH)), "built for it"},
 		{metric.L("os.type", runtime.GOOS), "built for it"},
 		{metric.L("os.description", description), descriptionSource},
+		attribute(cloud, "cloud.provider"),
+		attribute(cloud, "cloud.platform"),
 		{metric.L("container.id", around.containerID), around.containerSource},
-	}, kubernetes...)
+	}
+	found = append(found, cfg.Identity.Kubernetes...)
+	found = append(found, Attribute{metric.L("heka.version", build.Version), "this build"},
+		Attribute{metric.L("heka.config.hash", cfg.Hash), "the variables that are set, secrets and identity aside"})
+	if cfg.PythonAgent { // which detected nothing; more would start every series again
+		found = []Attribute{name}
+	}
 	return slices.DeleteFunc(found, func(a Attribute) bool { return a.Value == "" })
 }
 
@@ -159,25 +204,15 @@ type hostFiles struct {
 	root string
 }
 
-func (h hostFiles) hostname() (name, source string) {
-	if name, source = h.hostnameFile(); name != "" {
-		return name, source
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "", ""
-	}
-	return name, "uname"
-}
-
-func (h hostFiles) hostnameFile() (name, source string) {
+// hostnameFile skips comments and what no attribute can hold.
+func (h hostFiles) hostnameFile() Attribute {
 	file := filepath.Join(h.etc, "hostname")
 	for text := range strings.Lines(readText(file)) {
-		if text = strings.TrimSpace(text); text != "" && text[0] != '#' {
-			return text, file
+		if text = strings.TrimSpace(text); text != "" && text[0] != '#' && utf8Line(text) {
+			return Attribute{metric.L("host.name", text), file}
 		}
 	}
-	return "", ""
+	return Attribute{}
 }
 
 func (h hostFiles) machineID() (id, source string) {
@@ -196,14 +231,50 @@ func (h hostFiles) machineID() (id, source string) {
 }
 
 // description is what the distribution calls itself: "Debian GNU/Linux 13 (trixie)".
+// As in a shell, of several assignments the last one counts (os-release(5)).
 func (h hostFiles) description() (name, source string) {
-	file := filepath.Join(h.etc, "os-release")
-	for text := range strings.Lines(readText(file)) {
-		if quoted, ok := strings.CutPrefix(strings.TrimSpace(text), "PRETTY_NAME="); ok {
-			return strings.Trim(quoted, `"'`), file
+	files := []string{filepath.Join(h.etc, "os-release")}
+	if h.root != "" {
+		files = append(files, filepath.Join(h.root, "usr/lib/os-release"))
+	}
+	for _, file := range files {
+		text := readText(file)
+		for line := range strings.Lines(text) {
+			if value, ok := strings.CutPrefix(strings.TrimSpace(line), "PRETTY_NAME="); ok {
+				name = unquoteShell(value)
+			}
+		}
+		if text != "" {
+			return name, file
 		}
 	}
 	return "", ""
+}
+
+// unquoteShell returns the value of an assignment of one word, of which a part or
+// all may be in quotes. A backslash stands before what is meant literally: any
+// character outside of quotes, nothing in single ones, and $, `, " and \ in double
+// ones, before others of which it stays.
+func unquoteShell(text string) string {
+	var out strings.Builder
+	quote := byte(0)
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == ' ' || c == '\t'):
+			return out.String()
+		case c == '\\' && quote != '\'' && i+1 < len(text) && (quote == 0 || strings.IndexByte("$`\"\\", text[i+1]) >= 0):
+			i++
+			out.WriteByte(text[i])
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
 }
 
 // readText returns a small file's text, or "" if it cannot be read.
@@ -226,6 +297,14 @@ func deriveAgentID(machineID, instance string) string {
 		mac.Write([]byte("heka-insights-agent/agent-id/2\x00" + instance))
 	}
 	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// derivePodAgentID is for a pod without a machine id, as FROM scratch has: a
+// container that is restarted in its pod has the same id, a replica and another
+// container of the pod have not.
+func derivePodAgentID(cfg Config, pod string) string {
+	container := attribute(cfg.Identity.Kubernetes, "k8s.container.name").Value
+	return deriveAgentID("pod "+pod, "container="+container+";spool="+cfg.Spool.Dir)
 }
 
 // randomAgentID returns the id kept in dir, or a new one. The error says why

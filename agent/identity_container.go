@@ -3,6 +3,8 @@ package agent
 import (
 	"cmp"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -10,47 +12,59 @@ import (
 
 // surroundings is what this process can tell of the container it runs in.
 type surroundings struct {
-	// containerID is the container's id, 64 hex digits, or "".
+	// containerID is the container's id, or "".
 	containerID, containerSource string
 	// contained says that there is a container, known by id or not.
 	contained bool
+	// uname is the kernel's host name: that which DHCP or cloud-init give a host.
+	uname string
+	// cloud is what cloudAttributes says.
+	cloud []Attribute
 }
 
-// lookAround reads a few small files below root, "" but in tests. They are
-// this process's own: HOST_PROC shows those of another.
-func lookAround(root string) surroundings {
-	var s surroundings
+// lookAround reads a few small files below root, "" but in tests. Those of
+// processes are this process's own: HOST_PROC shows those of another.
+func lookAround(root, sys string) surroundings {
+	s := surroundings{cloud: cloudAttributes(cmp.Or(sys, root+"/sys"))}
 	if id := containerIDOfGroups(readText(root + "/proc/self/cgroup")); id != "" {
 		s.containerID, s.containerSource = id, "/proc/self/cgroup"
 	} else if id := containerIDOfMounts(readText(root + "/proc/self/mountinfo")); id != "" && !inPod() {
 		// In a pod these files are those of its sandbox, another container.
 		s.containerID, s.containerSource = id, "/proc/self/mountinfo"
+	} else if id, name := containerIDOfECS(); id != "" {
+		s.containerID, s.containerSource = id, name
 	}
 	// Podman's mark. Docker's, /.dockerenv, stays behind in machines that are
 	// made from an image.
 	_, err := os.Stat(root + "/run/.containerenv")
-	s.contained = s.containerID != "" || inPod() || err == nil
+	if s.uname = strings.TrimSpace(readText(root + "/proc/sys/kernel/hostname")); s.uname == "" {
+		s.uname, _ = os.Hostname()
+	}
+	s.contained = s.containerID != "" || inPod() || inECS() || err == nil
 	return s
 }
 
 // containerIDOfGroups returns the id that ends a cgroup's path, as runtimes
 // write it: "/docker/ID", "/kubepods/burstable/podUID/ID",
 // "/kubepods.slice/kubepods-podUID.slice/cri-containerd-ID.scope",
-// "/system.slice/docker-ID.scope", "/machine.slice/libpod-ID.scope/container".
-// In a cgroup namespace there is none.
+// "/system.slice/docker-ID.scope", "/machine.slice/libpod-ID.scope/container",
+// "/ecs/TASK/ID", "/garden/ID". In a cgroup namespace there is none.
 func containerIDOfGroups(text string) string {
 	for line := range strings.Lines(text) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) != 3 {
 			continue
 		}
-		found := ""
+		found, parent := "", ""
 		for element := range strings.SplitSeq(fields[2], "/") {
-			element = strings.TrimSuffix(element, ".scope")
-			element = element[strings.LastIndexAny(element, "-:")+1:]
-			if isContainerID(element) {
-				found = element // of containers within each other, the innermost
+			id := containerIDAtEnd.FindStringSubmatch(strings.TrimSuffix(element, ".scope"))
+			switch {
+			case id != nil:
+				found = id[1] // of containers within each other, the innermost
+			case parent == "garden" && gardenID.MatchString(element):
+				found = element
 			}
+			parent = element
 		}
 		if found != "" {
 			return found
@@ -79,15 +93,46 @@ func containerIDOfMounts(text string) string {
 	return ""
 }
 
-func isContainerID(text string) bool { return len(text) == 64 && isLowerHex(text) }
+// The ids that runtimes give containers: 64 hex digits, on AWS Fargate and ECS
+// Managed Instances the task's 32 and a number, in Cloud Foundry's Garden a UUID,
+// which elsewhere is something else.
+var (
+	containerIDAtEnd = regexp.MustCompile(`(?:^|[-:.])([0-9a-f]{64}|[0-9a-f]{32}-[0-9]+)$`)
+	shortContainerID = regexp.MustCompile(`^[0-9a-f]{12}$`)
+	gardenID         = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3,4}(-[0-9a-f]{12})?$`)
+)
+
+func isContainerID(text string) bool {
+	id := containerIDAtEnd.FindStringSubmatch(text)
+	return id != nil && id[1] == text
+}
 
 // looksLikeContainerID also takes the short form, which Docker makes a
 // container's host name.
 func looksLikeContainerID(text string) bool {
-	return (len(text) == 12 || len(text) == 64) && isLowerHex(text)
+	return isContainerID(text) || shortContainerID.MatchString(text)
 }
 
-func isLowerHex(text string) bool { return strings.Trim(text, "0123456789abcdef") == "" }
+// ecsMetadata are the variables by which ECS tells a container where to ask
+// about itself. On Fargate, but not on EC2, the path ends in the container's id.
+func ecsMetadata() []string {
+	return []string{"ECS_CONTAINER_METADATA_URI_V4", "ECS_CONTAINER_METADATA_URI"}
+}
+
+func containerIDOfECS() (id, name string) {
+	for _, name := range ecsMetadata() {
+		text := strings.TrimRight(strings.TrimSpace(os.Getenv(name)), "/")
+		if id := text[strings.LastIndexByte(text, '/')+1:]; isContainerID(id) {
+			return id, name
+		}
+	}
+	return "", ""
+}
+
+// inECS reports whether ECS started this process.
+func inECS() bool {
+	return slices.ContainsFunc(ecsMetadata(), func(name string) bool { return !isBlank(os.Getenv(name)) })
+}
 
 // inPod reports whether Kubernetes started this process: it sets this variable
 // in every container, whatever the pod asks for.
@@ -152,17 +197,25 @@ func instance(cfg Config, around surroundings) (id, why string) {
 		return id + ";container", why + " and being in a container"
 	}
 	// The image's own machine id is the same in each of its containers.
-	pod := attribute(cfg.Identity.Kubernetes, "k8s.pod.uid")
-	if pod.Value == "" {
-		pod = attribute(cfg.Identity.Kubernetes, "k8s.pod.name")
-		pod.Value = attribute(cfg.Identity.Kubernetes, "k8s.namespace.name").Value + "/" + pod.Value
-	}
+	pod, source := podIdentity(cfg)
 	switch {
-	case pod.Key != "":
-		return id + ";pod=" + pod.Value, why + " and " + pod.Source
+	case pod != "":
+		return id + ";pod=" + pod, why + " and " + source
 	case around.containerID != "":
 		return id + ";container=" + around.containerID, why + " and the container's id"
 	}
-	name, _ := os.Hostname()
-	return id + ";host=" + cmp.Or(cfg.Identity.Hostname, name), why + " and the container's host name"
+	return id + ";host=" + cmp.Or(cfg.Identity.Hostname, around.uname), why + " and the container's host name"
+}
+
+// podIdentity tells a pod from all others: its UID, else its namespace and name;
+// "" outside of one, or if the downward API passes neither.
+func podIdentity(cfg Config) (id, source string) {
+	if uid := attribute(cfg.Identity.Kubernetes, "k8s.pod.uid"); uid.Value != "" {
+		return uid.Value, uid.Source
+	}
+	name := attribute(cfg.Identity.Kubernetes, "k8s.pod.name")
+	if name.Value == "" {
+		return "", ""
+	}
+	return attribute(cfg.Identity.Kubernetes, "k8s.namespace.name").Value + "/" + name.Value, name.Source
 }

@@ -32,12 +32,14 @@ func valueOf(id agent.Identity, key string) string {
 }
 
 func TestContainerID(t *testing.T) {
+	const task = "c23e5f76c09d438aa1824ca4058bdcab"
 	mount := func(root, point string) string {
 		return "1 2 0:1 / / rw - overlay overlay rw\n3 1 8:1 " + root + " " + point + " rw - ext4 /dev/sda1 rw\n"
 	}
 	for name, c := range map[string]struct {
 		groups, mounts, want string
 		pod                  bool
+		metadata             string
 	}{
 		"docker, version 1":      {groups: "9:memory:/docker/" + containerA + "\n0::/docker/" + containerA + "\n", want: containerA},
 		"docker, systemd":        {groups: "0::/system.slice/docker-" + containerA + ".scope\n", want: containerA},
@@ -54,8 +56,21 @@ func TestContainerID(t *testing.T) {
 		"containerd's sandbox":   {groups: "0::/\n", mounts: mount("/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/"+containerA+"/hostname", "/etc/hostname")},
 		"another mount":          {groups: "0::/\n", mounts: mount("/var/lib/docker/containers/"+containerA+"/x", "/data")},
 		"neither":                {groups: "\n::\n0:\n", mounts: "x\n1 2 3 4 /etc/hostname\n"},
+		"fargate":                {groups: "4:memory:/ecs/" + task + "/" + task + "-1234567890\n", want: task + "-1234567890"},
+		"fargate, version 2":     {groups: "0::/ecs/" + task + "/" + task + "-123467890\n", want: task + "-123467890"},
+		"fargate, flat":          {groups: "1:name=systemd:/ecs/" + task + "-1234567890\n", want: task + "-1234567890"},
+		"fargate, systemd":       {groups: "0::/ecs.slice/docker-" + task + "-12.scope\n", want: task + "-12"},
+		"ECS on EC2":             {groups: "9:perf_event:/ecs/55091c13-b8cf-4801-b527-f4601742204d/" + containerA + "\n", want: containerA},
+		"ECS on EC2, version 2":  {groups: "0::/ecstasks.slice/ecstasks-" + task + ".slice/docker-" + containerA + ".scope\n", want: containerA},
+		"ECS, its task alone":    {groups: "0::/ecs/" + task + "\n"},
+		"fargate, namespace":     {groups: "0::/\n", metadata: "http://169.254.170.2/v4/" + task + "-77", want: task + "-77"},
+		"EC2, namespace":         {groups: "0::/\n", metadata: "http://169.254.170.2/v4/55091c13-b8cf-4801-b527-f4601742204d"},
+		"garden":                 {groups: "0::/system.slice/garden.service/garden/6f265890-5165-7fab-6b52-18d1\n", want: "6f265890-5165-7fab-6b52-18d1"},
+		"garden, UUID":           {groups: "1:cpu:/garden/6f265890-5165-7fab-6b52-18d1000000ab\n", want: "6f265890-5165-7fab-6b52-18d1000000ab"},
+		"a terminal's scope":     {groups: "0::/user.slice/user-1000.slice/vte-spawn-6f265890-5165-7fab-6b52-18d1000000ab.scope\n"},
+		"a pod's directory":      {groups: "0::/kubepods/burstable/pod6f265890-5165-7fab-6b52-18d1000000ab\n", pod: true},
 	} {
-		vars := map[string]string{}
+		vars := map[string]string{"ECS_CONTAINER_METADATA_URI_V4": c.metadata}
 		if c.pod {
 			vars["KUBERNETES_SERVICE_HOST"] = "10.0.0.1"
 		}
@@ -187,7 +202,7 @@ func TestReportSaysWhereFrom(t *testing.T) {
 	cfg, _ := load(t, vars)
 	id, _ := agent.IdentifyIn(cfg, false, hostTree(t, map[string]string{"proc/self/cgroup": "0::/docker/" + containerA + "\n"}))
 	var out bytes.Buffer
-	if err := agent.Report(&out, cfg, id); err != nil {
+	if err := agent.Report(&out, cfg, id, true); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{

@@ -29,6 +29,8 @@ func TestInstanceOfAnImage(t *testing.T) {
 		{k8s("k8s.pod.uid", "u1"), in(other), ";pod=u1", " and VAR"}, // restarted in its pod
 		{k8s("k8s.namespace.name", "ns", "k8s.pod.name", "p"), in(long), ";pod=ns/p", " and VAR"},
 		{k8s("k8s.node.name", "n"), in(long), ";container=" + long, " and the container's id"},
+		{Config{}, in(long[:32] + "-1"), ";container=" + long[:32] + "-1", " and the container's id"},
+		{Config{}, surroundings{uname: "ip-10-0-0-1", contained: true}, ";host=ip-10-0-0-1", " and the container's host name"},
 		{Config{Identity: IdentityConfig{Hostname: "h"}}, in(""), ";host=h", " and the container's host name"},
 		{Config{Identity: IdentityConfig{Hostname: "h"}, Spool: SpoolConfig{Mode: "always", Dir: "/s"}}, in(""), "spool=/s;host=h", " and the spool directory and the container's host name"},
 	} {

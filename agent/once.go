@@ -24,7 +24,7 @@ func Once(ctx context.Context, cfg Config, build Build, format string, stdout io
 	cfg.Ship.QueueMaxBytes, cfg.Ship.BatchMaxBytes, cfg.Ship.BatchMaxPoints = math.MaxInt64, math.MaxInt64, math.MaxInt
 	cfg.Collect, _ = resolveContainer(cfg.Collect)
 	printer := newConsole(stdout, format)
-	id, _ := Identify(cfg, false)
+	id, _ := Identify(cfg, build, false)
 	p, err := assemble(ctx, cfg, id, build, func(Config, Identity, Build) (ship.Sender, func(), error) {
 		return printer, func() {}, nil
 	}, log)

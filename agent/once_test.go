@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func once(t *testing.T, format string, vars map[string]string) string {
 }
 
 func TestOncePrintsOneWholeBatch(t *testing.T) {
-	out := once(t, "json", map[string]string{"HEKA_INTERVAL": "100ms", "HEKA_BATCH_MAX_POINTS": "10", "HEKA_DETAIL": "detailed"})
+	out := once(t, "json", map[string]string{"HEKA_INTERVAL": "100ms", "HEKA_BATCH_MAX_POINTS": "10", "HEKA_DETAIL": "detailed", "HEKA_SELF_METRICS": "full"})
 	if n := strings.Count(out, "\n"); n != 1 {
 		t.Fatalf("%d lines, want one batch in one line", n)
 	}
@@ -49,6 +50,21 @@ func TestWithoutTheAgentCollectorThereIsNothingOfTheAgent(t *testing.T) {
 	out := once(t, "prometheus", map[string]string{"HEKA_INTERVAL": "100ms", "HEKA_COLLECTORS": "load"})
 	if !strings.Contains(out, "system_cpu_load_average_1m ") || strings.Contains(out, "heka_agent") {
 		t.Errorf("want the load and nothing else:\n%s", out)
+	}
+}
+
+// TestOnceCanBeATextfile has lines as a textfile collector takes them: without
+// times, each metric with its help.
+func TestOnceCanBeATextfile(t *testing.T) {
+	out := once(t, "prometheus", map[string]string{"HEKA_INTERVAL": "100ms", "HEKA_COLLECTORS": "load,memory,agent"})
+	line := regexp.MustCompile(`^([a-z0-9_]+(\{[^}]*\})? \S+|# (TYPE|HELP) [a-z0-9_]+ .+|)$`)
+	for text := range strings.Lines(out) {
+		if !line.MatchString(strings.TrimSuffix(text, "\n")) {
+			t.Errorf("%q", text)
+		}
+	}
+	if help, types := strings.Count(out, "# HELP "), strings.Count(out, "# TYPE "); types < 5 || help != types {
+		t.Errorf("%d lines of help for %d metrics", help, types)
 	}
 }
 

@@ -33,7 +33,7 @@ func Connect(ctx context.Context, cfg Config, build Build) (report string, err e
 	case !known:
 		return "", fmt.Errorf("there is nothing to connect to: HEKA_EXPORTER=%s sends nothing", cfg.Exporter)
 	}
-	id, _ := Identify(cfg, false)
+	id, _ := Identify(cfg, build, false)
 	client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
 	if err != nil {
 		return "", err

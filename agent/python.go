@@ -139,7 +139,10 @@ func (p *python) useDefaults() {
 		}
 	}
 	_, _ = p.set("HEKA_METRIC_NAMES", "heka")
-	_, _ = p.set("HEKA_COLLECTORS", "cpu,memory,paging,disk,agent")
+	if taken, _ := p.set("HEKA_COLLECTORS", "cpu,memory,paging,disk"); !taken {
+		p.l.warn("HEKA_COLLECTORS: is not set, so only the eleven metrics of the Python agent are sent; set it to %s for all that this agent has",
+			p.settings["HEKA_COLLECTORS"].tag.Get("default"))
+	}
 	_, _ = p.set("HEKA_COMPRESSION", "none") // what it sent to may read nothing else
 	if p.kind == "datadog_otlp" && old("DATADOG_SITE") == "" {
 		_, _ = p.set("HEKA_ENDPOINT", datadogEndpoint(p.kind, "datadoghq.com"))
@@ -185,6 +188,10 @@ func (p *python) replaced(name, text string) string {
 func (p *python) finish() {
 	h := &p.l.env.Heka
 	own := h.Headers.Value
+	isKey := func(header Header) bool { return header.Name == "Dd-Api-Key" }
+	if p.kind == "datadog_otlp" && !h.HeadersFile.isSet() && !slices.ContainsFunc(slices.Concat(own, p.headers), isKey) {
+		p.l.problem("DATADOG_API_KEY", "is not set, and EXPORTER_TYPE is datadog_otlp", "set it to the API key of Datadog")
+	}
 	for _, header := range p.headers {
 		double := header.Name == "X-Api-Key" && h.APIKey.isSet() || header.Name == "Api-Key" && p.kind == "newrelic_otlp"
 		if !double && !slices.ContainsFunc(own, func(o Header) bool { return o.Name == header.Name }) {

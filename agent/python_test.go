@@ -149,22 +149,24 @@ func TestPythonAgentsFileIsRead(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, wizardConfigs[kind])
 			}
 			want := append([]string{
-				"EXPORTER_TYPE: " + was + "set HEKA_EXPORTER=" + cfg.Exporter + ", HEKA_METRIC_NAMES=heka, HEKA_COMPRESSION=none and HEKA_COLLECTORS=cpu,memory,paging,disk,agent instead",
+				"HEKA_COLLECTORS: is not set, so only the eleven metrics of the Python agent are sent; set it to " +
+					"cpu,memory,disk,filesystem,network,load,paging,system,agent for all that this agent has",
+				"EXPORTER_TYPE: " + was + "set HEKA_EXPORTER=" + cfg.Exporter + ", HEKA_METRIC_NAMES=heka, HEKA_COMPRESSION=none and HEKA_COLLECTORS=cpu,memory,paging,disk instead",
 				"LOG_LOCATION: " + was + "set HEKA_LOG_FILE=" + dir + "/agent.log instead",
 				"CPU_POLL_INTERVAL_SECONDS: " + was + "set HEKA_INTERVAL=" + cfg.Collect.Interval.String() + " instead",
 			}, wizardWarnings[kind]...)
 			if got := strings.Join(warnings, "\n"); got != strings.Join(want, "\n") {
 				t.Errorf("warnings\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 			}
-			if cfg.MetricNames != "heka" || !slices.Equal(cfg.Collect.Collectors, []string{"cpu", "memory", "paging", "disk", "agent"}) || cfg.Collect.AutoContainer {
+			if cfg.MetricNames != "heka" || !slices.Equal(cfg.Collect.Collectors, []string{"cpu", "memory", "paging", "disk"}) || cfg.Collect.AutoContainer {
 				t.Errorf("names %s of %v", cfg.MetricNames, cfg.Collect.Collectors)
 			}
 			if cfg.Log.File != filepath.Join(dir, "agent.log") {
 				t.Errorf("log file %s", cfg.Log.File)
 			}
-			id, _ := agent.Identify(cfg, false)
+			id, _ := agent.Identify(cfg, agent.Build{}, false)
 			var report bytes.Buffer
-			if err := agent.Report(&report, cfg, id); err != nil {
+			if err := agent.Report(&report, cfg, id, true); err != nil {
 				t.Fatal(err)
 			}
 			if shown := report.String() + strings.Join(warnings, "\n"); strings.Contains(shown, "s3cret") {
@@ -179,7 +181,7 @@ func TestPythonAgentsFileIsRead(t *testing.T) {
 func TestAdviceForThePythonAgentsFile(t *testing.T) {
 	for kind, vars := range map[string]map[string]string{
 		"datadog_native": {
-			"HEKA_EXPORTER": "datadog", "HEKA_METRIC_NAMES": "heka", "HEKA_COLLECTORS": "cpu,memory,paging,disk,agent", "HEKA_INTERVAL": "10s",
+			"HEKA_EXPORTER": "datadog", "HEKA_METRIC_NAMES": "heka", "HEKA_COLLECTORS": "cpu,memory,paging,disk", "HEKA_INTERVAL": "10s",
 			"HEKA_TIMEOUT": "10s", "HEKA_ENDPOINT": "https://api.datadoghq.eu/api/v2/series", "HEKA_API_KEY": "s3cret", "HEKA_HOSTNAME": "web-1",
 			"HEKA_RESOURCE_ATTRIBUTES": "env=prod", "HEKA_METRIC_PREFIX": "heka",
 		},
@@ -313,23 +315,6 @@ func TestOwnNamesWinOverThePythonAgents(t *testing.T) {
 	line := "CPU_POLL_INTERVAL_SECONDS: is a variable of the Python agent, and HEKA_INTERVAL is set; leave it out"
 	if !slices.Contains(warnings, line) {
 		t.Errorf("warnings %q, want %q", warnings, line)
-	}
-}
-
-func TestPythonAgentsProblems(t *testing.T) {
-	for _, c := range []struct {
-		vars map[string]string
-		want string
-	}{
-		{map[string]string{"EXPORTER_TYPE": "graphite"}, `EXPORTER_TYPE: is not available; use console, otlp_http, datadog_otlp, datadog_native or newrelic_otlp, or HEKA_EXPORTER`},
-		{map[string]string{"EXPORTER_TYPE": "otlp_http"}, "HEKA_ENDPOINT: is not set, and HEKA_EXPORTER is otlp;"},
-		{map[string]string{"EXPORTER_TYPE": "datadog_native", "DATADOG_SITE": "mars", "DATADOG_API_KEY": "k"}, "DATADOG_SITE: is not a site of Datadog;"},
-		{map[string]string{"EXPORTER_TYPE": "newrelic_otlp"}, "HEKA_API_KEY: is not set, and HEKA_EXPORTER is newrelic;"},
-		{map[string]string{"EXPORTER_TYPE": "otlp_http", "OTLP_HTTP_ENDPOINT": "http://localhost", "HEKA_INTELLIGENCE_ENABLED": "yes"}, "HEKA_API_KEY: is not set, and HEKA_INTELLIGENCE_ENABLED is true;"},
-	} {
-		if got := problems(t, c.vars); len(got) != 1 || !strings.HasPrefix(got[0], c.want) {
-			t.Errorf("%v: %q, want %q", c.vars, got, c.want)
-		}
 	}
 }
 

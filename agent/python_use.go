@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 // same is for a variable that only has another name now.
@@ -25,7 +27,7 @@ func without(advice string) func(*python, string, string) string {
 func attributeOf(key string) func(*python, string, string) string {
 	return func(p *python, _, text string) string {
 		if !p.addAttribute(key, text) {
-			return "is not one line of text; use at most 255 bytes of printable UTF-8; going on without it"
+			return "is not one line of text; use at most 4096 bytes of printable UTF-8; going on without it"
 		}
 		return "is a variable of the Python agent; add " + key + "=" + url.PathEscape(text) + " to HEKA_RESOURCE_ATTRIBUTES instead"
 	}
@@ -203,5 +205,17 @@ func (p *python) useHeaders(_, text string) string {
 
 func (p *python) useAttributes(_, text string) string { return p.addAttributes(text, "=", "") }
 
-// useTags takes key:value, and a tag without a value for one that is true.
-func (p *python) useTags(_, text string) string { return p.addAttributes(text, ":", "true") }
+// useTags takes key:value, and a tag without a value for one that is true. With
+// datadog_otlp a tag host.name is stronger than DATADOG_HOSTNAME.
+func (p *python) useTags(_, text string) string {
+	hostname := &p.l.env.Heka.Hostname
+	if hostname.isSet() { // which is stronger than what OTLP_RESOURCE_ATTRIBUTES says
+		p.attributes = slices.DeleteFunc(p.attributes, func(l metric.Label) bool { return l.Key == "host.name" })
+	}
+	advice := p.addAttributes(text, ":", "true")
+	named := slices.ContainsFunc(p.attributes, func(l metric.Label) bool { return l.Key == "host.name" })
+	if named && p.kind == "datadog_otlp" && hostname.source == SourcePython {
+		hostname.Value, hostname.source = "", SourceDefault
+	}
+	return advice
+}

@@ -214,7 +214,7 @@ func TestNoSecretInAnyOutput(t *testing.T) {
 		cleanEnvironment(t, vars)
 		var out bytes.Buffer
 		cfg, warnings, err := agent.LoadConfig("")
-		id, _ := agent.Identify(cfg, false)
+		id, _ := agent.Identify(cfg, agent.Build{}, false)
 		log, closer, logErr := agent.NewLogger(agent.LogConfig{Level: "info"}, &out)
 		if logErr != nil {
 			t.Fatal(logErr)
@@ -223,7 +223,7 @@ func TestNoSecretInAnyOutput(t *testing.T) {
 			Interface("settings", cfg.Settings()).Send()
 		closer.Close()
 		fmt.Fprintf(&out, "%v\n%+v\n%#v\n%+v\n%#v\n%v\n", cfg, cfg, cfg, cfg.HTTP.Headers, cfg.HTTP.Auth, err)
-		if err := agent.Report(&out, cfg, id); err != nil {
+		if err := agent.Report(&out, cfg, id, true); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(strings.ToLower(out.String()), strings.ToLower(marker)) { // a header's name changes its case

@@ -12,11 +12,11 @@ import (
 
 var (
 	selfQueuePoints = metric.Desc{
-		Name: "heka.agent.queue.points", Unit: "{points}", Kind: metric.UpDown,
+		Name: "heka.agent.queue.points", Unit: "{points}", Kind: metric.UpDown, Detailed: true,
 		Help: "Points collected and not yet in a batch.", Source: "the queue",
 	}
 	selfQueueBytes = metric.Desc{
-		Name: "heka.agent.queue.bytes", Unit: "By", Kind: metric.UpDown,
+		Name: "heka.agent.queue.bytes", Unit: "By", Kind: metric.UpDown, Detailed: true,
 		Help: "Memory held by points and batches; at most HEKA_QUEUE_MAX_BYTES.", Source: "the queue",
 	}
 	selfWaiting = metric.Desc{
@@ -24,7 +24,7 @@ var (
 		Help: "Batches cut and not acknowledged, in memory or on disk.", Source: "the shipper",
 	}
 	selfSpoolRecords = metric.Desc{
-		Name: "heka.agent.spool.records", Unit: "{records}", Kind: metric.UpDown,
+		Name: "heka.agent.spool.records", Unit: "{records}", Kind: metric.UpDown, Detailed: true,
 		Help: "Batches in the spool that wait for delivery.", Source: "the spool",
 	}
 	selfSpoolBytes = metric.Desc{
@@ -32,7 +32,7 @@ var (
 		Help: "Disk space that the spool occupies.", Source: "the spool",
 	}
 	selfSpoolPoints = metric.Desc{
-		Name: "heka.agent.spool.points", Unit: "{points}", Kind: metric.UpDown, Labels: []string{"state"},
+		Name: "heka.agent.spool.points", Unit: "{points}", Kind: metric.UpDown, Detailed: true, Labels: []string{"state"},
 		Help:   "Points over the spool directory's life: appended = delivered + evicted + expired + corrupt + dead + pending.",
 		Source: "the spool",
 	}
@@ -41,11 +41,11 @@ var (
 		Help: "1 while the spool can be written, 0 while the agent runs from memory alone.", Source: "the spool",
 	}
 	selfBatchesDelivered = metric.Desc{
-		Name: "heka.agent.batches.delivered", Unit: "{batches}", Kind: metric.Counter,
+		Name: "heka.agent.batches.delivered", Unit: "{batches}", Kind: metric.Counter, Detailed: true,
 		Help: "Batches that the backend acknowledged.", Source: "the shipper",
 	}
 	selfPointsDelivered = metric.Desc{
-		Name: "heka.agent.points.delivered", Unit: "{points}", Kind: metric.Counter,
+		Name: "heka.agent.points.delivered", Unit: "{points}", Kind: metric.Counter, Detailed: true,
 		Help: "Points in these batches.", Source: "the shipper",
 	}
 	selfFailures = metric.Desc{
@@ -73,7 +73,7 @@ var (
 		Help: "CPU time of the agent, user and system.", Source: "getrusage(2)",
 	}
 	selfGoroutines = metric.Desc{
-		Name: "heka.agent.goroutines", Unit: "{goroutines}", Kind: metric.UpDown,
+		Name: "heka.agent.goroutines", Unit: "{goroutines}", Kind: metric.UpDown, Detailed: true,
 		Help: "Goroutines of the agent.", Source: "the Go runtime",
 	}
 )
@@ -87,14 +87,16 @@ func selfDescs() []*metric.Desc {
 
 // self is the collector "agent": how the agent itself does.
 type self struct {
+	full    bool // HEKA_SELF_METRICS=full
 	shipper *ship.Shipper
 	disk    *lastSeen
 	startMS int64
 	before  map[string]int64 // losses of earlier processes, by reason
 }
 
-func newSelf(shipper *ship.Shipper, spool *spool.Spool, ledger ship.Ledger) *self {
+func newSelf(full bool, shipper *ship.Shipper, spool *spool.Spool, ledger ship.Ledger) *self {
 	c := &self{
+		full:    full,
 		shipper: shipper,
 		disk:    &lastSeen{spool: spool, ledger: ledger},
 		startMS: time.Now().UnixMilli(),
@@ -117,11 +119,7 @@ func (c *self) Name() string { return selfName }
 func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {
 	s.Since(c.startMS)
 	stats := c.shipper.Stats()
-	s.Int(&selfQueuePoints, stats.QueuePoints)
-	s.Int(&selfQueueBytes, stats.MemoryBytes)
 	s.Int(&selfWaiting, stats.WaitingBatches)
-	s.Int(&selfBatchesDelivered, stats.DeliveredBatches)
-	s.Int(&selfPointsDelivered, stats.DeliveredPoints)
 	s.Int(&selfFailures, stats.Failures)
 	s.Int(&selfSeriesRefused, stats.RefusedSeries)
 	if !stats.LastDelivery.IsZero() {
@@ -132,20 +130,29 @@ func (c *self) Collect(_ context.Context, s *metric.Snapshot) error {
 		s.Int(&selfLost, l.Points-c.before[l.Reason], metric.L("reason", l.Reason))
 	}
 	if c.disk.spool != nil {
-		collectSpool(disk.stats, s)
+		c.collectSpool(disk.stats, s)
 	}
-	s.Int(&selfGoroutines, int64(runtime.NumGoroutine()))
+	if c.full {
+		s.Int(&selfQueuePoints, stats.QueuePoints)
+		s.Int(&selfQueueBytes, stats.MemoryBytes)
+		s.Int(&selfBatchesDelivered, stats.DeliveredBatches)
+		s.Int(&selfPointsDelivered, stats.DeliveredPoints)
+		s.Int(&selfGoroutines, int64(runtime.NumGoroutine()))
+	}
 	return collectProcess(s)
 }
 
-func collectSpool(stats spool.Stats, s *metric.Snapshot) {
+func (c *self) collectSpool(stats spool.Stats, s *metric.Snapshot) {
 	usable := int64(1)
 	if stats.Cause != nil {
 		usable = 0
 	}
-	s.Int(&selfSpoolRecords, stats.Records)
 	s.Int(&selfSpoolBytes, stats.DiskBytes)
 	s.Int(&selfSpoolUsable, usable)
+	if !c.full {
+		return
+	}
+	s.Int(&selfSpoolRecords, stats.Records)
 	for _, state := range []struct {
 		name   string
 		points int64

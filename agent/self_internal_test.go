@@ -50,7 +50,7 @@ func TestTheBalanceIsExported(t *testing.T) {
 	}
 	snapshot := metric.NewSnapshot(0)
 	snapshot.Reset(now)
-	if err := newSelf(shipper, s, d).Collect(context.Background(), snapshot); err != nil {
+	if err := newSelf(true, shipper, s, d).Collect(context.Background(), snapshot); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]int64{}

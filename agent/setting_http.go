@@ -15,8 +15,6 @@ import (
 type (
 	// endpointVar takes an absolute http or https URL without credentials.
 	endpointVar struct{ textVar[*url.URL] }
-	// proxyVar takes what net/http takes: a URL, or host:port.
-	proxyVar struct{ textVar[*url.URL] }
 	// headersVar takes k=v,k2=v2. Values are kept as secrets.
 	headersVar struct{ textVar[[]Header] }
 	// otelHeadersVar takes the same with values percent-encoded, as OpenTelemetry
@@ -48,10 +46,6 @@ func (s *endpointVar) resolve(tag reflect.StructTag) *fault { return s.read(tag,
 func (s *endpointVar) kind(reflect.StructTag) string        { return "URL" }
 func (s *endpointVar) show() string                         { return RedactURL(s.Value) }
 
-func (s *proxyVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseProxy) }
-func (s *proxyVar) kind(reflect.StructTag) string        { return "URL" }
-func (s *proxyVar) show() string                         { return RedactURL(s.Value) }
-
 func (s *headersVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseHeaders) }
 func (s *headersVar) kind(reflect.StructTag) string        { return "k=v,…" }
 func (s *headersVar) show() string                         { return showHeaders(s.Value) }
@@ -68,8 +62,13 @@ func showHeaders(list []Header) string {
 	return strings.Join(pairs, ",")
 }
 
-func (s *attributesVar) resolve(tag reflect.StructTag) *fault { return s.read(tag, parseAttributes) }
-func (s *attributesVar) kind(reflect.StructTag) string        { return "k=v,…" }
+// resolve keeps the attributes that are good beside a fault.
+func (s *attributesVar) resolve(reflect.StructTag) (f *fault) {
+	s.Value, f = parseAttributes(s.text)
+	return f
+}
+
+func (s *attributesVar) kind(reflect.StructTag) string { return "k=v,…" }
 func (s *attributesVar) show() string {
 	pairs := make([]string, len(s.Value))
 	for i, l := range s.Value {
@@ -140,21 +139,6 @@ func checkPort(u *url.URL) *fault {
 	return nil
 }
 
-func parseProxy(text string) (*url.URL, *fault) {
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme == "" || u.Host == "" {
-		u, err = url.Parse("http://" + text)
-	}
-	known := func() bool { return slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) }
-	if err != nil || u.Hostname() == "" || !known() {
-		return nil, &fault{"is not a proxy's URL", "use one such as http://proxy.example.com:3128"}
-	}
-	if f := checkPort(u); f != nil {
-		return nil, f
-	}
-	return u, nil
-}
-
 // parseHeaders never repeats a value.
 func parseHeaders(text string) ([]Header, *fault) {
 	return parseHeaderList(text, func(text string) (string, error) { return text, nil })
@@ -192,25 +176,48 @@ func parseHeaderList(text string, decode func(string) (string, error)) ([]Header
 // isToken reports whether name can be a header's name (RFC 9110, 5.6.2).
 func isToken(name string) bool { return name != "" && isAlphanumeric(name, "!#$%&'*+-.^_`|~") }
 
-// parseAttributes sorts by key; the last of two equal keys wins.
+// parseAttributes sorts by key; the last of two equal keys wins. It returns what
+// is good beside a fault, which names the others by their places.
 func parseAttributes(text string) ([]metric.Label, *fault) {
-	bad := &fault{"has a part that is not key=value", "use key=value pairs with commas between them, percent-encoding where a value needs it"}
 	var list []metric.Label
+	var malformed, long []string
+	number := 0
 	for pair := range strings.SplitSeq(text, ",") {
+		number++
 		if strings.TrimSpace(pair) == "" {
 			continue
 		}
 		rawKey, rawValue, ok := strings.Cut(pair, "=")
 		key, keyErr := url.PathUnescape(strings.TrimSpace(rawKey))
 		val, valErr := url.PathUnescape(strings.TrimSpace(rawValue))
-		if !ok || key == "" || keyErr != nil || valErr != nil || !utf8Line(key) || !utf8Line(val) {
-			return nil, bad
+		switch {
+		case !ok || key == "" || keyErr != nil || valErr != nil:
+			malformed = append(malformed, strconv.Itoa(number))
+			continue
+		case len(key) > maxKeyBytes || len(val) > maxLineBytes || len(list) == maxAttributes:
+			long = append(long, strconv.Itoa(number))
+			continue
+		case !utf8Line(key) || !utf8Line(val):
+			malformed = append(malformed, strconv.Itoa(number))
+			continue
 		}
 		list = slices.DeleteFunc(list, func(l metric.Label) bool { return l.Key == key })
 		list = append(list, metric.L(key, val))
 	}
 	slices.SortFunc(list, func(a, b metric.Label) int { return cmp.Compare(a.Key, b.Key) })
+	switch {
+	case malformed != nil:
+		return list, &fault{"has a part that is not key=value, at place " + joinFirst(malformed), "use key=value pairs with commas between them, percent-encoding where a value needs it"}
+	case long != nil:
+		return list, &fault{"has a part that is over the wire format's limits, at place " + joinFirst(long), "use at most 255 bytes a key, 4096 a value, and 200 attributes"}
+	}
 	return list, nil
+}
+
+// joinFirst joins the first few.
+func joinFirst(places []string) string {
+	const most = 5
+	return strings.Join(places[:min(most, len(places))], " and ")
 }
 
 func utf8Line(text string) bool {

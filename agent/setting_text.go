@@ -20,8 +20,12 @@ type (
 	prefixVar struct{ textVar[string] }
 	// choiceVar takes one of the tag choices, in any case.
 	choiceVar struct{ textVar[string] }
-	// listVar takes a comma-separated list of the tag choices.
-	listVar struct{ textVar[[]string] }
+	// listVar takes a comma-separated list of the tag choices, or of changes to
+	// the default: +name, -name.
+	listVar struct {
+		textVar[[]string]
+		changed []string // the default, if the text changes it
+	}
 	// patternVar takes an RE2 pattern; its Value is nil when there is none.
 	patternVar struct{ textVar[*regexp.Regexp] }
 	// pathVar takes the name of a file or directory. The tag absolute:"true"
@@ -51,8 +55,21 @@ func (s *choiceVar) kind(tag reflect.StructTag) string {
 func (s *choiceVar) show() string { return s.Value }
 
 func (s *listVar) resolve(tag reflect.StructTag) *fault {
-	return s.read(tag, func(text string) ([]string, *fault) { return parseChoices(text, tag.Get("choices")) })
+	return s.read(tag, func(text string) ([]string, *fault) {
+		if !isChange(text) {
+			return parseChoices(text, tag.Get("choices"))
+		}
+		s.changed = strings.Split(tag.Get("default"), ",")
+		return changeChoices(text, s.changed, tag.Get("choices"))
+	})
 }
+
+// settles reports whether somebody has decided about name: in a list of
+// changes, only what it names.
+func (s *listVar) settles(name string) bool {
+	return s.isSet() && (s.changed == nil || slices.Contains(s.Value, name) || strings.Contains(strings.ToLower(s.text), "-"+name))
+}
+
 func (s *listVar) kind(reflect.StructTag) string { return "list" }
 func (s *listVar) show() string                  { return strings.Join(s.Value, ",") }
 
@@ -76,10 +93,20 @@ func (s *pathVar) resolve(tag reflect.StructTag) *fault {
 func (s *pathVar) kind(reflect.StructTag) string { return "path" }
 func (s *pathVar) show() string                  { return s.Value }
 
+// The limits of the wire format on a resource attribute (docs/wire.md). A few
+// attributes are detected, and are not counted here.
+const (
+	maxKeyBytes   = 255
+	maxLineBytes  = 4096
+	maxAttributes = 200
+)
+
 func parseLine(text string) (string, *fault) {
-	const most = 255
-	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
-		return "", &fault{"is not one line of text", "use at most 255 bytes of printable UTF-8"}
+	if len(text) > maxLineBytes {
+		return "", &fault{"is too long", "use at most 4096 bytes, the wire format's limit on a value"}
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", &fault{"is not one line of text", "use printable UTF-8"}
 	}
 	return text, nil
 }
@@ -142,6 +169,44 @@ func parseChoices(text, allowed string) ([]string, *fault) {
 		return nil, &fault{"names what is not available, at place " + strings.Join(wrong, " and "), right}
 	case len(picked) == 0:
 		return nil, &fault{"names nothing", right}
+	}
+	return picked, nil
+}
+
+// isChange reports whether a list begins with a change to the default.
+func isChange(text string) bool {
+	text = strings.TrimLeft(text, ", \t")
+	return text != "" && (text[0] == '+' || text[0] == '-')
+}
+
+// changeChoices adds to the list from and takes from it: "+textfile,-load".
+func changeChoices(text string, from []string, allowed string) ([]string, *fault) {
+	all := strings.Split(allowed, ",")
+	picked := slices.Clone(from)
+	var wrong []string
+	number := 0
+	for item := range strings.SplitSeq(text, ",") {
+		number++
+		item = strings.ToLower(strings.TrimSpace(item))
+		if item == "" {
+			continue
+		}
+		name := strings.TrimSpace(item[1:])
+		switch {
+		case item[0] != '+' && item[0] != '-' || !slices.Contains(all, name):
+			wrong = append(wrong, strconv.Itoa(number))
+		case item[0] == '-':
+			picked = slices.DeleteFunc(picked, func(p string) bool { return p == name })
+		case !slices.Contains(picked, name):
+			picked = append(picked, name)
+		}
+	}
+	right := "use +name and -name alone, of " + strings.Join(all, ", ")
+	switch {
+	case len(wrong) > 0:
+		return nil, &fault{"holds what is no change to the default list, at place " + strings.Join(wrong, " and "), right}
+	case len(picked) == 0:
+		return nil, &fault{"leaves nothing of the default list", right}
 	}
 	return picked, nil
 }

@@ -2,9 +2,7 @@ package agent
 
 import (
 	"errors"
-	"fmt"
-
-	"github.com/kelseyhightower/envconfig"
+	"strings"
 )
 
 // SpoolDir returns the spool's directory as LoadConfig would resolve it, from
@@ -13,15 +11,12 @@ import (
 // not take a sound one.
 func SpoolDir(envFile string) (string, error) {
 	l := &loader{stateDir: defaultStateDir()}
-	fromFile, f := loadEnvFile(envFile)
-	l.fault("--env-file", f)
-	if err := envconfig.Process("", &l.env); err != nil {
-		return "", fmt.Errorf("read the environment: %w", err)
+	if _, err := l.read(envFile); err != nil {
+		return "", err
 	}
-	l.resolve(variables(&l.env), fromFile)
 	l.derive()
 	for _, p := range l.problems {
-		if p.Variable == "HEKA_SPOOL_DIR" || p.Variable == "--env-file" {
+		if p.Variable == "HEKA_SPOOL_DIR" || strings.HasPrefix(p.Variable, "--env-file ") {
 			return "", &ConfigError{Problems: []Problem{p}}
 		}
 	}

@@ -24,7 +24,7 @@ type makeSender func(cfg Config, id Identity, build Build) (ship.Sender, func(),
 func newSender(stdout io.Writer) makeSender {
 	return func(cfg Config, id Identity, build Build) (ship.Sender, func(), error) {
 		if cfg.Exporter == "console" {
-			return newConsole(stdout, consoleFormat(stdout)), func() {}, nil
+			return newConsole(stdout, consoleFormat(cfg, stdout)), func() {}, nil
 		}
 		client, err := newClient(cfg.Exporter, cfg.HTTP, id, build)
 		if err != nil {
@@ -57,17 +57,21 @@ func assemble(ctx context.Context, cfg Config, id Identity, build Build, newSend
 	if err != nil {
 		return nil, err
 	}
-	self := newSelf(p.shipper, p.spool, ledger)
-	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, id, bootMS, p.queue), log)
+	self := newSelf(cfg.Collect.SelfMetrics == "full", p.shipper, p.spool, ledger)
+	p.scheduler = collect.NewScheduler(collectConfig(cfg, id, ""), collectors(cfg, id, self), named(cfg, id, bootMS, p.queue, log), log)
 	return p, nil
 }
 
 // named puts the chosen names between the collectors and the queue.
-func named(cfg Config, id Identity, bootMS int64, queue *ship.Queue) collect.Sink {
+func named(cfg Config, id Identity, bootMS int64, queue *ship.Queue, log zerolog.Logger) collect.Sink {
 	return naming.NewSink(naming.Config{
 		Scheme: naming.Scheme(cfg.MetricNames), Prefix: cfg.MetricPrefix,
-		Detailed: cfg.Collect.Detailed, PerCore: cfg.Collect.PerCore,
+		Detailed: cfg.Collect.Detailed, PerCore: cfg.Collect.PerCore, RenamedOnly: cfg.PythonMetrics,
 		Host: naming.Host{BootMS: bootMS, Uname: uname(id)},
+		Conflict: func(name string) {
+			log.Warn().Str("metric", name).Str("hint", "rename it in the text file").
+				Msg("a text file and the agent have a series of the same name; the agent's is sent")
+		},
 	}, queue)
 }
 
@@ -94,10 +98,15 @@ func collectors(cfg Config, id Identity, self *self) []collect.Collector {
 			out = append(out, builtin.New(collectConfig(cfg, id, builtin.Name)))
 		}
 	}
-	if slices.Contains(cfg.Collect.Collectors, selfName) {
+	if sendsSelf(cfg.Collect) {
 		out = append(out, self)
 	}
 	return out
+}
+
+// sendsSelf reports whether the agent sends metrics of its own.
+func sendsSelf(cfg CollectConfig) bool {
+	return cfg.SelfMetrics != "off" && slices.Contains(cfg.Collectors, selfName)
 }
 
 // collectConfig is the configuration of a collector, or of the scheduler, which
@@ -110,7 +119,8 @@ func collectConfig(all Config, id Identity, collector string) collect.Config {
 		Timeout:                cfg.Timeout,
 		PhaseKey:               id.AgentID,
 		MaxSeries:              cfg.MaxSeries,
-		OmitSelf:               !slices.Contains(cfg.Collectors, selfName),
+		OmitSelf:               !sendsSelf(cfg),
+		DetailedSelf:           cfg.SelfMetrics == "full",
 		Detailed:               cfg.Detailed || detailed,
 		PerCore:                cfg.PerCore || perCore,
 		Disk:                   collect.Filter(cfg.Disk),

@@ -7,15 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 )
 
 // cgroups are the control groups of one process: one directory, in the
 // unified hierarchy of version 2, or one for each controller of version 1.
-// Hosts with both (hybrid) have both. The formats are those of cgroups(7) and
-// of proc_pid_mountinfo(5).
+// Hosts with both (hybrid) have both. The formats are those of cgroups(7).
 type cgroups struct {
 	// unified is that of version 2.
 	unified cgroup
@@ -52,13 +49,6 @@ type cgroupFinder struct {
 	file reader
 }
 
-// cgroupMount is one mount of a hierarchy.
-type cgroupMount struct {
-	root, point string
-	// controllers holds those of version 1; nil means version 2.
-	controllers []string
-}
-
 // find returns the groups; on a kernel without them, none. It reads two files,
 // and looks at as many directories as the groups are deep.
 func (f *cgroupFinder) find() (cgroups, error) {
@@ -70,12 +60,11 @@ func (f *cgroupFinder) find() (cgroups, error) {
 	if err != nil {
 		return found, fmt.Errorf("find the cgroup: %w", err)
 	}
-	groups := string(text)
-	if text, err = f.file.read(filepath.Join(f.self, "mountinfo")); err != nil {
+	mounts, err := readMountinfo(filepath.Join(f.self, "mountinfo"))
+	if err != nil {
 		return found, fmt.Errorf("find the cgroup: %w", err)
 	}
-	mounts := cgroupMounts(text)
-	for line := range strings.Lines(groups) {
+	for line := range strings.Lines(string(text)) {
 		// "4:cpu,cpuacct:/docker/1f2e", "0::/docker/1f2e"; a path may hold colons.
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(fields) != 3 {
@@ -101,53 +90,15 @@ func (f *cgroupFinder) find() (cgroups, error) {
 	return found, nil
 }
 
-// cgroupMounts returns the mounts of hierarchies, in order of the text:
-// "36 32 0:33 ROOT POINT rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct".
-func cgroupMounts(text []byte) []cgroupMount {
-	var mounts []cgroupMount
-	for line := range strings.Lines(string(text)) {
-		left, right, ok := strings.Cut(line, " - ")
-		where, what := strings.Fields(left), strings.Fields(right)
-		if !ok || len(where) < 5 || len(what) < 3 {
-			continue
-		}
-		m := cgroupMount{root: unescapeMount(where[3]), point: unescapeMount(where[4])}
-		switch what[0] {
-		case "cgroup2":
-		case "cgroup":
-			m.controllers = strings.Split(what[2], ",")
-		default:
-			continue
-		}
-		mounts = append(mounts, m)
-	}
-	return mounts
-}
-
-// unescapeMount undoes the kernel's octal escapes: "\040" is a space.
-func unescapeMount(text string) string {
-	if !strings.Contains(text, `\`) {
-		return text
-	}
-	var out []byte
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' && i+3 < len(text) {
-			if v, err := strconv.ParseUint(text[i+1:i+4], 8, 8); err == nil {
-				out = append(out, byte(v))
-				i += 3
-				continue
-			}
-		}
-		out = append(out, text[i])
-	}
-	return string(out)
-}
-
 // locate returns the group that has path in the hierarchy of a controller, or
 // in the unified one for "", through the first mount that shows it.
-func (f *cgroupFinder) locate(mounts []cgroupMount, controller, path string) cgroup {
+func (f *cgroupFinder) locate(mounts []mountInfo, controller, path string) cgroup {
 	for _, m := range mounts {
-		if controller == "" && m.controllers != nil || controller != "" && !slices.Contains(m.controllers, controller) {
+		isOne := m.fstype == "cgroup" && hasOption(m.super, controller)
+		if controller == "" {
+			isOne = m.fstype == "cgroup2"
+		}
+		if !isOne {
 			continue
 		}
 		below, ok := belowMount(path, m.root)

@@ -42,19 +42,19 @@ type Config struct {
 	// MaxSeries bounds the live series; 0 means no bound.
 	MaxSeries int
 	// OmitSelf leaves out the scheduler's own metrics, heka.agent.collect.* and
-	// the like.
-	OmitSelf bool
+	// the like, and DetailedSelf adds those of them whose Desc is Detailed.
+	OmitSelf, DetailedSelf bool
 
 	// Detailed adds the metrics whose Desc says so.
 	Detailed bool
 	// PerCore adds a series for each CPU, with the label cpu, to those of all
 	// CPUs together. The latter do not change: never sum both.
 	PerCore bool
-	// Disk selects block devices by kernel name ("sda", "sda1"). Without
+	// Disk selects block devices by their name in /dev ("sda1", "cciss/c0d0"). Without
 	// Include: whole physical disks, see DefaultDiskExclude.
 	Disk Filter
 	// Filesystem selects file systems by mount point. Without Include: all but
-	// bind mounts and further mounts of the same device.
+	// bind mounts, if they are not the root, and further mounts of the same device.
 	Filesystem Filter
 	// FilesystemTypesExclude leaves out file system types; it also overrules
 	// Filesystem.Include. nil means DefaultFilesystemTypesExclude.

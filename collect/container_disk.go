@@ -120,7 +120,7 @@ func (n *deviceNames) name(number []byte) (name string, ok bool) {
 	}
 	name = string(number)
 	if target, err := os.Readlink(n.root + "/sys/dev/block/" + name); err == nil {
-		name = filepath.Base(target)
+		name = deviceName(filepath.Base(target))
 	}
 	n.names[string(number)] = name
 	return name, true

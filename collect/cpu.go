@@ -190,6 +190,7 @@ type cpuRow struct {
 	warm   bool     // base is set
 	rebase bool     // the next reading continues where sent is
 	settle bool     // its idle and wait do: the CPU may have gone after /proc/stat was read
+	falls  cpuTicks // for how many more readings a fall of the column is nothing new
 }
 
 const (
@@ -197,11 +198,14 @@ const (
 	// kernel catches up: iowait and idle do that, as they are estimates. A
 	// larger step is a CPU that lost its history.
 	holdTicks = 300
+	// fallsAgain is for how many readings a column is expected to fall again: some
+	// kernels let steal fall for days.
+	fallsAgain = 100
 	// minTicks is the least CPU time that makes a ratio.
 	minTicks = 10
 )
 
-func (r *cpuRow) warmUp() { r.warm = false }
+func (r *cpuRow) warmUp() { r.warm, r.falls = false, cpuTicks{} }
 
 // advance returns the counts to send, which never fall.
 func (r *cpuRow) advance(raw cpuTicks) cpuTicks {
@@ -219,13 +223,18 @@ func (r *cpuRow) advance(raw cpuTicks) cpuTicks {
 
 // shares returns the share of each state in the time since the last call that
 // returned any. A count that stepped back a little counts as not moved, so each
-// share is in 0 to 1; one that lost its history says nothing about this tick.
+// share is in 0 to 1; one that lost its history says nothing about this tick. One
+// that keeps falling is the kernel's mistake: it counts as not moved, and the
+// others are right.
 func (r *cpuRow) shares(raw cpuTicks) (shares [len(cpuStates)]float64, ok bool) {
 	var total int64
 	var delta cpuTicks
 	for i := range raw {
 		if r.base[i]-raw[i] > holdTicks {
-			r.warm = false
+			r.warm = r.warm && r.falls[i] > 0
+			r.falls[i] = fallsAgain
+		} else if r.falls[i] > 0 {
+			r.falls[i]--
 		}
 		delta[i] = max(0, raw[i]-r.base[i])
 		total += delta[i]

@@ -112,6 +112,32 @@ func TestCPUTimesThatFall(t *testing.T) {
 	}
 }
 
+// TestAColumnThatKeepsFalling lets one fall by so much in every reading, or in
+// every other: it counts as 0, and the others are right.
+func TestAColumnThatKeepsFalling(t *testing.T) {
+	for column, name := range []string{"user", "nice", "system", "", "", "irq", "softirq", "steal"} {
+		for _, every := range []int{1, 2} {
+			var states []tree
+			for i := range int64(20) {
+				values := []int64{400000, 400000, 400000, 8000000 + 70*i, 400000, 400000, 400000, 400000}
+				busy := (column + 1) % 3 // one of user, nice and system, and not the one that falls
+				values[busy] += 30 * i
+				values[column] -= 5000 * (i / int64(every))
+				states = append(states, tree{"proc/stat": "cpu  " + strings.Trim(fmt.Sprint(values), "[]") + " 0 0\n", "sys/devices/system/cpu/online": "0\n"})
+			}
+			if name == "" {
+				continue // without idle time no share is right
+			}
+			for i, k := range ticksOf(t, collect.Config{}, states, "cpu") {
+				got, sent := k[allCPUs]
+				if sent != (i != 0 && i != every) || sent && got.value.Float64() != 0.3 {
+					t.Errorf("%s falls in each %d. reading: tick %d has %v (sent: %v), want 0.3", name, every, i, got.value.Float64(), sent)
+				}
+			}
+		}
+	}
+}
+
 // TestACPUGoesWhileATickIsTaken has one go offline between the readings of its
 // time and of the list: the kernel's sum of idle time jumps a tick later.
 func TestACPUGoesWhileATickIsTaken(t *testing.T) {

@@ -96,7 +96,7 @@ func (c *diskCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	// For each disk and tick gopsutil looks up a serial number and a label in
 	// udev's database. Without these trees that ends at the first stat.
 	noUdev := hideHost(ctx, common.HostDevEnvKey, common.HostSysEnvKey)
-	counters, err := disk.IOCountersWithContext(noUdev, slices.Clone(c.names)...)
+	counters, err := disk.IOCountersWithContext(noUdev, c.askFor()...)
 	if err != nil {
 		err = fmt.Errorf("read disks: %w", err)
 	}
@@ -106,6 +106,15 @@ func (c *diskCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 		}
 	}
 	return errors.Join(listErr, err)
+}
+
+// askFor returns the names for gopsutil, which changes them: of "cciss/c0d0" it
+// would look for "c0d0". Such a host is asked for all.
+func (c *diskCollector) askFor() []string {
+	if slices.ContainsFunc(c.names, func(name string) bool { return strings.Contains(name, "/") }) {
+		return nil
+	}
+	return slices.Clone(c.names)
 }
 
 // refresh renews the list of devices when a disk came or went, or the list is
@@ -133,8 +142,8 @@ func (c *diskCollector) refresh(ctx context.Context) error {
 func (c *diskCollector) selectNames(ctx context.Context, blocks map[string]bool) ([]string, error) {
 	var names []string
 	if c.cfg.Disk.Include == nil {
-		for name := range blocks {
-			if c.cfg.Disk.Match(name, true) && c.isPhysical(ctx, name) {
+		for entry := range blocks {
+			if name := deviceName(entry); c.cfg.Disk.Match(name, true) && c.isPhysical(ctx, entry) {
 				names = append(names, name)
 			}
 		}
@@ -155,14 +164,15 @@ func (c *diskCollector) selectNames(ctx context.Context, blocks map[string]bool)
 	return slices.Compact(names), nil
 }
 
-func (c *diskCollector) isPhysical(ctx context.Context, name string) bool {
-	if c.virtual.MatchString(name) {
+// isPhysical looks at an entry of /sys/block.
+func (c *diskCollector) isPhysical(ctx context.Context, entry string) bool {
+	if c.virtual.MatchString(entry) {
 		return false
 	}
-	if _, err := os.Lstat(sysPath(ctx, "block", name, "device")); err != nil {
+	if _, err := os.Lstat(sysPath(ctx, "block", entry, "device")); err != nil {
 		return false
 	}
-	hidden, err := c.file.read(sysPath(ctx, "block", name, "hidden"))
+	hidden, err := c.file.read(sysPath(ctx, "block", entry, "hidden"))
 	return err != nil || strings.TrimSpace(string(hidden)) != "1"
 }
 

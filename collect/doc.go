@@ -27,5 +27,6 @@
 // gopsutil/v4 reads the host, except where docs/adr/0003 says otherwise. The
 // environment variables HOST_PROC, HOST_SYS, HOST_ROOT and the other names of
 // gopsutil are honoured, from the process environment or from a
-// common.EnvMap in the context.
+// common.EnvMap in the context. What cannot be told to be the host's, in a
+// container or a service with mounts of its own, is left out (mounts.go).
 package collect

@@ -1,18 +1,44 @@
 package collect
 
 import (
-	"context"
 	"time"
 
-	"github.com/shirou/gopsutil/v4/disk"
+	"golang.org/x/sys/unix"
 )
 
 // SetWall replaces the scheduler's wall clock: time in a bubble cannot be set.
 func (s *Scheduler) SetWall(wall func() time.Time) { s.wall = wall }
 
+// StatfsReply is a statfsReply.
+type StatfsReply = statfsReply
+
+// NewStatfsReply returns what a file system of a device says.
+func NewStatfsReply(dev uint64, btrfs bool, fs *unix.Statfs_t) StatfsReply {
+	return statfsReply{spaceOf(fs), dev, btrfs}
+}
+
 // SetStatfs replaces how the filesystem collector asks a mount.
-func SetStatfs(c Collector, statfs func(context.Context, string) (*disk.UsageStat, error)) {
+func SetStatfs(c Collector, statfs func(path string) (StatfsReply, error)) {
 	c.(*filesystemCollector).stats.statfs = statfs
+}
+
+// MountInfo shows a mountInfo.
+type MountInfo struct {
+	ID, Parent                                int
+	Dev                                       uint64
+	Root, Point, Options, Type, Source, Super string
+}
+
+// ParseMountinfo is parseMountinfo, and visible says which of the mounts are.
+func ParseMountinfo(text string) (all, seen []MountInfo) {
+	show := func(table []mountInfo) (out []MountInfo) {
+		for _, m := range table {
+			out = append(out, MountInfo{m.id, m.parent, m.dev, m.root, m.point, m.options, m.fstype, m.source, m.super})
+		}
+		return out
+	}
+	table := parseMountinfo(text)
+	return show(table), show(visible(table))
 }
 
 // StuckMounts returns how many mounts the filesystem collector still waits for.

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
-	"github.com/shirou/gopsutil/v4/disk"
 )
 
 // DefaultFilesystemTypesExclude matches file system types that hold no space of
@@ -38,75 +37,101 @@ var (
 	mountsStuck = metric.Desc{
 		Name: "heka.agent.mounts.stuck", Unit: "{mounts}", Kind: metric.UpDown,
 		Help: "Mounts that do not answer; the log names them. Each holds one of the agent's goroutines until it answers, " +
-			"and is not asked again before.",
+			"and is not asked again before. In basic, sent while there are any.",
+		Source: "the collector",
+	}
+	mountsHidden = metric.Desc{
+		Name: "heka.agent.mounts.hidden", Unit: "{mounts}", Kind: metric.UpDown,
+		Help:   "Mounts of the host that are left out because their paths lead the agent to another file system or nowhere; the log names them. In basic, sent while there are any.",
 		Source: "the collector",
 	}
 )
 
 func filesystemDescs() []*metric.Desc {
-	return []*metric.Desc{&filesystemUsage, &filesystemInodes, &mountsStuck}
+	return []*metric.Desc{&filesystemUsage, &filesystemInodes, &mountsStuck, &mountsHidden}
 }
 
 type filesystemCollector struct {
-	detailed bool
-	omitSelf bool
-	mounts   mountList
-	stats    statfser
+	cfg    Config
+	mounts mountList
+	stats  statfser
 }
 
 func newFilesystem(cfg Config) Collector {
 	return &filesystemCollector{
-		detailed: cfg.Detailed,
-		omitSelf: cfg.OmitSelf,
-		mounts:   newMountList(cfg),
-		stats:    statfser{statfs: disk.UsageWithContext, stuck: make(map[string]<-chan statfsAnswer)},
+		cfg:    cfg,
+		mounts: newMountList(cfg),
+		stats:  statfser{statfs: statfs, stuck: make(map[string]<-chan statfsAnswer)},
 	}
 }
 
 // Name implements Collector.
 func (*filesystemCollector) Name() string { return "filesystem" }
 
-// Collect asks every mount and leaves out those that do not answer in time.
+// Collect asks every mount and leaves out those that do not answer in time, and
+// those whose figures it cannot have.
 func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	mounts, err := c.mounts.current(ctx)
 	errs := []error{err}
+	var hidden []string
 	for i, result := range c.stats.all(ctx, mounts) {
-		if result.err != nil {
-			errs = append(errs, fmt.Errorf("statfs %s: %w", mounts[i].Mountpoint, result.err))
-			continue
+		switch point := mounts[i].point; {
+		case errors.Is(result.err, errElsewhere):
+			hidden = append(hidden, point)
+		case result.err != nil:
+			errs = append(errs, fmt.Errorf("statfs %s: %w", point, result.err))
+		default:
+			c.emit(s, &mounts[i], &result.space)
 		}
-		c.emit(s, &mounts[i], result.usage)
 	}
-	if !c.omitSelf {
-		s.Int(&mountsStuck, int64(len(c.stats.stuck)))
-	}
-	return errors.Join(errs...)
+	c.emitSelf(s, len(hidden))
+	return errors.Join(append(errs, whyHidden(hidden))...)
 }
 
-func (c *filesystemCollector) emit(s *metric.Snapshot, m *mount, u *disk.UsageStat) {
-	// Of a size that does not cover its parts nothing can be said.
-	if u.Total == 0 || u.Used > u.Total || u.Free > u.Total-u.Used {
+// emitSelf counts the mounts that are left out. Without any it adds nothing but
+// to detailed metrics: most hosts never have one.
+func (c *filesystemCollector) emitSelf(s *metric.Snapshot, hidden int) {
+	if c.cfg.OmitSelf {
 		return
 	}
-	mode := "rw"
-	if slices.Contains(m.Opts, "ro") {
-		mode = "ro"
+	if stuck := len(c.stats.stuck); stuck > 0 || c.cfg.DetailedSelf {
+		s.Int(&mountsStuck, int64(stuck))
+	}
+	if hidden > 0 || c.cfg.DetailedSelf {
+		s.Int(&mountsHidden, int64(hidden))
+	}
+}
+
+// whyHidden says once that mounts are left out, and names a few.
+func whyHidden(points []string) error {
+	if len(points) == 0 {
+		return nil
+	}
+	const most = 5
+	names := strings.Join(points[:min(most, len(points))], ", ")
+	if len(points) > most {
+		names += ", …"
+	}
+	return unavailable(fmt.Sprintf("mounts of the host are left out (%d: %s): their paths lead to another file system here, or nowhere; "+
+		"in a container HOST_ROOT has to be the host's root, and a service may hide them (ProtectHome)", len(points), names))
+}
+
+func (c *filesystemCollector) emit(s *metric.Snapshot, m *mount, u *space) {
+	if u.total == 0 {
+		return
 	}
 	labels := [5]metric.Label{
-		{Key: "device", Value: m.Device},
-		{Key: "mountpoint", Value: m.Mountpoint},
-		{Key: "type", Value: m.Fstype},
-		{Key: "mode", Value: mode},
+		metric.L("device", m.device), metric.L("mountpoint", m.point), metric.L("type", m.fstype), metric.L("mode", m.mode),
 	}
 	usage := func(d *metric.Desc, state string, v uint64) {
 		labels[4] = metric.L("state", state)
 		s.Uint(d, v, labels[:]...)
 	}
-	usage(&filesystemUsage, "used", u.Used)
-	usage(&filesystemUsage, "free", u.Free)
-	usage(&filesystemUsage, "reserved", u.Total-u.Used-u.Free)
-	if c.detailed && u.InodesTotal >= u.InodesFree && u.InodesTotal > 0 {
-		usage(&filesystemInodes, "used", u.InodesTotal-u.InodesFree)
-		usage(&filesystemInodes, "free", u.InodesFree)
+	usage(&filesystemUsage, "used", u.used)
+	usage(&filesystemUsage, "free", u.free)
+	usage(&filesystemUsage, "reserved", u.total-u.used-u.free)
+	if c.cfg.Detailed && u.inodes >= u.inodesFree && u.inodes > 0 {
+		usage(&filesystemInodes, "used", u.inodes-u.inodesFree)
+		usage(&filesystemInodes, "free", u.inodesFree)
 	}
 }

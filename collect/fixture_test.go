@@ -7,11 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/heka-insights/heka-insights-agent/collect"
 	"github.com/shirou/gopsutil/v4/common"
-	"github.com/shirou/gopsutil/v4/disk"
+	"golang.org/x/sys/unix"
 )
 
 // tree is a host's files by path, such as "proc/stat".
@@ -35,6 +36,7 @@ type host struct {
 	dir   string
 	ctx   context.Context
 	files tree
+	devs  atomic.Pointer[map[string]uint64] // by mount point
 }
 
 func newHost(t testing.TB, files tree) *host {
@@ -73,6 +75,12 @@ func (h *host) write(t testing.TB, files tree) {
 		check(t, os.WriteFile(path, []byte(text), 0o644))
 	}
 	h.files = files
+	all, _ := collect.ParseMountinfo(files["proc/1/mountinfo"])
+	devs := make(map[string]uint64, len(all))
+	for _, m := range all {
+		devs[m.Point] = m.Dev // of those at one point, the last
+	}
+	h.devs.Store(&devs)
 }
 
 // remove takes a file away, and the directories that it leaves empty.
@@ -104,17 +112,27 @@ func (h *host) collectors(cfg collect.Config, only ...string) []collect.Collecto
 	return list
 }
 
-func (h *host) statfs(_ context.Context, path string) (*disk.UsageStat, error) {
-	mountpoint, found := strings.CutPrefix(path, h.dir+"/root")
+// statfs answers for the mount at a path, as the host's table has it.
+func (h *host) statfs(path string) (collect.StatfsReply, error) {
+	point, found := strings.CutPrefix(path, h.dir+"/root")
 	if !found {
-		return nil, fmt.Errorf("%s is not below HOST_ROOT", path)
+		return collect.StatfsReply{}, fmt.Errorf("%s is not below HOST_ROOT", path)
 	}
-	n := uint64(len(mountpoint)) + 1
-	const gib = 1 << 30
-	return &disk.UsageStat{
-		Total: 100 * n * gib, Used: 30 * n * gib, Free: 65 * n * gib,
-		InodesTotal: 1000 * n, InodesFree: 900 * n,
-	}, nil
+	if point == "" {
+		point = "/"
+	}
+	devs := *h.devs.Load()
+	dev, there := devs[point]
+	if !there {
+		dev, there = devs[path] // a container's table has the path
+	}
+	if !there {
+		return collect.StatfsReply{}, os.ErrNotExist
+	}
+	n := uint64(len(strings.TrimSuffix(point, "/"))) + 1
+	return collect.NewStatfsReply(dev, false, &unix.Statfs_t{
+		Frsize: 1 << 30, Blocks: 100 * n, Bfree: 70 * n, Bavail: 65 * n, Files: 1000 * n, Ffree: 900 * n,
+	}), nil
 }
 
 func check(t testing.TB, err error) {

@@ -64,12 +64,12 @@ func fuseReply(opcode uint32) (body []byte, errno int32) {
 		le.PutUint64(body[16:], 1)                     // ino
 		le.PutUint32(body[16+60:], unix.S_IFDIR|0o755) // mode
 		le.PutUint32(body[16+64:], 2)                  // nlink
-	case fuseStatfs: // 1000 blocks of 4096 bytes, 600 of them free
+	case fuseStatfs: // 1000 blocks of 4096 bytes, 600 of them free, to be read 128 KiB at a time
 		body = make([]byte, 80)
 		le.PutUint64(body, 1000)
 		le.PutUint64(body[8:], 600)
 		le.PutUint64(body[16:], 600)
-		le.PutUint32(body[40:], 4096)
+		le.PutUint32(body[40:], 128<<10)
 		le.PutUint32(body[44:], 255)
 		le.PutUint32(body[48:], 4096)
 	default:
@@ -206,8 +206,9 @@ func testRealDeadMount(t *testing.T, m deadMount) {
 	for i, tick := range k.ticks {
 		n := i + 1
 		hangs := n > dies && n <= revived
-		if got := has(tick, usageOf("hekatest", m.dir)); got != !hangs {
-			t.Errorf("tick %d has the mount: %v; it hangs: %v", n, got, hangs)
+		used, sent := tick[usageOf("hekatest", m.dir)+"type=fuse.hekatest,mode=rw,state=used}"]
+		if sent == hangs || sent && used.value.Int64() != 400*4096 {
+			t.Errorf("tick %d has the mount: %v, used %d; it hangs: %v", n, sent, used.value.Int64(), hangs)
 		}
 		if !has(tick, usageOf("hekalive", live)) || !has(tick, "fake.value{by=before}") || !has(tick, "fake.value{by=after}") {
 			t.Errorf("tick %d lacks the other mount or another collector", n)

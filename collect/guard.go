@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
@@ -27,9 +29,32 @@ type guard struct {
 	stats CollectorStats
 }
 
-// errAbsent is the error of a collector for which this host has nothing to read,
-// and never will. It is not counted at each tick. Never join it with others.
+// errAbsent is the error of a reading for which this host has nothing, and never
+// will. It is said once, and not counted at each tick.
 var errAbsent = errors.New("nothing to report")
+
+// unavailable is an error that is an errAbsent and says why by itself.
+type unavailable string
+
+func (u unavailable) Error() string { return string(u) }
+
+// Is makes it an errAbsent.
+func (unavailable) Is(target error) bool { return target == errAbsent }
+
+// isAbsent reports whether nothing went wrong: all that err joins is of things
+// that this host does not have, files of its kernel among them.
+func isAbsent(err error) bool {
+	switch e := err.(type) { //nolint:errorlint // goes through the chain by itself
+	case *fs.PathError:
+		return errors.Is(e.Err, fs.ErrNotExist)
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !isAbsent(err) })
+	case interface{ Unwrap() error }:
+		return isAbsent(e.Unwrap())
+	default:
+		return errors.Is(err, errAbsent)
+	}
+}
 
 // panicError is a collector's panic, turned into the error of one reading.
 type panicError struct {
@@ -49,12 +74,11 @@ func (g *guard) collect(ctx context.Context, w *worker, s *metric.Snapshot, budg
 	if err != nil {
 		g.stats.LastError = err.Error()
 	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		g.stats.Timeouts++
-	case errors.Is(err, errAbsent): // said once, in the log; nothing went wrong
-	case err != nil:
+	if err != nil && !isAbsent(err) {
 		g.stats.Errors++
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		g.stats.Timeouts++
 	}
 	g.stats.last = err
 }
@@ -75,10 +99,11 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 	answers := w.call(ctx, g.Collector, g.own)
 	select {
 	case err := <-answers:
+		before := s.Duplicates()
 		replay(g.own, s)
 		s.Drop(g.own.OverLimit()-g.dropped, g.own.Refused())
 		g.dropped = g.own.OverLimit()
-		if n := g.own.Duplicates() - g.repeated; n > 0 {
+		if n := g.own.Duplicates() - g.repeated + s.Duplicates() - before; n > 0 {
 			err = errors.Join(err, fmt.Errorf("%d points of series that had one already: left out", n))
 		}
 		g.repeated = g.own.Duplicates()

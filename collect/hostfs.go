@@ -55,16 +55,17 @@ func sysPath(ctx context.Context, elem ...string) string {
 
 // netProcPath returns the path of a file under /proc/net. That is a link to
 // the network of whoever reads it, so when another host's /proc is mounted
-// somewhere, the host's network is that of its first process.
+// somewhere, the host's network is that of its first process, or not to be had.
 func netProcPath(ctx context.Context, name string) string {
 	if hostEnv(ctx, common.HostProcEnvKey) != "" {
-		path := procPath(ctx, "1", "net", name)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
+		return procPath(ctx, "1", "net", name)
 	}
 	return procPath(ctx, "net", name)
 }
+
+// deviceName returns the name of a block device, as /proc/diskstats and /dev
+// have it: in sysfs a "!" stands for the "/" of "cciss/c0d0".
+func deviceName(sysfs string) string { return strings.ReplaceAll(sysfs, "!", "/") }
 
 // reader reads small kernel files into one buffer that it keeps.
 type reader struct{ buf []byte }

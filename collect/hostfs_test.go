@@ -22,19 +22,20 @@ import (
 // TestTheHostFromWithinAContainer makes a container, namespaces of mounts and
 // network with the host's root mounted in a directory, and takes a tick there.
 // With the HOST_ variables it has the series of a tick on the host; without
-// them it has not.
+// them it has not. A service with mounts of its own has them without.
 func TestTheHostFromWithinAContainer(t *testing.T) {
 	if out := os.Getenv("HEKA_TEST_CONTAINER"); out != "" {
 		insideContainer(t, out)
+		return
+	}
+	if !asFirstProcess(t) {
 		return
 	}
 	for _, key := range []string{"HOST_PROC", "HOST_SYS", "HOST_ETC", "HOST_ROOT", "HOST_RUN", "HOST_DEV"} {
 		t.Setenv(key, "")
 	}
 	host := t.TempDir()
-	if err := unix.Mount("hekahost", host, "tmpfs", 0, "size=3m"); err != nil {
-		t.Skipf("needs to be allowed to mount (CAP_SYS_ADMIN): %v", err)
-	}
+	check(t, unix.Mount("hekahost", host, "tmpfs", 0, "size=3m"))
 	defer func() { check(t, unix.Unmount(host, unix.MNT_DETACH)) }()
 	want := seriesOfTheHost(t)
 	mine := "system.filesystem.usage{device=hekahost,mountpoint=" + host + ",type=tmpfs,mode=rw,state=free}"
@@ -42,13 +43,21 @@ func TestTheHostFromWithinAContainer(t *testing.T) {
 		t.Fatalf("the host has no %s", mine)
 	}
 	root := t.TempDir()
-	for name, variables := range map[string][]string{
-		"host":      {"HOST_PROC=" + root + "/proc", "HOST_SYS=" + root + "/sys", "HOST_ROOT=" + root},
-		"container": nil,
+	const service, container = unix.CLONE_NEWNS, unix.CLONE_NEWNS | unix.CLONE_NEWNET
+	for name, c := range map[string]struct {
+		namespaces uintptr
+		variables  []string
+		isHost     bool
+	}{
+		"container":                  {container, []string{"HEKA_TEST_HIDE=unmount"}, false},
+		"container with variables":   {container, []string{"HEKA_TEST_HIDE=unmount", "HOST_PROC=" + root + "/proc", "HOST_SYS=" + root + "/sys", "HOST_ROOT=" + root}, true},
+		"service":                    {service, []string{"HEKA_TEST_HIDE=unmount"}, true},
+		"service, mount covered":     {service, []string{"HEKA_TEST_HIDE=cover"}, true},
+		"service, mount not written": {service, []string{"HEKA_TEST_HIDE=read only"}, true},
 	} {
-		got := containerSeries(t, append(variables, "HEKA_TEST_ROOT="+root, "HEKA_TEST_HOST="+host))
+		got := containerSeries(t, c.namespaces, append(c.variables, "HEKA_TEST_ROOT="+root, "HEKA_TEST_HOST="+host))
 		lacks, more := without(want, got), without(got, want)
-		if isHost := len(lacks)+len(more) == 0 && got[mine] == want[mine]; isHost != (name == "host") {
+		if isHost := len(lacks)+len(more) == 0 && got[mine] == want[mine]; isHost != c.isHost {
 			t.Errorf("%s: the tick lacks %v of the host's series and has %v more; %s = %v", name, lacks, more, mine, got[mine])
 		}
 	}
@@ -65,13 +74,13 @@ func without(a, b map[string]float64) (keys []string) {
 }
 
 // containerSeries returns a container's tick, run by this test's binary.
-func containerSeries(t *testing.T, variables []string) map[string]float64 {
+func containerSeries(t *testing.T, namespaces uintptr, variables []string) map[string]float64 {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "series.json")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTheHostFromWithinAContainer$")
 	cmd.Env = append(os.Environ(), "HEKA_TEST_CONTAINER="+out)
 	cmd.Env = append(cmd.Env, variables...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -86,8 +95,15 @@ func containerSeries(t *testing.T, variables []string) map[string]float64 {
 func insideContainer(t *testing.T, out string) {
 	check(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
 	check(t, unix.Mount("/", os.Getenv("HEKA_TEST_ROOT"), "", unix.MS_BIND|unix.MS_REC, ""))
-	// What the host has at this path the container has not.
-	check(t, unix.Unmount(os.Getenv("HEKA_TEST_HOST"), unix.MNT_DETACH))
+	// What the host has at this path the container has not, or not as it is.
+	switch host := os.Getenv("HEKA_TEST_HOST"); os.Getenv("HEKA_TEST_HIDE") {
+	case "unmount":
+		check(t, unix.Unmount(host, unix.MNT_DETACH))
+	case "cover":
+		check(t, unix.Mount("hekacover", host, "tmpfs", 0, "size=7m"))
+	case "read only":
+		check(t, unix.Mount("", host, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	}
 	text, err := json.Marshal(seriesOfTheHost(t))
 	check(t, err)
 	check(t, os.WriteFile(out, text, 0o644))

@@ -1,7 +1,7 @@
 package collect_test
 
 import (
-	"context"
+	"bytes"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -15,12 +15,18 @@ import (
 
 	"github.com/heka-insights/heka-insights-agent/collect"
 	"github.com/rs/zerolog"
-	"github.com/shirou/gopsutil/v4/disk"
 )
 
 // ticksOf runs some collectors over states of a host, five seconds apart.
 func ticksOf(t *testing.T, cfg collect.Config, states []tree, only ...string) []tick {
 	t.Helper()
+	ticks, _ := ticksAndLog(t, cfg, states, only...)
+	return ticks
+}
+
+func ticksAndLog(t *testing.T, cfg collect.Config, states []tree, only ...string) ([]tick, string) {
+	t.Helper()
+	var log bytes.Buffer
 	k := &sink{}
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, states[0])
@@ -29,10 +35,10 @@ func ticksOf(t *testing.T, cfg collect.Config, states []tree, only ...string) []
 				h.write(t, states[n])
 			}
 		}
-		s := collect.NewScheduler(cfg, h.collectors(cfg, only...), k, zerolog.Nop())
+		s := collect.NewScheduler(cfg, h.collectors(cfg, only...), k, zerolog.New(&log))
 		check(t, s.Take(h.ctx, len(states), 5*time.Second))
 	})
-	return k.ticks
+	return k.ticks, log.String()
 }
 
 func errorsOf(k tick, collector string) int64 {
@@ -48,8 +54,9 @@ func has(k tick, prefix string) bool {
 	return false
 }
 
-// TestUnreadableFiles takes away one file at a time: its reading is missing
-// and counted, every other one is there.
+// TestUnreadableFiles spoils one file at a time: its reading is missing and
+// counted, every other one is there. A file that this host does not have is said
+// once, and not counted.
 func TestUnreadableFiles(t *testing.T) {
 	whole := vm()[0]
 	cfg := collect.Config{Detailed: true}
@@ -65,15 +72,23 @@ func TestUnreadableFiles(t *testing.T) {
 		{"proc/uptime", "system", "system.uptime", "system.processes.created"},
 		{"sys/devices/system/cpu/online", "cpu", "system.cpu.logical.count", "system.cpu.time"},
 	} {
-		k := ticksOf(t, cfg, []tree{whole.with(tree{c.file: ""})})[0]
-		if has(k, c.gone) {
-			t.Errorf("without %s there is %s", c.file, c.gone)
-		}
-		if !has(k, c.stays) {
-			t.Errorf("without %s there is no %s", c.file, c.stays)
-		}
-		if errorsOf(k, c.collector) == 0 {
-			t.Errorf("without %s collector %s counts no error", c.file, c.collector)
+		for state, without := range map[string]tree{
+			"missing": {c.file: ""}, "spoilt": {c.file: "-> " + filepath.Base(c.file)},
+		} {
+			ticks, log := ticksAndLog(t, cfg, slices.Repeat([]tree{whole.with(without)}, 3))
+			if has(ticks[2], c.gone) {
+				t.Errorf("%s %s: there is %s", state, c.file, c.gone)
+			}
+			if !has(ticks[2], c.stays) {
+				t.Errorf("%s %s: there is no %s", state, c.file, c.stays)
+			}
+			want := map[string]int64{"missing": 0, "spoilt": 3}[state]
+			if got := errorsOf(ticks[2], c.collector); got != want {
+				t.Errorf("%s %s: collector %s counts %d errors in three ticks, want %d", state, c.file, c.collector, got, want)
+			}
+			if got := strings.Count(log, `"collector":"`+c.collector+`"`); got != 1 {
+				t.Errorf("%s %s: the log speaks %d times of it, want once:\n%s", state, c.file, got, log)
+			}
 		}
 	}
 }
@@ -133,6 +148,79 @@ func TestDisksComeAndGo(t *testing.T) {
 	ticks = ticksOf(t, cfg, []tree{two, two.with(tree{"proc/diskstats": one["proc/diskstats"]})}, "disk")
 	if has(ticks[1], "system.disk.io{device=vdb") || !has(ticks[1], "system.disk.io{device=vda") {
 		t.Error("a disk that vanished is still sent, or took another one along")
+	}
+}
+
+// TestDisksInADirectory have a "/" in their names, for which sysfs writes "!".
+func TestDisksInADirectory(t *testing.T) {
+	host := tree{
+		"proc/diskstats":              diskLine(104, 0, "cciss/c0d0", 100) + diskLine(104, 1, "cciss/c0d0p1", 50) + diskLine(152, 0, "etherd/e1.0", 7) + diskLine(8, 0, "sda", 9) + diskLine(8, 16, "c0d0", 3),
+		"sys/block/cciss!c0d0/device": "-> ../x", "sys/block/sda/device": "-> ../y", "sys/block/etherd!e1.0/size": "1\n",
+	}
+	for _, c := range []struct{ include, exclude, want string }{
+		{"", "", "cciss/c0d0 sda"},
+		{"", "^cciss/", "sda"},
+		{"^cciss/c0d0", "", "cciss/c0d0 cciss/c0d0p1"},
+		{"^etherd/", "", "etherd/e1.0"},
+		{"!", "", ""},
+	} {
+		var cfg collect.Config
+		if c.include != "" {
+			cfg.Disk.Include = regexp.MustCompile(c.include)
+		}
+		if c.exclude != "" {
+			cfg.Disk.Exclude = regexp.MustCompile(c.exclude)
+		}
+		k := ticksOf(t, cfg, []tree{host}, "disk")[0]
+		var got []string
+		for _, name := range []string{"c0d0", "cciss!c0d0", "cciss/c0d0", "cciss/c0d0p1", "etherd/e1.0", "sda"} {
+			if has(k, "system.disk.io{device="+name+",") {
+				got = append(got, name)
+			}
+		}
+		if strings.Join(got, " ") != c.want || errorsOf(k, "disk") != 0 {
+			t.Errorf("include %q, exclude %q: sent %v, want %s", c.include, c.exclude, got, c.want)
+		}
+	}
+}
+
+// TestInterfacesOfTheHost are those that lead outside of it.
+func TestInterfacesOfTheHost(t *testing.T) {
+	for names, want := range map[string]bool{
+		"eth0 ens5 enp0s31f6 eno1 bond0 bond0.100 vlan12 wlan0 wg0 tun0 br-ex br-int ovn-k8s-mp0 genev_sys_6081 vmbr0 fwd0 eni azure0 gke0 0a1b2c3d4e5f60": true,
+		"eni3f5399ec799 eni0123456789a azv0123456789a gke1234567890a gkeffffffffffa 0a1b2c3d4e5f607 fedcba987654321":                                       false,
+		"fwbr100i0 fwpr100p0 fwln100i0 fwbr100000i12 docker_gwbridge docker0 lo veth12ab34 cali0123456789a lxc1234 lxcbr0 tap100i0 cni0":                   false,
+	} {
+		for name := range strings.FieldsSeq(names) {
+			k := ticksOf(t, collect.Config{}, []tree{{"proc/1/net/dev": netHeader + nic(name, 1, 2)}}, "network")[0]
+			if got := has(k, "system.network.io{device="+name+","); got != want {
+				t.Errorf("%s sent: %v, want %v", name, got, want)
+			}
+		}
+	}
+}
+
+// TestNothingOfTheContainerForTheHost takes away what the first process says:
+// this process's own is of its container.
+func TestNothingOfTheContainerForTheHost(t *testing.T) {
+	own := "27 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+	host := vm()[0].with(tree{
+		"proc/net/dev": netHeader + nic("eth9", 1, 2), "proc/net/snmp": snmp, "proc/net/sockstat": sockstat, "proc/self/mountinfo": own,
+	})
+	for state, spoil := range map[string]func(file string) string{
+		"hidden":      func(string) string { return "" },
+		"not allowed": func(file string) string { return "-> " + filepath.Base(file) },
+	} {
+		changes := tree{"proc/1/net/sockstat6": ""}
+		for _, file := range []string{"proc/1/net/dev", "proc/1/net/snmp", "proc/1/net/sockstat", "proc/1/mountinfo"} {
+			changes[file] = spoil(file)
+		}
+		k := ticksOf(t, collect.Config{Detailed: true}, []tree{host.with(changes)}, "network", "filesystem")[0]
+		for series := range k {
+			if strings.HasPrefix(series, "system.") {
+				t.Errorf("%s: %s is sent as the host's", state, series)
+			}
+		}
 	}
 }
 
@@ -217,12 +305,12 @@ func TestDeadMount(t *testing.T) {
 		for _, m := range []string{"/", "/boot/efi", "/mnt/with space"} {
 			asked[filepath.Join(h.dir, "root", m)] = make(chan bool, 100)
 		}
-		collect.SetStatfs(c, func(ctx context.Context, path string) (*disk.UsageStat, error) {
+		collect.SetStatfs(c, func(path string) (collect.StatfsReply, error) {
 			asked[path] <- true
 			if strings.HasSuffix(path, "efi") {
 				<-release
 			}
-			return h.statfs(ctx, path)
+			return h.statfs(path)
 		})
 		k := &sink{}
 		var took []time.Duration
@@ -256,8 +344,8 @@ func TestDeadMount(t *testing.T) {
 		if got := len(asked[filepath.Join(h.dir, "root/boot/efi")]); got != 3 {
 			t.Errorf("the dead mount was asked %d times, want once and, alive again, twice", got)
 		}
-		if got := s.Stats().Collectors[0]; got.Timeouts != 30 || got.Errors != 0 || got.LastError != "" {
-			t.Errorf("stats are %+v, want 30 timeouts and no error", got)
+		if got := s.Stats().Collectors[0]; got.Timeouts != 30 || got.Errors != 30 || got.LastError != "" {
+			t.Errorf("stats are %+v, want 30 ticks with an error, a timeout each", got)
 		}
 		if got := collect.StuckMounts(c); got != 0 {
 			t.Errorf("%d mounts still waited for", got)
@@ -269,11 +357,11 @@ func TestVanishedMount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, vm()[0])
 		c := h.collectors(collect.Config{}, "filesystem")[0]
-		collect.SetStatfs(c, func(ctx context.Context, path string) (*disk.UsageStat, error) {
+		collect.SetStatfs(c, func(path string) (collect.StatfsReply, error) {
 			if strings.HasSuffix(path, "efi") {
-				return nil, os.ErrNotExist
+				return collect.StatfsReply{}, os.ErrNotExist
 			}
-			return h.statfs(ctx, path)
+			return h.statfs(path)
 		})
 		k := &sink{}
 		s := collect.NewScheduler(collect.Config{}, []collect.Collector{c}, k, zerolog.Nop())
@@ -281,8 +369,8 @@ func TestVanishedMount(t *testing.T) {
 		if has(k.ticks[0], "system.filesystem.usage{device=/dev/vda15") || !has(k.ticks[0], "system.filesystem.usage{device=/dev/vda1,") {
 			t.Error("one mount that is gone costs another its reading, or is sent")
 		}
-		if errorsOf(k.ticks[0], "filesystem") != 1 {
-			t.Error("the mount that is gone is not counted")
+		if got := k.ticks[0]["heka.agent.mounts.hidden"].value.Int64(); got != 1 || errorsOf(k.ticks[0], "filesystem") != 0 {
+			t.Errorf("%d mounts are counted as hidden, want the one that is gone", got)
 		}
 	})
 }

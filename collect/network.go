@@ -17,7 +17,11 @@ import (
 // loopback, and what containers and virtual machines are connected by. They
 // come and go by the hundred, and their traffic to the outside is counted once
 // more on the interface that carries it. Bonds, VLANs, tunnels and Wi-Fi stay.
-const DefaultNetworkExclude = `^(lo|veth.*|docker\d+|br-[0-9a-f]{12}|cni\d+|cali.*|cilium.*|lxc.*|lxdbr\d+|flannel.*|podman\d+|virbr\d+.*|vnet\d+|tap.*|kube-.*|nodelocaldns|dummy\d+|ifb\d+)$`
+//
+// Links of pods are named after a hash: eni… on EKS, azv… on AKS, gke… on GKE, 15
+// hexadecimal digits with OVN. Proxmox puts fwbr, fwpr and fwln before a guest.
+const DefaultNetworkExclude = `^(lo|veth.*|docker\d+|docker_gwbridge|br-[0-9a-f]{12}|cni\d+|cali.*|cilium.*|lxc.*|lxdbr\d+|flannel.*|podman\d+|virbr\d+.*|vnet\d+|tap.*|kube-.*|nodelocaldns|dummy\d+|ifb\d+|` +
+	`(eni|azv|gke)[0-9a-f]{8,}|[0-9a-f]{15}|fw(br|pr|ln)\d+[ip]\d+)$`
 
 var (
 	networkIO = metric.Desc{

@@ -43,15 +43,6 @@ const errNoPtrace = unavailable("open file descriptors of other users' processes
 // errHidden tells of processes that are not shown.
 const errHidden = unavailable("processes that /proc hides (hidepid) are left out: the agent needs the capability CAP_SYS_PTRACE to see them")
 
-// unavailable is an error that is said once, as errAbsent is, about a part of
-// what a collector reads.
-type unavailable string
-
-func (u unavailable) Error() string { return string(u) }
-
-// Is makes it an errAbsent.
-func (unavailable) Is(target error) bool { return target == errAbsent }
-
 // maxNameBytes bounds a name that a program may have given itself.
 const maxNameBytes = 128
 

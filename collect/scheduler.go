@@ -148,7 +148,7 @@ func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 	stats := s.updateStats(now)
 	if !s.cfg.OmitSelf {
 		s.self.Reset(s.snapshot.TimeMS)
-		stats.emit(s.self, s.startMS)
+		stats.emit(s.self, s.startMS, s.cfg.DetailedSelf)
 		// Past the bound on series: what tells of the loss must not be lost to it.
 		s.snapshot.Points = append(s.snapshot.Points, s.self.Points...)
 	}
@@ -184,6 +184,10 @@ func (s *Scheduler) report(g *guard, before string) {
 		s.log.Info().Str("collector", g.stats.Name).Msg("collector recovered")
 	default:
 		event := s.log.Warn().Str("collector", g.stats.Name).Err(g.stats.last)
+		if isAbsent(g.stats.last) {
+			event.Msg("collector cannot report everything on this host")
+			return
+		}
 		if p, ok := errors.AsType[*panicError](g.stats.last); ok {
 			event = event.Bytes("stack", p.stack)
 		}

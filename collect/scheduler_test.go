@@ -151,7 +151,7 @@ func TestClockJumpsAreCounted(t *testing.T) {
 		k.after = func(n int) {
 			offset = map[int]time.Duration{1: 0, 2: 2 * time.Second, 3: time.Hour, 4: time.Hour, 5: -time.Hour}[n]
 		}
-		s := collect.NewScheduler(collect.Config{Interval: 5 * time.Second}, nil, k, zerolog.New(&log))
+		s := collect.NewScheduler(collect.Config{Interval: 5 * time.Second, DetailedSelf: true}, nil, k, zerolog.New(&log))
 		s.SetWall(func() time.Time { return time.Now().Add(offset) })
 		began := time.Now()
 		check(t, s.Take(t.Context(), 6, 5*time.Second))
@@ -290,7 +290,7 @@ func TestHungCollectorDelaysNobodyTwice(t *testing.T) {
 			return nil
 		}}
 		k := &sink{}
-		cfg := collect.Config{Interval: 5 * time.Second, Timeout: 2 * time.Second}
+		cfg := collect.Config{Interval: 5 * time.Second, Timeout: 2 * time.Second, DetailedSelf: true}
 		s := collect.NewScheduler(cfg, []collect.Collector{hung, fake{name: "well"}}, k, zerolog.Nop())
 		var took []time.Duration
 		last := time.Now()
@@ -317,6 +317,9 @@ func TestHungCollectorDelaysNobodyTwice(t *testing.T) {
 		if got := k.ticks[4]["heka.agent.collect.timeouts{collector=hung}"].value.Int64(); got != 3 {
 			t.Errorf("heka.agent.collect.timeouts = %d, want 3", got)
 		}
+		if got := k.ticks[4]["heka.agent.collect.errors{collector=hung}"].value.Int64(); got != 3 {
+			t.Errorf("heka.agent.collect.errors = %d, want the 3 timeouts", got)
+		}
 		if calls != 3 {
 			t.Errorf("the collector was called %d times, want 3: never while a call is under way", calls)
 		}
@@ -340,7 +343,7 @@ func TestSeriesOverTheLimitAreCounted(t *testing.T) {
 		k := &sink{}
 		list := []collect.Collector{fake{name: "a"}, fake{name: "b"}, fake{name: "c"}}
 		var log bytes.Buffer
-		s := collect.NewScheduler(collect.Config{MaxSeries: 2}, list, k, zerolog.New(&log))
+		s := collect.NewScheduler(collect.Config{MaxSeries: 2, DetailedSelf: true}, list, k, zerolog.New(&log))
 		check(t, s.Take(t.Context(), 100, time.Second))
 		const line = `"series":"fake.value","labels":{"by":"c"},"limit":2`
 		if strings.Count(log.String(), "HEKA_MAX_SERIES") != 1 || strings.Count(log.String(), line) != 1 {

@@ -3,11 +3,61 @@ package collect
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
-	"github.com/shirou/gopsutil/v4/disk"
+	"golang.org/x/sys/unix"
 )
+
+// space is the size of a file system and what is left of it, in bytes and in
+// inodes. free is what anyone may use, and no part of used.
+type space struct {
+	total, used, free  uint64
+	inodes, inodesFree uint64
+}
+
+// statfsReply is what the kernel says of the file system that a path is in.
+type statfsReply struct {
+	space
+	dev   uint64 // the st_dev of the path
+	btrfs bool
+}
+
+// statfs asks the kernel about a path, once and for both answers: what is
+// mounted there may change at any time. It may hang, and mounts nothing itself.
+func statfs(path string) (reply statfsReply, err error) {
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return reply, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var fs unix.Statfs_t
+	var file unix.Stat_t
+	if _, err = retry(func() (int, error) { return 0, unix.Fstatfs(fd, &fs) }); err != nil {
+		return reply, err
+	}
+	if _, err = retry(func() (int, error) { return 0, unix.Fstat(fd, &file) }); err != nil {
+		return reply, err
+	}
+	return statfsReply{spaceOf(&fs), file.Dev, uint32(fs.Type) == unix.BTRFS_SUPER_MAGIC}, nil
+}
+
+// spaceOf counts in fragments, as the kernel does: f_bsize is the size that
+// input and output should have. It is zero where the parts do not fit the whole.
+func spaceOf(fs *unix.Statfs_t) space {
+	unit := uint64(fs.Frsize)
+	if unit == 0 {
+		unit = uint64(fs.Bsize)
+	}
+	if unit == 0 || fs.Blocks > math.MaxInt64/unit || fs.Bfree > fs.Blocks || fs.Bavail > fs.Bfree {
+		return space{}
+	}
+	return space{
+		total: fs.Blocks * unit, used: (fs.Blocks - fs.Bfree) * unit, free: fs.Bavail * unit,
+		inodes: fs.Files, inodesFree: fs.Ffree,
+	}
+}
 
 // errStuck reports a reading that did not answer in time. It is a
 // context.DeadlineExceeded, so that it counts as a timeout.
@@ -24,22 +74,25 @@ var errUnasked = fmt.Errorf("not asked, as too many others do not answer: %w", c
 // before its goroutine has returned, which may be never: such a goroutine, and
 // its thread in the kernel, ends with the process at the latest.
 type statfser struct {
-	statfs func(ctx context.Context, path string) (*disk.UsageStat, error)
+	statfs func(path string) (statfsReply, error)
 	// stuck holds where the answer of an earlier tick will come, by path. It
 	// outlives the mount list, so that a mount that is listed anew is known.
 	stuck map[string]<-chan statfsAnswer
 }
 
 type statfsResult struct {
-	usage *disk.UsageStat
+	space space
 	err   error
 }
 
 type statfsAnswer struct {
 	statfsResult
-	path  string
+	mount *mount
 	index int
 }
+
+// path identifies a mount from one list of them to the next.
+func (a *statfsAnswer) path() string { return a.mount.paths[0] }
 
 const (
 	// statfsWorkers is how many mounts are asked at once at first.
@@ -59,8 +112,9 @@ func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 	round := &statfsRound{f: f, answers: make(chan statfsAnswer, len(mounts))}
 	for i := range mounts {
 		results[i].err = errStuck
-		if f.stuck[mounts[i].path] == nil {
-			round.turns = append(round.turns, statfsAnswer{path: mounts[i].path, index: i})
+		turn := statfsAnswer{mount: &mounts[i], index: i}
+		if f.stuck[turn.path()] == nil {
+			round.turns = append(round.turns, turn)
 		}
 	}
 	round.collect(ctx, results)
@@ -69,7 +123,7 @@ func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 		switch {
 		case results[turn.index].err != errStuck: //nolint:errorlint // the very value set above
 		case i < asked:
-			f.stuck[turn.path] = round.answers
+			f.stuck[turn.path()] = round.answers
 		default:
 			results[turn.index].err = errUnasked
 		}
@@ -82,7 +136,8 @@ func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 func (f *statfser) reap() {
 	for _, answers := range f.stuck {
 		for len(answers) > 0 {
-			delete(f.stuck, (<-answers).path)
+			answer := <-answers
+			delete(f.stuck, answer.path())
 		}
 	}
 }
@@ -107,7 +162,7 @@ func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
 	hire := func(n int) {
 		for range min(n, len(r.turns)-int(r.next.Load())) {
 			workers++
-			go r.work(ctx)
+			go r.work()
 		}
 	}
 	hire(statfsWorkers)
@@ -131,10 +186,10 @@ func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
 }
 
 // work asks one mount after another.
-func (r *statfsRound) work(ctx context.Context) {
+func (r *statfsRound) work() {
 	for i := r.next.Add(1) - 1; i < int64(len(r.turns)); i = r.next.Add(1) - 1 {
 		answer := r.turns[i]
-		answer.usage, answer.err = r.f.statfs(ctx, answer.path)
+		answer.space, answer.err = answer.mount.ask(r.f.statfs)
 		r.answers <- answer
 	}
 }

@@ -1,7 +1,6 @@
 package collect_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/heka-insights/heka-insights-agent/collect"
 	"github.com/rs/zerolog"
-	"github.com/shirou/gopsutil/v4/disk"
 )
 
 // manyMounts is a host with n file systems, /m0 to /m(n-1).
@@ -33,7 +31,7 @@ func TestAThousandMounts(t *testing.T) {
 		var hang atomic.Bool
 		var now, most, asked atomic.Int64
 		release := make(chan bool)
-		collect.SetStatfs(c, func(ctx context.Context, path string) (*disk.UsageStat, error) {
+		collect.SetStatfs(c, func(path string) (collect.StatfsReply, error) {
 			asked.Add(1)
 			for busy := now.Add(1); busy > most.Load(); {
 				most.Store(busy)
@@ -42,12 +40,12 @@ func TestAThousandMounts(t *testing.T) {
 			time.Sleep(time.Microsecond)
 			var i int
 			if _, err := fmt.Sscanf(path[strings.LastIndex(path, "/m"):], "/m%d", &i); err != nil {
-				return nil, err
+				return collect.StatfsReply{}, err
 			}
 			if hang.Load() && i < dead {
 				<-release
 			}
-			return h.statfs(ctx, path)
+			return h.statfs(path)
 		})
 		k := &sink{}
 		k.after = func(tick int) {

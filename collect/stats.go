@@ -9,27 +9,27 @@ import (
 
 var (
 	selfDuration = metric.Desc{
-		Name: "heka.agent.collect.duration", Unit: "s", Kind: metric.Gauge, Labels: []string{"collector"},
+		Name: "heka.agent.collect.duration", Unit: "s", Kind: metric.Gauge, Detailed: true, Labels: []string{"collector"},
 		Help: "Time that the collector took in this tick.", Source: "the scheduler",
 	}
 	selfErrors = metric.Desc{
 		Name: "heka.agent.collect.errors", Unit: "{errors}", Kind: metric.Counter, Labels: []string{"collector"},
-		Help: "Ticks in which something could not be read; the log says what.", Source: "the scheduler",
+		Help: "Ticks in which something could not be read, or not in time; the log says what.", Source: "the scheduler",
 	}
 	selfTimeouts = metric.Desc{
-		Name: "heka.agent.collect.timeouts", Unit: "{timeouts}", Kind: metric.Counter, Labels: []string{"collector"},
-		Help: "Ticks in which something did not answer in time, such as a dead mount, and was left out.", Source: "the scheduler",
+		Name: "heka.agent.collect.timeouts", Unit: "{timeouts}", Kind: metric.Counter, Detailed: true, Labels: []string{"collector"},
+		Help: "Those of these ticks in which something did not answer in time, such as a dead mount.", Source: "the scheduler",
 	}
 	selfSkipped = metric.Desc{
 		Name: "heka.agent.ticks.skipped", Unit: "{ticks}", Kind: metric.Counter,
 		Help: "Ticks that were missed, for overload, and not made up for.", Source: "the scheduler",
 	}
 	selfJumps = metric.Desc{
-		Name: "heka.agent.clock.jumps", Unit: "{jumps}", Kind: metric.Counter,
+		Name: "heka.agent.clock.jumps", Unit: "{jumps}", Kind: metric.Counter, Detailed: true,
 		Help: "Times that the wall clock was set, or went on while the host slept.", Source: "the scheduler",
 	}
 	selfDropped = metric.Desc{
-		Name: "heka.agent.series.dropped", Unit: "{points}", Kind: metric.Counter,
+		Name: "heka.agent.series.dropped", Unit: "{points}", Kind: metric.Counter, Detailed: true,
 		Help: "Points dropped because there were more series than HEKA_MAX_SERIES.", Source: "the scheduler",
 	}
 )
@@ -60,8 +60,8 @@ type CollectorStats struct {
 	Name string
 	// Duration is how long it took in the last tick.
 	Duration time.Duration
-	// Errors and Timeouts count ticks in which a reading failed, or did not
-	// answer in time.
+	// Errors counts ticks in which a reading failed, Timeouts those of them in which
+	// one did not answer in time.
 	Errors, Timeouts int64
 	// LastError is what went wrong in the last tick; empty when nothing did.
 	LastError string
@@ -69,18 +69,22 @@ type CollectorStats struct {
 	last error
 }
 
-// emit adds the scheduler's own metrics. They count since startMS, the start
-// of this process.
-func (st *Stats) emit(s *metric.Snapshot, startMS int64) {
+// emit adds the scheduler's own metrics, all of them if detailed. They count
+// since startMS, the start of this process.
+func (st *Stats) emit(s *metric.Snapshot, startMS int64, detailed bool) {
 	s.Since(startMS)
+	s.Int(&selfSkipped, st.SkippedTicks)
 	for i := range st.Collectors {
 		c := &st.Collectors[i]
 		label := metric.L("collector", c.Name)
-		s.Float(&selfDuration, math.Round(c.Duration.Seconds()*1e6)/1e6, label)
 		s.Int(&selfErrors, c.Errors, label)
-		s.Int(&selfTimeouts, c.Timeouts, label)
+		if detailed {
+			s.Float(&selfDuration, math.Round(c.Duration.Seconds()*1e6)/1e6, label)
+			s.Int(&selfTimeouts, c.Timeouts, label)
+		}
 	}
-	s.Int(&selfSkipped, st.SkippedTicks)
-	s.Int(&selfJumps, st.ClockJumps)
-	s.Int(&selfDropped, st.DroppedPoints)
+	if detailed {
+		s.Int(&selfJumps, st.ClockJumps)
+		s.Int(&selfDropped, st.DroppedPoints)
+	}
 }

@@ -69,8 +69,13 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	switch args[0] {
 	case "help", "--help", "-help", "-h":
-		printUsage(std.out)
-		return exitOK
+		if len(args) == 1 {
+			printUsage(std.out)
+			return exitOK
+		}
+		args = []string{args[1], "--help"}
+	case "--version", "-version", "-v":
+		args = append([]string{"version"}, args[1:]...)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {

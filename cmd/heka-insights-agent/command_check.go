@@ -11,22 +11,41 @@ import (
 
 func setupCheck(flags *flag.FlagSet) action {
 	connect := flags.Bool("connect", false, "try the endpoint too: with an empty batch, or with one real tick where the exporter has no empty one")
+	all := flags.Bool("all", false, "print the variables too that are not set, with their defaults")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		cfg, warnings, err := agent.LoadConfig(envFile)
 		printWarnings(stderr, warnings)
 		if err != nil {
 			return err
 		}
-		id, warnings := agent.Identify(cfg, false)
-		printWarnings(stderr, warnings)
-		if err := agent.Report(stdout, cfg, id); err != nil || !*connect {
+		id, more := agent.Identify(cfg, build(), false)
+		printWarnings(stderr, more)
+		if err := agent.Report(stdout, cfg, id, *all); err != nil {
 			return err
 		}
-		report, err := agent.Connect(ctx, cfg, build())
-		if err != nil {
-			return err
+		if *connect {
+			report, err := agent.Connect(ctx, cfg, build())
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(stdout, "\n%s\n", report); err != nil {
+				return err
+			}
 		}
-		_, err = fmt.Fprintf(stdout, "\n%s\n", report)
+		_, err = fmt.Fprintln(stdout, good(len(warnings)+len(more)))
 		return err
+	}
+}
+
+// good is the last line of a report without problems: a comment, so that the
+// whole can be read as an env file.
+func good(warnings int) string {
+	switch warnings {
+	case 0:
+		return "# good"
+	case 1:
+		return "# good, with 1 warning"
+	default:
+		return fmt.Sprintf("# good, with %d warnings", warnings)
 	}
 }

@@ -9,8 +9,11 @@ import (
 )
 
 func setupOnce(flags *flag.FlagSet) action {
-	format := flags.String("format", "json", "`format` of the batch: json or prometheus")
+	format := flags.String("format", "", "`format` of the batch: json or prometheus (default: prometheus on a terminal, else json)")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
+		if *format == "" {
+			*format = agent.ConsoleFormat(stdout)
+		}
 		if err := oneOf("format", *format, []string{"json", "prometheus"}); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -45,7 +46,7 @@ func commands() []command {
 	return []command{
 		{name: "run", summary: "run the agent until SIGINT or SIGTERM (the default)", setup: setupRun},
 		{name: "once", args: "[--format json|prometheus]", summary: "print one batch to stdout, ship nothing", setup: setupOnce},
-		{name: "check", args: "[--connect]", summary: "validate the configuration and print it resolved", setup: setupCheck},
+		{name: "check", args: "[--connect] [--all]", summary: "validate the configuration and print it resolved", setup: setupCheck},
 		{name: "config", args: "[--format env|markdown]", summary: "list every variable, its type, default and meaning", setup: setupConfig},
 		{name: "spool", args: "ls|verify|cat|export|…", summary: "inspect and repair the spool, also beside a running agent", group: spoolCommands()},
 		{name: "version", summary: "print version, commit and Go version", setup: setupVersion},
@@ -65,6 +66,12 @@ func main() {
 // into an exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	table := commands()
+	switch {
+	case len(args) > 0 && slices.Contains([]string{"--version", "-version", "-v"}, args[0]):
+		args = append([]string{"version"}, args[1:]...)
+	case len(args) > 0 && args[0] == "help":
+		args = append(slices.Clone(args[1:]), "--help") // help check: check --help
+	}
 	if len(args) == 0 || !isWord(args[0]) && (len(args) > 1 || !isHelp(args[0])) {
 		return execute(ctx, &table[0], args, stdout, stderr)
 	}
@@ -86,7 +93,11 @@ func pick(ctx context.Context, within string, table []command, args []string, st
 	cmd := find(table, args[0])
 	switch {
 	case cmd == nil:
-		fmt.Fprintf(stderr, "%s: unknown command %q; did you mean %q?\n\n", program, within+args[0], within+agent.Nearest(args[0], names(table)))
+		hint := ""
+		if nearest := agent.Nearest(args[0], names(table)); nearest != "" {
+			hint = fmt.Sprintf("; did you mean %q?", within+nearest)
+		}
+		fmt.Fprintf(stderr, "%s: unknown command %q%s\n\n", program, within+args[0], hint)
 		usage(stderr, within, table)
 		return exitUsage
 	case cmd.group != nil:
@@ -148,11 +159,29 @@ func exitCode(err error, cmd *command, flags *flag.FlagSet, stderr io.Writer) in
 		commandUsage(stderr, cmd, flags)
 		return exitUsage
 	case errors.As(err, &config):
-		fmt.Fprintln(stderr, config)
+		for _, p := range config.Problems {
+			if strings.HasPrefix(p.Variable, "--") {
+				fmt.Fprintf(stderr, "%s: ", program)
+			}
+			fmt.Fprintln(stderr, p)
+		}
+		verdict(stderr, cmd, len(config.Problems))
 		return exitUsage
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", program, err)
+		verdict(stderr, cmd, 1)
 		return exitFailure
+	}
+}
+
+// verdict ends what check has to say of what is wrong.
+func verdict(stderr io.Writer, cmd *command, problems int) {
+	switch {
+	case cmd.name != "check":
+	case problems == 1:
+		fmt.Fprintln(stderr, "1 problem")
+	default:
+		fmt.Fprintf(stderr, "%d problems\n", problems)
 	}
 }
 

@@ -65,11 +65,22 @@ func TestExitCodes(t *testing.T) {
 		{"config --format markdown", nil, 0, "# Configuration\n", ""},
 		{"config --format toml", nil, 2, "", `invalid value "toml" for flag --format: use one of ["env" "markdown"]`},
 		{"config", typo, 0, "#HEKA_ENDPOINT=\n", ""},
-		{"check", nil, 0, "HEKA_EXPORTER=console  # default\n", ""},
-		{"check", map[string]string{"HEKA_INTERVAL": "x"}, 0, "HEKA_INTERVAL=5s  # default\n", "warning: HEKA_INTERVAL: "},
+		{"--version", nil, 0, program + " ", ""},
+		{"-v", nil, 0, program + " ", ""},
+		{"help", nil, 0, "usage: " + program + " [command]", ""},
+		{"help check", nil, 0, "usage: " + program + " check", ""},
+		{"help spool ls", nil, 0, "usage: " + program + " spool ls", ""},
+		{"help chekc", nil, 2, "", `unknown command "chekc"`},
+		{"restart", nil, 2, "", "unknown command \"restart\"\n"},
+		{"check", nil, 0, "# good\n", ""},
+		{"check --all", nil, 0, "HEKA_EXPORTER=console  # default\n", ""},
+		{"check --all", map[string]string{"HEKA_INTERVAL": "x"}, 0, "HEKA_INTERVAL=5s  # default\n", "warning: HEKA_INTERVAL: "},
+		{"check", map[string]string{"HEKA_INTERVAL": "x"}, 0, "# good, with 1 warning\n", "warning: HEKA_INTERVAL: "},
+		{"check", map[string]string{"HEKA_TIMEOUT": "x", "HEKA_DETAIL": "y"}, 2, "", "\n2 problems\n"},
+		{"check --connect", nil, 1, "# agent id: ", "\n1 problem\n"},
 		{"check --env-file " + good, nil, 0, "HEKA_DETAIL=detailed  # env file\n", ""},
 		{"check -env-file=" + good, nil, 0, "HEKA_DETAIL=detailed  # env file\n", ""},
-		{"check --env-file /nowhere", nil, 2, "", "--env-file: cannot be read"},
+		{"check --env-file /nowhere", nil, 2, "", program + ": --env-file /nowhere: cannot be read"},
 		{"check", typo, 2, "", "HEKA_ENDPONT: is not a variable"},
 		{"run", typo, 2, "", "HEKA_ENDPONT: is not a variable"},
 		{"", typo, 2, "", "HEKA_ENDPONT: is not a variable"},
@@ -83,7 +94,7 @@ func TestExitCodes(t *testing.T) {
 		{"spool ls now", nil, 2, "", `unexpected argument "now"`},
 		{"spool ls", typo, 1, "", "there is no spool in "},
 		{"spool ls --format xml", nil, 2, "", `invalid value "xml" for flag --format`},
-		{"spool ls --env-file /nowhere", nil, 2, "", "--env-file: cannot be read"},
+		{"spool ls --env-file /nowhere", nil, 2, "", program + ": --env-file /nowhere: cannot be read"},
 		{"spool cat 123", nil, 2, "", `"123" is no batch id`},
 		{"spool cat 123 --dir", nil, 2, "", "flag needs an argument"},
 		{"spool export", nil, 2, "", "name the directory to write to"},
@@ -118,6 +129,14 @@ func holds(t *testing.T, stream, got, want string) {
 	t.Helper()
 	if want == "" && got != "" || !strings.Contains(got, want) {
 		t.Errorf("%s is\n%s\nwant %q in it", stream, got, want)
+	}
+}
+
+// TestCheckPrintsWhatIsSet has a report without a line for what is not.
+func TestCheckPrintsWhatIsSet(t *testing.T) {
+	_, stdout, _ := start(done(), t, map[string]string{"HEKA_DETAIL": "detailed"}, "check")
+	if got, _, _ := strings.Cut(stdout, "\n\n"); got != "HEKA_DETAIL=detailed  # environment" || !strings.HasSuffix(stdout, "\n# good\n") {
+		t.Errorf("got\n%s", stdout)
 	}
 }
 

@@ -43,7 +43,8 @@ type Desc struct {
 	Unit string
 	// Kind is how values combine over time.
 	Kind Kind
-	// Detailed marks a metric that HEKA_DETAIL=basic leaves out.
+	// Detailed marks a metric that HEKA_DETAIL=basic leaves out, or, of heka.agent.*,
+	// HEKA_SELF_METRICS=basic.
 	Detailed bool
 	// Labels lists the label keys that its series may carry, in order.
 	Labels []string

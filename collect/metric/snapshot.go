@@ -139,8 +139,8 @@ func (s *Snapshot) intern(d *Desc, labels []Label) *interned {
 	case e == nil:
 		e = &interned{}
 		s.series[string(key)] = e
-	case e.series.StartMS == s.startMS && e.series.Desc == d:
-		return e
+	case e.lastTick == s.tick, e.series.StartMS == s.startMS && e.series.Desc == d:
+		return e // the first of a tick keeps the series, whoever comes after it
 	}
 	// New, or a counter that started anew, or a metric that a file declares
 	// otherwise now: a series is immutable, so replace it.

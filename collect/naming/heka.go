@@ -3,7 +3,9 @@ package naming
 import "github.com/heka-insights/heka-insights-agent/collect/metric"
 
 // hekaRules are the eleven metrics of the Python agent, with psutil's meaning of
-// them. Its aggregates over all disks have no labels.
+// them. Its aggregates over all disks have no labels. Its unit "count" is none of
+// UCUM's, and stays: a Prometheus that takes OTLP makes heka_disk_reads_count_total
+// of it, which dashboards ask for.
 func hekaRules() []rule {
 	percent := func(name string) *metric.Desc { return &metric.Desc{Name: name, Unit: "%"} }
 	bytes := func(name string) *metric.Desc { return &metric.Desc{Name: name, Unit: "By"} }
@@ -28,8 +30,8 @@ func hekaRules() []rule {
 	for _, disk := range []struct{ from, direction, to, unit string }{
 		{"system.disk.io", "read", "heka_disk_read_bytes_total", "By"},
 		{"system.disk.io", "write", "heka_disk_write_bytes_total", "By"},
-		{"system.disk.operations", "read", "heka_disk_reads_total", "{operations}"},
-		{"system.disk.operations", "write", "heka_disk_writes_total", "{operations}"},
+		{"system.disk.operations", "read", "heka_disk_reads_total", "count"},
+		{"system.disk.operations", "write", "heka_disk_writes_total", "count"},
 	} {
 		to := &metric.Desc{Name: disk.to, Unit: disk.unit, Kind: metric.Counter}
 		where := []metric.Label{metric.L("direction", disk.direction)}

@@ -41,8 +41,14 @@ type Config struct {
 	// collected in detail alone, and those that it has no name for are left out
 	// unless they were asked for.
 	Detailed, PerCore bool
+	// RenamedOnly leaves out every metric that the scheme does not rename.
+	RenamedOnly bool
 	// Host is what the scheme node says of the host itself.
 	Host Host
+	// Conflict, if not nil, is told once of each metric that has a series in two
+	// sources: a new name may be one that somebody else's metric has. The one that
+	// is renamed is sent.
+	Conflict func(name string)
 }
 
 // Host describes a host. What is zero is not sent.
@@ -118,9 +124,11 @@ type Mapper struct {
 	routes map[*metric.Series]*route
 	sums   map[string]*sum
 	order  []*sum                   // of this tick
+	kept   []metric.Point           // of this tick, with a name that stays
 	counts map[string]*metric.Value // what each counter that is added up was last
 	prefix map[*metric.Desc]*metric.Desc
 	facts  []fact
+	told   map[string]bool // the names that Conflict knows
 }
 
 // fact is a metric of the host itself, which is made of no other.
@@ -133,6 +141,7 @@ type fact struct {
 // route is what becomes of a series.
 type route struct {
 	targets []target
+	keeps   bool          // its name stays
 	last    *metric.Value // in Mapper.counts; nil if no counter is made of it
 	tick    uint64
 }
@@ -148,7 +157,7 @@ func NewSink(cfg Config, sink Sink) Sink {
 	m := &Mapper{
 		cfg: cfg, sink: sink, out: metric.NewSnapshot(0),
 		routes: make(map[*metric.Series]*route), sums: make(map[string]*sum),
-		counts: make(map[string]*metric.Value), prefix: make(map[*metric.Desc]*metric.Desc),
+		counts: make(map[string]*metric.Value), prefix: make(map[*metric.Desc]*metric.Desc), told: make(map[string]bool),
 	}
 	switch cfg.Scheme {
 	case Heka:
@@ -167,7 +176,7 @@ func NewSink(cfg Config, sink Sink) Sink {
 func (m *Mapper) Put(in *metric.Snapshot) {
 	m.tick++
 	m.out.Reset(in.TimeMS)
-	m.order = m.order[:0]
+	m.order, m.kept = m.order[:0], m.kept[:0]
 	for _, p := range in.Points {
 		r := m.routes[p.Series]
 		if r == nil {
@@ -182,6 +191,9 @@ func (m *Mapper) Put(in *metric.Snapshot) {
 				m.add(t, r, p)
 			}
 		}
+		if r.keeps {
+			m.kept = append(m.kept, p)
+		}
 		r.tick = m.tick
 		if r.last != nil {
 			*r.last = p.Value
@@ -195,6 +207,9 @@ func (m *Mapper) Put(in *metric.Snapshot) {
 	for _, fact := range m.facts {
 		m.emit(fact.to, fact.value(in.TimeMS), 0, fact.labels)
 	}
+	for _, p := range m.kept {
+		m.emit(p.Series.Desc, p.Value, p.Series.StartMS, p.Series.Labels)
+	}
 	if m.tick%sweepTicks == 0 {
 		m.sweep()
 	}
@@ -202,11 +217,16 @@ func (m *Mapper) Put(in *metric.Snapshot) {
 }
 
 func (m *Mapper) emit(d *metric.Desc, v metric.Value, startMS int64, labels []metric.Label) {
+	before := m.out.Duplicates()
 	m.out.Since(startMS)
 	if v.IsInt() {
 		m.out.Int(m.prefixed(d), v.Int64(), labels...)
 	} else {
 		m.out.Float(m.prefixed(d), v.Float64(), labels...)
+	}
+	if m.out.Duplicates() > before && m.cfg.Conflict != nil && !m.told[d.Name] {
+		m.told[d.Name] = true
+		m.cfg.Conflict(d.Name)
 	}
 }
 
@@ -247,14 +267,15 @@ func (m *Mapper) route(s *metric.Series) *route {
 		}
 		r.targets = append(r.targets, t)
 	}
-	if !spoken && (m.rules == nil || m.asked(s)) {
-		r.targets = append(r.targets, target{rule: &rule{to: s.Desc}, labels: s.Labels})
-	}
+	r.keeps = !spoken && !m.cfg.RenamedOnly && (m.rules == nil || m.asked(s))
 	return r
 }
 
 // asked reports whether a series would be there if it were not for the scheme.
 func (m *Mapper) asked(s *metric.Series) bool {
+	if strings.HasPrefix(s.Desc.Name, "heka.agent.") {
+		return true // HEKA_SELF_METRICS, which no scheme concerns, has decided
+	}
 	ofCPU := strings.HasPrefix(s.Desc.Name, "system.cpu.") // others may have a label of that name too
 	detailed := s.Desc.Detailed || s.Desc.Name == "system.cpu.utilization" && hasLabel(s, "state")
 	return (!detailed || m.cfg.Detailed) && (!ofCPU || !hasLabel(s, "cpu") || m.cfg.PerCore)

@@ -112,12 +112,12 @@ func TestHekaNames(t *testing.T) {
 		heka_disk_write_bytes_total{} 302 By counter
 		heka_disk_write_bytes_total{device=vda} 101 By counter
 		heka_disk_write_bytes_total{device=vdb} 201 By counter
-		heka_disk_reads_total{} 320 {operations} counter
-		heka_disk_reads_total{device=vda} 110 {operations} counter
-		heka_disk_reads_total{device=vdb} 210 {operations} counter
-		heka_disk_writes_total{} 322 {operations} counter
-		heka_disk_writes_total{device=vda} 111 {operations} counter
-		heka_disk_writes_total{device=vdb} 211 {operations} counter
+		heka_disk_reads_total{} 320 count counter
+		heka_disk_reads_total{device=vda} 110 count counter
+		heka_disk_reads_total{device=vdb} 210 count counter
+		heka_disk_writes_total{} 322 count counter
+		heka_disk_writes_total{device=vda} 111 count counter
+		heka_disk_writes_total{device=vdb} 211 count counter
 		system.cpu.time{state=interrupt} 2.5 s counter
 		system.cpu.time{state=user} 0.5 s counter
 		system.cpu.time{state=wait} 1.5 s counter
@@ -347,3 +347,47 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 type nothing struct{}
 
 func (nothing) Put(*metric.Snapshot) {}
+
+// A text file may have a metric under the very name that one of ours gets: ours
+// is sent, wherever in the tick it stands, and that is said once.
+func TestOneSourceOfASeries(t *testing.T) {
+	load := &metric.Desc{Name: "system.cpu.load_average.1m"}
+	text := func(name string) *metric.Desc {
+		return &metric.Desc{Name: name, Kind: metric.Counter, Source: "textfile"}
+	}
+	theirs := []*metric.Desc{text("node_load1"), text("node_memory_SwapTotal_bytes"), text("node_time_seconds"), text("node_load15")}
+	for _, textFirst := range []bool{false, true} {
+		var got tick
+		var told []string
+		sink := naming.NewSink(naming.Config{Scheme: naming.Node, Conflict: func(name string) { told = append(told, name) }}, &got)
+		for range 3 {
+			s := metric.NewSnapshot(0)
+			s.Reset(1000)
+			add := func(text bool) {
+				if !text {
+					s.Float(load, 0.5)
+					s.Int(swap, 30, metric.L("state", "used"))
+					s.Int(swap, 70, metric.L("state", "free"))
+					return
+				}
+				for _, d := range theirs {
+					s.Int(d, 7)
+				}
+				s.Int(theirs[0], 8, metric.L("host", "other"))
+			}
+			add(textFirst)
+			add(!textFirst)
+			sink.Put(s)
+			want(t, got, `
+				node_load1{} 0.5 {thread} gauge
+				node_memory_SwapFree_bytes{} 70 By gauge
+				node_memory_SwapTotal_bytes{} 100 By gauge
+				node_time_seconds{} 1 s gauge
+				node_load15{} 7  counter
+				node_load1{host=other} 8  counter`)
+		}
+		if slices.Sort(told); !slices.Equal(told, []string{"node_load1", "node_memory_SwapTotal_bytes", "node_time_seconds"}) {
+			t.Errorf("told of %v", told)
+		}
+	}
+}

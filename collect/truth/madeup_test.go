@@ -57,8 +57,12 @@ func madeUpHost(rng *rand.Rand) map[string]string {
 		"meminfo":        madeUpMeminfo(n),
 		"self/mountinfo": "",
 	}
+	files["1/mountinfo"] = files["self/mountinfo"]
 	for _, resource := range []string{"cpu", "memory", "io"} {
 		files["pressure/"+resource] = fmt.Sprintf("some avg10=1.00 avg60=2.00 avg300=3.00 total=%d\nfull avg10=1.00 avg60=2.00 avg300=3.00 total=%d\n", n(), n())
+	}
+	for _, name := range []string{"dev", "sockstat", "sockstat6", "snmp", "netstat", "snmp6"} {
+		files["1/net/"+name] = files["net/"+name]
 	}
 	return files
 }

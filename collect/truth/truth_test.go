@@ -197,8 +197,9 @@ func explained(t *testing.T, peer, name string) {
 
 // alone are metrics that no peer has in this form, and where they are tested.
 var alone = map[string]string{
-	"system.cpu.utilization":  "computed from system.cpu.time: collect/cpu_test.go",
-	"heka.agent.mounts.stuck": "what only the agent can know: collect/fuse_test.go",
+	"system.cpu.utilization":   "computed from system.cpu.time: collect/cpu_test.go",
+	"heka.agent.mounts.stuck":  "what only the agent can know: collect/fuse_test.go",
+	"heka.agent.mounts.hidden": "what only the agent can know: collect/mounts_test.go",
 }
 
 // TestEveryMetricIsConfirmed runs both peers and holds what we send on this host

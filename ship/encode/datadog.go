@@ -39,6 +39,7 @@ type datadog struct{}
 // their case, and replaces and cuts what it does not take.
 func (datadog) Append(dst []byte, b *metric.Batch) []byte {
 	dst = append(dst, `{"series":[`...)
+	attributes := newAttributes(b.Resource)
 	n := 0
 	for i := range b.Series {
 		c := &b.Series[i]
@@ -55,7 +56,7 @@ func (datadog) Append(dst []byte, b *metric.Batch) []byte {
 			dst = appendString(dst, unit)
 		}
 		dst = appendDatadogPoints(dst, c, b.Times)
-		dst = appendDatadogTags(dst, c.Series.Labels, b.Resource)
+		dst = appendDatadogTags(dst, c.Series.Labels, attributes.of(c))
 		dst = appendDatadogHost(dst, b.Resource)
 		dst = append(dst, '}')
 	}

@@ -2,14 +2,14 @@ package encode
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
 // Prometheus appends the newest value of each series in the Prometheus text
-// exposition format, with its time: "system_cpu_time_seconds_total{…} 1.5 ts".
+// exposition format: "system_cpu_time_seconds_total{…} 1.5", with a line HELP if
+// its description has one. There are no times, which textfile collectors refuse.
 // The format wants a metric's series together, so it sorts b.Series by name.
 func Prometheus(dst []byte, b *metric.Batch) []byte {
 	slices.SortStableFunc(b.Series, func(a, b metric.Column) int {
@@ -18,33 +18,34 @@ func Prometheus(dst []byte, b *metric.Batch) []byte {
 	typed := ""
 	for i := range b.Series {
 		column := &b.Series[i]
-		value, at, ok := newest(column, b.Times)
+		value, ok := newest(column)
 		if !ok {
 			continue
 		}
 		name := prometheusName(column.Desc)
 		if name != typed {
 			typed = name
+			if column.Help != "" {
+				dst = append(dst, "# HELP "+name+" "+strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(column.Help)+"\n"...)
+			}
 			dst = append(dst, "# TYPE "+name+" "+prometheusType(column.Kind)+"\n"...)
 		}
 		dst = append(dst, name...)
 		dst = appendPrometheusLabels(dst, column.Series.Labels)
 		dst = append(dst, ' ')
 		dst = value.Append(dst)
-		dst = append(dst, ' ')
-		dst = strconv.AppendInt(dst, at, 10)
 		dst = append(dst, '\n')
 	}
 	return dst
 }
 
-func newest(c *metric.Column, times []int64) (v metric.Value, at int64, ok bool) {
+func newest(c *metric.Column) (v metric.Value, ok bool) {
 	for i := len(c.Values) - 1; i >= 0; i-- {
 		if !c.Values[i].IsNull() {
-			return c.Values[i], times[i], true
+			return c.Values[i], true
 		}
 	}
-	return metric.Value{}, 0, false
+	return metric.Value{}, false
 }
 
 // prometheusName makes a Prometheus name of an OpenTelemetry one, and leaves a

@@ -29,7 +29,7 @@ type victoriaMetrics struct{}
 // Append writes Prometheus names, the resource among the labels, and the labels
 // instance and job that dashboards select by.
 func (victoriaMetrics) Append(dst []byte, b *metric.Batch) []byte {
-	resource := prometheusResource(b.Resource)
+	labels := newAttributes(prometheusResource(b.Resource))
 	for i := range b.Series {
 		c := &b.Series[i]
 		if !hasPoints(c) {
@@ -37,7 +37,7 @@ func (victoriaMetrics) Append(dst []byte, b *metric.Batch) []byte {
 		}
 		dst = append(dst, `{"metric":{"__name__":`...)
 		dst = appendString(dst, prometheusName(c.Desc))
-		dst = appendPrometheusSet(dst, c.Series.Labels, resource)
+		dst = appendPrometheusSet(dst, c.Series.Labels, labels.of(c))
 		dst = append(dst, `},"values":[`...)
 		n := 0
 		for _, v := range c.Values {
@@ -73,7 +73,7 @@ func (victoriaMetrics) Judge(_ backend.Sent, a backend.Answer) (j backend.Judgem
 func prometheusResource(resource []metric.Label) []metric.Label {
 	var labels []metric.Label
 	for _, l := range resource {
-		labels = append(labels, metric.L(sanitize(l.Key), l.Value))
+		labels = append(labels, l)
 		if l.Key == "host.name" && !slices.ContainsFunc(resource, func(l metric.Label) bool { return l.Key == "instance" }) {
 			labels = append(labels, metric.L("instance", l.Value))
 		}

@@ -41,7 +41,7 @@ ship/shiptest                        collect/metric ship ship/encode
 spool                                sys
   tests                              collect/metric ship ship/encode rapid zerolog
 agent                                collect collect/metric collect/naming ship ship/backend ship/encode spool
-                                     envconfig godotenv sys term zerolog
+                                     envconfig sys term zerolog
   tests                              ship/shiptest
 cmd/heka-insights-agent              agent collect/metric ship spool term zerolog
   tests                              ship/encode sys
@@ -71,7 +71,6 @@ var modules = map[string]string{
 	"common":       "github.com/prometheus/common",
 	"compress":     "github.com/klauspost/compress",
 	"envconfig":    "github.com/kelseyhightower/envconfig",
-	"godotenv":     "github.com/joho/godotenv",
 	"gopsutil":     "github.com/shirou/gopsutil/v4",
 	"rapid":        "pgregory.net/rapid",
 	"sqlite":       "modernc.org/sqlite",
