@@ -238,11 +238,11 @@ func TestSpoolLs(t *testing.T) {
 	same(t, "states", field(objects(t, stdout), "state"), []string{"waiting", "delivered", "dead", "waiting", "waiting"})
 
 	stdout, stderr = ask(t, exitOK, dir, "ls", "--summary")
-	var sums sumsLine
+	var sums summaryLine
 	if err := json.Unmarshal([]byte(stdout), &sums); err != nil || stderr != "" {
 		t.Fatalf("%v, stderr %q", err, stderr)
 	}
-	if sums.Waiting != (batchSums{3, 100, sums.Waiting.Bytes}) || sums.DeadLetters.Points != 30 || sums.Totals["appended"] != 150 || sums.Running {
+	if sums.Waiting != (batchTotals{3, 100, sums.Waiting.Bytes}) || sums.DeadLetters.Points != 30 || sums.Totals["appended"] != 150 || sums.Running {
 		t.Errorf("sums %+v", sums)
 	}
 }

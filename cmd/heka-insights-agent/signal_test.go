@@ -112,7 +112,7 @@ func TestRepeatedSignals(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start, ends, aborted := time.Now(), time.Duration(-1), time.Duration(-1)
 				signals := make(chan os.Signal)
-				go obey(signals, c.hangup, func() {
+				go handle(signals, c.hangup, func() {
 					if ends >= 0 {
 						t.Error("asked to end twice")
 					}
