@@ -105,7 +105,7 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 		s.Drop(g.own.OverLimit()-g.dropped, g.own.Refused())
 		g.dropped = g.own.OverLimit()
 		if n := g.own.Duplicates() - g.repeated + s.Duplicates() - before; n > 0 {
-			err = errors.Join(err, fmt.Errorf("%d points of series that had one already: left out", n))
+			err = errors.Join(err, fmt.Errorf("%d duplicate points left out: their series already had a value in this tick", n))
 		}
 		g.repeated = g.own.Duplicates()
 		return err
@@ -154,7 +154,7 @@ func (w *worker) stop() {
 		return
 	}
 	w.abandon()
-	<-w.answers //nolint:errcheck // closed: there is none
+	<-w.answers //nolint:errcheck // closed, so there is no answer
 }
 
 // serve answers calls, and closes answers when calls is closed.

@@ -216,7 +216,7 @@ func (s *Scheduler) logLimit(now time.Time) {
 		labels.Str(l.Key, l.Value)
 	}
 	s.log.Warn().Str("series", refused.Name).Dict("labels", labels).Int("limit", s.cfg.MaxSeries).
-		Str("hint", "raise HEKA_MAX_SERIES, or leave out what makes so many").
+		Str("hint", "raise HEKA_MAX_SERIES, or exclude what creates so many series").
 		Msg("there are too many series: new ones, this one first, are dropped and counted")
 }
 

@@ -23,8 +23,8 @@ import (
 func watchHosts(ctx context.Context, args []string, std stdio) error {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	base := flags.String("url", "https://"+defaultListen, "the ingest's `URL`")
-	ca := flags.String("ca", "", "CA `file` (PEM) that the ingest's certificate is checked against; none: the system's")
-	keyFile := flags.String("api-key-file", "", "`file` with the API key, if the ingest wants one")
+	ca := flags.String("ca", "", "`file` (PEM) of the CA that signed the ingest's certificate (default: the system's CAs)")
+	keyFile := flags.String("api-key-file", "", "`file` with the API key, if the ingest requires one")
 	once := flags.Bool("once", false, "show the hosts once and exit")
 	if err := parse(flags, args, std); err != nil {
 		return err
@@ -50,8 +50,8 @@ const demoRestart = 10 * time.Second
 func runDemo(ctx context.Context, args []string, std stdio) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	agent := flags.String("agent", "", "the agent's `program` (required)")
-	data := flags.String("data", ".run", "`directory` for everything the two write")
-	restart := flags.Duration("restart-after", demoRestart, "without a terminal: when a program that died is started again")
+	data := flags.String("data", ".run", "`directory` for the files of both programs")
+	restart := flags.Duration("restart-after", demoRestart, "without a terminal, restart a program that died after this time")
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}

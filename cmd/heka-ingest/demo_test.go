@@ -172,7 +172,7 @@ func TestDemoOnTerminal(t *testing.T) {
 	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	d.out.find(t, "press Enter to start again what has ended")
+	d.out.find(t, "press Enter to restart what has ended")
 	if _, err := io.WriteString(keyboard, "\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -47,15 +47,15 @@ func parseServe(args []string, std stdio) (serveFlags, error) {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.StringVar(&f.listen, "listen", defaultListen, "`address` to serve HTTPS on")
 	flags.StringVar(&f.data, "data", "", "`directory` of the database and the certificate (required)")
-	flags.StringVar(&f.keyFile, "api-key-file", "", "`file` of the API keys that are let in, one a line; none: everybody is")
-	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); none: one is made, with a CA, in DATA/tls")
-	flags.StringVar(&f.tlsKey, "tls-key", "", "its key `file` (PEM)")
-	flags.Func("tls-name", "further host `name` or IP address for the certificate that is made; may be repeated", func(s string) error {
+	flags.StringVar(&f.keyFile, "api-key-file", "", "`file` of the accepted API keys, one per line (default: requests need no key)")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM) (default: created in DATA/tls, with a CA)")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "key `file` (PEM) of the certificate")
+	flags.Func("tls-name", "additional host `name` or IP address for the created certificate; may be repeated", func(s string) error {
 		f.tlsNames = append(f.tlsNames, s)
 		return nil
 	})
 	flags.DurationVar(&f.retention, "retention", defaultRetention, "how long points are kept")
-	flags.Func("max-body", "largest batch `size`, as sent and inflated (default 16MiB)", func(s string) (err error) {
+	flags.Func("max-body", "maximum batch `size`, both as sent and decompressed (default 16MiB)", func(s string) (err error) {
 		f.maxBody, err = parseSize(s)
 		return err
 	})
@@ -195,7 +195,7 @@ func announce(log zerolog.Logger, f serveFlags, addr net.Addr) {
 	}
 	line.Msg("serving")
 	if ip := addr.(*net.TCPAddr).IP; f.keyFile == "" && !ip.IsLoopback() {
-		log.Warn().Msg("no --api-key-file: whoever reaches this port can read and write")
+		log.Warn().Msg("no --api-key-file: anyone who reaches this port can read and write")
 	}
 }
 

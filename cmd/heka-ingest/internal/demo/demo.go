@@ -225,7 +225,7 @@ func (d *demo) suspend(ctx context.Context) {
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
 	d.ingest.signal(syscall.SIGSTOP)
-	fmt.Fprintf(d.cfg.Out, "\nthe ingest is stopped, the agent (pid %d) goes on; fg brings them together again\n", d.agent.process().pid)
+	fmt.Fprintf(d.cfg.Out, "\nthe ingest is suspended, the agent (pid %d) goes on; fg resumes the ingest\n", d.agent.process().pid)
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGSTOP); err == nil {
 		// The kernel may let this thread run for a moment longer.
 		select {
@@ -244,9 +244,9 @@ func (d *demo) header() []string {
 	case d.ingest.process().running() && d.agent.process().running():
 		return append(lines, "")
 	case d.interactive:
-		return append(lines, "press Enter to start again what has ended", "")
+		return append(lines, "press Enter to restart what has ended", "")
 	default:
-		return append(lines, fmt.Sprintf("what has ended is started again after %s", d.cfg.RestartAfter), "")
+		return append(lines, fmt.Sprintf("what has ended is restarted after %s", d.cfg.RestartAfter), "")
 	}
 }
 
