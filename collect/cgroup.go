@@ -97,11 +97,11 @@ func (f *cgroupFinder) find() (cgroups, error) {
 // the group.
 func (f *cgroupFinder) locate(mounts []mountInfo, controller, path string) cgroup {
 	for _, m := range mounts {
-		isOne := m.fstype == "cgroup" && hasOption(m.super, controller)
+		matches := m.fstype == "cgroup" && hasOption(m.super, controller)
 		if controller == "" {
-			isOne = m.fstype == "cgroup2"
+			matches = m.fstype == "cgroup2"
 		}
-		if !isOne {
+		if !matches {
 			continue
 		}
 		below, ok := belowMount(path, m.root)

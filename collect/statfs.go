@@ -159,7 +159,7 @@ type statfsRound struct {
 // collect queries all mounts and stores the answers that arrive in time in
 // results.
 func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
-	patience := patienceOf(ctx)
+	patience := waitTime(ctx)
 	expired := time.NewTimer(patience)
 	defer expired.Stop()
 	slow := time.NewTicker(max(patience/statfsRounds, 1))
@@ -206,8 +206,8 @@ func (r *statfsRound) end() int {
 	return int(min(r.next.Swap(all), all))
 }
 
-// patienceOf returns three quarters of the time that is left in ctx.
-func patienceOf(ctx context.Context) time.Duration {
+// waitTime returns three quarters of the time that is left in ctx.
+func waitTime(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return defaultTimeout

@@ -36,16 +36,16 @@ func textfileDescs() []*metric.Desc { return []*metric.Desc{&textfileMtime} }
 // not affect other files. A file is read again if its size, modification time
 // or inode changes.
 type textfileCollector struct {
-	dir         string
-	maxAge      time.Duration
-	mostSamples int // of all files together; 0 for no limit
-	files       map[string]*textfile
-	merged      merger
+	dir        string
+	maxAge     time.Duration
+	maxSamples int // of all files together; 0 for no limit
+	files      map[string]*textfile
+	merged     merger
 }
 
 func newTextfile(cfg Config) Collector {
 	return &textfileCollector{
-		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge, mostSamples: cfg.MaxSeries,
+		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge, maxSamples: cfg.MaxSeries,
 		files: make(map[string]*textfile),
 	}
 }
@@ -70,7 +70,7 @@ func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error
 		names = names[:maxTextfiles]
 	}
 	changed := c.forget(names)
-	left := room{samples: c.mostSamples, bytes: maxTextfilesBytes}
+	left := room{samples: c.maxSamples, bytes: maxTextfilesBytes}
 	if left.samples == 0 {
 		left.samples = math.MaxInt
 	}

@@ -277,12 +277,12 @@ func (m *Mapper) route(s *metric.Series) *route {
 		}
 		r.targets = append(r.targets, t)
 	}
-	r.keeps = !spoken && !m.cfg.RenamedOnly && (m.rules == nil || m.asked(s))
+	r.keeps = !spoken && !m.cfg.RenamedOnly && (m.rules == nil || m.requested(s))
 	return r
 }
 
-// asked reports whether the series would be sent without the scheme.
-func (m *Mapper) asked(s *metric.Series) bool {
+// requested reports whether the series would be sent without the scheme.
+func (m *Mapper) requested(s *metric.Series) bool {
 	if strings.HasPrefix(s.Desc.Name, "heka.agent.") {
 		return true // HEKA_SELF_METRICS has already decided; no scheme affects it
 	}

@@ -143,14 +143,14 @@ func (d *demo) watch(ctx context.Context) error {
 	}()
 	read := make(chan struct{})
 	go func() { defer close(read); d.readEnter(ctx) }()
-	err := d.mind(ctx, shown)
+	err := d.supervise(ctx, shown)
 	cancel()
 	<-read
 	return err
 }
 
-// mind handles signals, Enter, and children that end.
-func (d *demo) mind(ctx context.Context, shown <-chan error) error {
+// supervise handles signals, Enter, and children that end.
+func (d *demo) supervise(ctx context.Context, shown <-chan error) error {
 	stops := make(chan os.Signal, 1)
 	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(stops)

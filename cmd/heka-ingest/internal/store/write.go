@@ -32,7 +32,7 @@ func (w *writer) row(s *sql.Stmt, args ...any) *sql.Row {
 func (w *writer) add(b *wire.Batch) (wire.Ack, error) {
 	ack := b.Ack(wire.Accepted)
 	if b.IsProbe() {
-		return ack, w.tryDisk()
+		return ack, w.probeDisk()
 	}
 	parts, err := w.parts(b)
 	if err != nil {
@@ -48,9 +48,9 @@ func (w *writer) add(b *wire.Batch) (wire.Ack, error) {
 	return ack, w.store(b, len(parts) == 0, ack.Points)
 }
 
-// tryDisk writes to the disk without changing data. A probe must not succeed
+// probeDisk writes to the disk without changing data. A probe must not succeed
 // while the disk does not accept writes.
-func (w *writer) tryDisk() error {
+func (w *writer) probeDisk() error {
 	_, err := w.tx.ExecContext(w.ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 	return err
 }
