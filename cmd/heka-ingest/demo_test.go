@@ -133,7 +133,7 @@ func TestDemoSurvivesItsIngest(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.out.find(t, `ingest: ENDED \(signal: killed\)`)
-	d.out.find(t, `what has ended is started again`)
+	d.out.find(t, `what has ended is restarted`)
 	d.arrives(t, before.Batches+10)
 	until(t, "the new ingest's pid", func() bool { return d.pid(t, "ingest") != killed })
 	d.end(t, syscall.SIGTERM)
