@@ -14,8 +14,8 @@ type nopSink struct{}
 
 func (nopSink) Put(*metric.Snapshot) {}
 
-// BenchmarkTick is a whole default tick on this machine. The budget is 0.35 ms
-// and 50 KB.
+// BenchmarkTick runs a whole default tick on this machine. The budget is 0.35
+// ms and 50 KB.
 func BenchmarkTick(b *testing.B) {
 	for _, detail := range []string{"basic", "detailed"} {
 		b.Run(detail, func(b *testing.B) {

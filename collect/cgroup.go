@@ -10,28 +10,28 @@ import (
 	"strings"
 )
 
-// cgroups are the control groups of one process: one directory, in the
-// unified hierarchy of version 2, or one for each controller of version 1.
-// Hosts with both (hybrid) have both. The formats are those of cgroups(7).
+// cgroups holds the control groups of one process: a single directory in the
+// unified hierarchy of version 2, or one for each controller of version 1. A
+// hybrid host has both. cgroups(7) describes the formats.
 type cgroups struct {
-	// unified is that of version 2.
+	// unified is the group of version 2.
 	unified cgroup
-	// cpu, cpuacct, memory and blkio are those of version 1.
+	// cpu, cpuacct, memory and blkio are the groups of version 1.
 	cpu, cpuacct, memory, blkio cgroup
 }
 
-// cgroup is where the files of one control group are. The zero cgroup is one
-// that cannot be seen, or the root of its hierarchy: that is the whole host,
-// whose readings have names of their own.
+// cgroup locates the files of one control group. The zero cgroup stands for a
+// group that cannot be seen, and for the root of a hierarchy. The root covers
+// the whole host, whose readings have metrics of their own.
 type cgroup struct {
-	// dirs holds its directory, and then those of its ancestors that can be
-	// seen from here, without the root.
+	// dirs holds the group's directory, followed by those of its visible
+	// ancestors, without the root.
 	dirs []string
 }
 
 func (g cgroup) found() bool { return len(g.dirs) > 0 }
 
-// path returns the path of a file of the group itself.
+// path returns the path of a file in the group's own directory.
 func (g cgroup) path(name string) string { return g.dirs[0] + "/" + name }
 
 // any reports whether there is any group to read.
@@ -39,18 +39,19 @@ func (g cgroups) any() bool {
 	return g.unified.found() || g.cpu.found() || g.cpuacct.found() || g.memory.found() || g.blkio.found()
 }
 
-// cgroupFinder finds the groups of a process by its directory in /proc. It
-// asks for the agent's own, so it reads this system's /proc, never HOST_PROC.
+// cgroupFinder finds the groups of a process through its directory in /proc.
+// The process is the agent itself, so it reads this system's /proc and ignores
+// HOST_PROC.
 type cgroupFinder struct {
-	// proc is /proc, and self the process's directory below it.
+	// proc is /proc; self is the directory of the process below it.
 	proc, self string
-	// root is put before mount points: "" but in tests.
+	// root is prepended to mount points. It is empty except in tests.
 	root string
 	file reader
 }
 
-// find returns the groups; on a kernel without them, none. It reads two files,
-// and looks at as many directories as the groups are deep.
+// find returns the groups. On a kernel without control groups there are none.
+// It reads two files and examines one directory for each level of nesting.
 func (f *cgroupFinder) find() (cgroups, error) {
 	var found cgroups
 	text, err := f.file.read(filepath.Join(f.self, "cgroup"))
@@ -65,7 +66,8 @@ func (f *cgroupFinder) find() (cgroups, error) {
 		return found, fmt.Errorf("find the cgroup: %w", err)
 	}
 	for line := range strings.Lines(string(text)) {
-		// "4:cpu,cpuacct:/docker/1f2e", "0::/docker/1f2e"; a path may hold colons.
+		// "4:cpu,cpuacct:/docker/1f2e", "0::/docker/1f2e"; the path may contain
+		// colons.
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(fields) != 3 {
 			continue
@@ -90,15 +92,16 @@ func (f *cgroupFinder) find() (cgroups, error) {
 	return found, nil
 }
 
-// locate returns the group that has path in the hierarchy of a controller, or
-// in the unified one for "", through the first mount that shows it.
+// locate returns the group at path in the hierarchy of controller, or in the
+// unified hierarchy if controller is empty. It uses the first mount that shows
+// the group.
 func (f *cgroupFinder) locate(mounts []mountInfo, controller, path string) cgroup {
 	for _, m := range mounts {
-		isOne := m.fstype == "cgroup" && hasOption(m.super, controller)
+		matches := m.fstype == "cgroup" && hasOption(m.super, controller)
 		if controller == "" {
-			isOne = m.fstype == "cgroup2"
+			matches = m.fstype == "cgroup2"
 		}
-		if !isOne {
+		if !matches {
 			continue
 		}
 		below, ok := belowMount(path, m.root)
@@ -122,10 +125,10 @@ func (f *cgroupFinder) locate(mounts []mountInfo, controller, path string) cgrou
 	return cgroup{}
 }
 
-// belowMount returns where path is below a mount of root: "" or "/…". Docker
-// mounts the container's own group, so that root and path are the same. In a
-// cgroup namespace both begin at the namespace's top; what is outside of it
-// begins with "/..", and is not to be found by name.
+// belowMount returns path relative to root, the root of a mount: "" or "/…".
+// Docker mounts the container's own group, so there root and path are equal. In
+// a cgroup namespace both start at the top of the namespace. A group outside of
+// the namespace starts with "/.." and cannot be found by name.
 func belowMount(path, root string) (string, bool) {
 	if path == "/.." || strings.HasPrefix(path, "/../") {
 		return "", false
@@ -137,9 +140,9 @@ func belowMount(path, root string) (string, bool) {
 	return strings.TrimSuffix(rest, "/"), true
 }
 
-// isRootGroup reports whether dir is the root of a hierarchy itself, not just
-// the top of what a namespace or a mount shows of it. In version 1 the root
-// alone has a release_agent; in version 2 it alone has no cgroup.events.
+// isRootGroup reports whether dir is the root of a hierarchy, rather than the
+// top of the part that a namespace or a mount shows. In version 1 only the root
+// has a release_agent; in version 2 only the root lacks cgroup.events.
 func isRootGroup(dir string) bool {
 	if _, err := os.Lstat(dir + "/release_agent"); err == nil {
 		return true
@@ -151,14 +154,15 @@ func isRootGroup(dir string) bool {
 	return err != nil
 }
 
-// userHz is the unit of times in /proc and in cpuacct.stat: 100 a second on
-// every architecture that Go runs on.
+// userHz is the resolution of times in /proc and in cpuacct.stat: 100 per
+// second on every architecture that Go supports.
 const userHz = 100
 
-// startMS returns since when the groups count, in Unix ms, as nearly as can be
-// told: the kernel keeps no birth of a group. A container's group is made for
-// its first process, a service's for its own; so it is when the process itself
-// started, or process 1 where that is in the same groups.
+// startMS returns the time, in Unix ms, from which the groups count. It is an
+// estimate, because the kernel does not record when a group was created. A
+// container's group is created for its first process, and a service's group for
+// the service. So startMS returns the start of process 1 if that is in the same
+// groups, and the start of this process otherwise.
 func (f *cgroupFinder) startMS() (int64, error) {
 	own, err := f.started(f.self)
 	if err != nil {
@@ -185,7 +189,7 @@ func (f *cgroupFinder) startMS() (int64, error) {
 	return boot*1000 + own*1000/userHz, nil
 }
 
-// started returns when a process started, in ticks since boot.
+// started returns the start time of a process, in ticks since boot.
 func (f *cgroupFinder) started(dir string) (int64, error) {
 	text, err := f.file.read(filepath.Join(dir, "stat"))
 	if err != nil {

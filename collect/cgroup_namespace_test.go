@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namespaceVersion makes a child of this test binary read its cgroup from
-// within a namespace: "1" or "2", the version to mount there.
+// namespaceVersion tells a child of this test binary to read its cgroup from
+// within a namespace. Its value, "1" or "2", is the version to mount there.
 const namespaceVersion = "COLLECT_TEST_CGROUP_NAMESPACE"
 
-// TestRealNamespace has a child in a cgroup namespace, as container runtimes
-// make it: its own path is "/", the mounts of before begin with "/..", and one
-// that is made inside shows the child's group as its top.
+// TestRealNamespace starts a child in a cgroup namespace, as container runtimes
+// do. Its own path is "/", the roots of inherited mounts begin with "/..", and
+// a mount that is made inside shows the child's group as its top.
 func TestRealNamespace(t *testing.T) {
 	if version := os.Getenv(namespaceVersion); version != "" {
 		readNamespace(t, version)
@@ -50,13 +50,13 @@ func TestRealNamespace(t *testing.T) {
 	}
 }
 
-// readNamespace is the child. It says how many points it gets through the
-// mounts that it inherits, and what through one of its own.
+// readNamespace runs in the child. It prints how many points it reads through
+// the inherited mounts, and how many through a mount of its own.
 func readNamespace(t *testing.T, version string) {
-	if _, err := os.Stdin.Read(make([]byte, 3)); err != nil { // in its groups
+	if _, err := os.Stdin.Read(make([]byte, 3)); err != nil { // it is now in its groups
 		t.Fatal(err)
 	}
-	runtime.LockOSThread() // namespaces are a thread's; it ends with the process
+	runtime.LockOSThread() // a namespace belongs to the thread, which ends with the process
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP | unix.CLONE_NEWNS); err != nil {
 		fmt.Println("skip: no namespaces here:", err)
 		return

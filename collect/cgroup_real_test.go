@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// burnUntil names the cpu.stat that a child of this test binary watches: it
-	// burns CPU until that shows throttling.
+	// burnUntil names the cpu.stat that a child of this test binary reads. The
+	// child burns CPU until the file shows throttling.
 	burnUntil = "COLLECT_TEST_BURN_UNTIL"
-	// eatMemory makes a child take memory until it is killed for that.
+	// eatMemory makes a child allocate memory until it is killed.
 	eatMemory = "COLLECT_TEST_EAT_MEMORY"
 	// realLimit is more than two children need that are built with -race.
 	realLimit = 256 << 20
 )
 
-// TestRealCgroup makes cgroups on this machine, in each hierarchy that is
-// mounted, puts a child into them that is throttled and uses memory, stops it,
-// and compares the collector's values with the files'.
+// TestRealCgroup creates cgroups on this machine, in each mounted hierarchy. It
+// starts a child in them that is throttled and uses memory, stops the child,
+// and compares the collector's values with the files.
 func TestRealCgroup(t *testing.T) {
 	if file := os.Getenv(burnUntil); file != "" {
 		burn(t, file)
@@ -61,7 +61,8 @@ func TestRealCgroup(t *testing.T) {
 	h := newHost(t, tree{})
 	c := containerOf(h)
 	setContainerProcess(c, pid)
-	// Though nothing runs, the kernel may settle what each CPU has counted.
+	// Although nothing runs, the kernel may still add up the counts of the
+	// CPUs.
 	before := readCgroups(t, dirs)
 	got, err := collectOnce(h, c)
 	check(t, err)
@@ -95,7 +96,7 @@ func TestRealCgroup(t *testing.T) {
 	}
 }
 
-// readCgroups returns what the files say, in the metrics' units.
+// readCgroups returns the contents of the files, in the metrics' units.
 func readCgroups(t *testing.T, dirs map[string]string) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{"container.cpu.limit": 0.2, "container.memory.limit": realLimit}
@@ -120,11 +121,11 @@ func readCgroups(t *testing.T, dirs map[string]string) map[string]float64 {
 	return out
 }
 
-// burn is the child: it holds memory, burns CPU and says when it was throttled,
-// then waits to be killed.
+// burn runs in the child. It holds memory, burns CPU, reports that it was
+// throttled, and then waits to be killed.
 func burn(t *testing.T, file string) {
 	held := make([]byte, 32<<20)
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil { // in its groups
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil { // it is now in its groups
 		t.Fatal(err)
 	}
 	for throttled := false; !throttled; throttled = flatNumber(t, file, "nr_throttled ") >= 2 {
@@ -136,8 +137,8 @@ func burn(t *testing.T, file string) {
 	_, _ = os.Stdin.Read(make([]byte, 1))
 }
 
-// eat is a child that takes memory until it is killed, or has four times what
-// it may.
+// eat runs in the child. It allocates memory until it is killed or has four
+// times its limit.
 func eat(t *testing.T) {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		t.Fatal(err)
@@ -153,8 +154,8 @@ func eat(t *testing.T) {
 	fmt.Fprintln(os.Stderr, len(held))
 }
 
-// makeCgroups makes a group in each hierarchy that this test can use, and
-// returns their directories by controller, that of version 2 as "".
+// makeCgroups creates a group in each hierarchy that this test can use. It
+// returns their directories by controller; the key of version 2 is "".
 func makeCgroups(t *testing.T) map[string]string {
 	t.Helper()
 	dirs := map[string]string{}
@@ -165,7 +166,8 @@ func makeCgroups(t *testing.T) map[string]string {
 		var controllers []string
 		switch f[2] {
 		case "cgroup2":
-			// What is not there, or belongs to version 1, is refused.
+			// The kernel refuses a controller that is missing or belongs to
+			// version 1.
 			_ = os.WriteFile(f[1]+"/cgroup.subtree_control", []byte("+cpu"), 0o644)
 			_ = os.WriteFile(f[1]+"/cgroup.subtree_control", []byte("+memory"), 0o644)
 			controllers = []string{""}
@@ -201,7 +203,7 @@ type child struct {
 	out *bufio.Reader
 }
 
-// startChild starts a child in the groups; it waits for a line of input.
+// startChild starts a child in the groups. The child waits for a line of input.
 func startChild(t *testing.T, dirs map[string]string, variable string) *child {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
@@ -221,8 +223,8 @@ func startChild(t *testing.T, dirs map[string]string, variable string) *child {
 	return &child{cmd, in, bufio.NewReader(out)}
 }
 
-// startBurning returns the pid of a child in the groups, once it was throttled;
-// it is stopped.
+// startBurning starts a child in the groups, stops it once it was throttled,
+// and returns its pid.
 func startBurning(t *testing.T, dirs map[string]string, cpuStat string) int {
 	t.Helper()
 	burner := startChild(t, dirs, burnUntil+"="+cpuStat)

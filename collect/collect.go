@@ -14,64 +14,68 @@ type Collector interface {
 	// "collector" of the scheduler's own metrics.
 	Name() string
 	// Collect adds one tick's points to s. It is never called again before it
-	// has returned. What cannot be read is left out and reported in the error
-	// (several are joined); points added before or after still count. An error
-	// that is a context.DeadlineExceeded counts as a timeout. ctx carries the
-	// deadline by which Collect has to return.
+	// has returned. A reading that fails is left out and reported in the error
+	// (several are joined); points added before or after it still count. An
+	// error that is a context.DeadlineExceeded counts as a timeout. Collect has
+	// to return by the deadline of ctx.
 	Collect(ctx context.Context, s *metric.Snapshot) error
 }
 
-// Sink takes the ticks.
+// Sink receives the ticks.
 type Sink interface {
-	// Put takes one tick. It must not block, and must copy what it keeps of s
-	// apart from the series, which are immutable: s is reused.
+	// Put takes one tick. It must not block. s is reused, so Put must copy what
+	// it keeps of it, except the series, which are immutable.
 	Put(s *metric.Snapshot)
 }
 
 // Config says what is collected and when. The zero value of each field is
-// usable and described with it.
+// usable; the field's comment says what it means.
 type Config struct {
 	// Interval is the time between two ticks; 0 means 5 s.
 	Interval time.Duration
-	// Timeout is how long one collector may take; 0 means 2 s. More than half
-	// an interval is never waited.
+	// Timeout is how long one collector may take; 0 means 2 s. A collector
+	// never gets more than half an interval.
 	Timeout time.Duration
-	// PhaseKey decides when in the interval ticks fall, so that a fleet spreads
-	// itself: the agent's id.
+	// PhaseKey determines when in the interval ticks fall. It is the agent's
+	// id, so that the ticks of a fleet are spread over the interval.
 	PhaseKey string
-	// MaxSeries bounds the live series; 0 means no bound.
+	// MaxSeries limits the number of live series; 0 means no limit.
 	MaxSeries int
-	// OmitSelf leaves out the scheduler's own metrics, heka.agent.collect.* and
-	// the like, and DetailedSelf adds those of them whose Desc is Detailed.
+	// OmitSelf leaves out the scheduler's own metrics, which [SchedulerDescs]
+	// lists. DetailedSelf adds those of them whose Desc is Detailed.
 	OmitSelf, DetailedSelf bool
 
-	// Detailed adds the metrics whose Desc says so.
+	// Detailed adds the metrics whose [metric.Desc] is Detailed.
 	Detailed bool
-	// PerCore adds a series for each CPU, with the label cpu, to those of all
-	// CPUs together. The latter do not change: never sum both.
+	// PerCore adds a series with the label cpu for each CPU. The series that
+	// cover all CPUs stay, so never sum both.
 	PerCore bool
-	// Disk selects block devices by their name in /dev ("sda1", "cciss/c0d0"). Without
-	// Include: whole physical disks, see DefaultDiskExclude.
+	// Disk selects block devices by their name in /dev ("sda1", "cciss/c0d0").
+	// Without Include it selects whole physical disks; see
+	// [DefaultDiskExclude].
 	Disk Filter
-	// Filesystem selects file systems by mount point. Without Include: all but
-	// bind mounts, if they are not the root, and further mounts of the same device.
+	// Filesystem selects file systems by mount point. Without Include it
+	// selects all but further mounts of the same device and bind mounts other
+	// than the root.
 	Filesystem Filter
-	// FilesystemTypesExclude leaves out file system types; it also overrules
-	// Filesystem.Include. nil means DefaultFilesystemTypesExclude.
+	// FilesystemTypesExclude leaves out file system types, even those that
+	// Filesystem.Include selects. nil means [DefaultFilesystemTypesExclude].
 	FilesystemTypesExclude *regexp.Regexp
-	// Network selects interfaces by name. Without Include: all but
-	// DefaultNetworkExclude.
+	// Network selects interfaces by name. Without Include it selects all but
+	// those that match [DefaultNetworkExclude].
 	Network Filter
-	// Process selects processes by name. Without Include: those of ProcessTop.
+	// Process selects processes by name. Without Include, only ProcessTop
+	// selects processes.
 	Process Filter
-	// ProcessTop is how many processes are sent that took the most CPU since the
-	// tick before, and how many that have the most resident memory.
+	// ProcessTop is how many of the processes that used the most CPU since the
+	// previous tick are sent, and how many of those with the most resident
+	// memory.
 	ProcessTop int
-	// TextfileDir is where the collector textfile looks for *.prom files; "" is
-	// nowhere.
+	// TextfileDir is the directory of the *.prom files that the collector
+	// textfile reads; "" means none.
 	TextfileDir string
-	// TextfileMaxAge leaves out files that were last written longer ago; 0 means
-	// none.
+	// TextfileMaxAge leaves out files that were last written longer ago; 0
+	// means no limit.
 	TextfileMaxAge time.Duration
 }
 
@@ -87,8 +91,9 @@ func (c Config) interval() time.Duration {
 	return c.Interval
 }
 
-// budget is how long a tick waits for one collector: half an interval at most,
-// so that a host's first dead mount does not cost the next tick too.
+// budget is how long a tick waits for one collector. It is at most half an
+// interval, so that a dead mount does not also cost the next tick when it is
+// first found.
 func (c Config) budget() time.Duration {
 	timeout := c.Timeout
 	if timeout <= 0 {
@@ -97,17 +102,17 @@ func (c Config) budget() time.Duration {
 	return min(timeout, c.interval()/2)
 }
 
-// Filter selects by name. The zero Filter selects the default set of whatever
-// is filtered. Both patterns are unanchored RE2.
+// Filter selects by name. The zero Filter selects the default set of the things
+// that it filters. Both patterns are unanchored RE2.
 type Filter struct {
-	// Include, when set, replaces the default set.
+	// Include, if set, replaces the default set.
 	Include *regexp.Regexp
-	// Exclude leaves out, and wins over Include and over the default set.
+	// Exclude overrules Include and the default set.
 	Exclude *regexp.Regexp
 }
 
-// Match reports whether name is selected; inDefault says whether it belongs to
-// the default set.
+// Match reports whether name is selected. inDefault tells it whether name
+// belongs to the default set.
 func (f Filter) Match(name string, inDefault bool) bool {
 	switch {
 	case f.Exclude != nil && f.Exclude.MatchString(name):
@@ -119,15 +124,15 @@ func (f Filter) Match(name string, inDefault bool) bool {
 	}
 }
 
-// Builtin is one of the collectors of this package.
+// Builtin describes one of the collectors of this package.
 type Builtin struct {
 	// Name is the collector's name in HEKA_COLLECTORS.
 	Name string
 	// Descs lists every metric that the collector can emit.
 	Descs []*metric.Desc
-	// New makes the collector. It reads nothing yet.
+	// New returns the collector. It does not read the host.
 	New func(Config) Collector
-	// OptIn says that HEKA_COLLECTORS does not name it by default.
+	// OptIn means that HEKA_COLLECTORS does not include it by default.
 	OptIn bool
 }
 

@@ -68,8 +68,8 @@ func TestDefaultPatterns(t *testing.T) {
 	}
 }
 
-// TestDescs checks that every point of the fixture hosts is as its Desc says,
-// and that every Desc is documented.
+// TestDescs checks that every point of the fixture hosts matches its Desc, and
+// that every Desc is documented.
 func TestDescs(t *testing.T) {
 	names := map[string]bool{}
 	for _, d := range collect.SchedulerDescs() {

@@ -62,22 +62,23 @@ func containerDescs() []*metric.Desc {
 	}
 }
 
-// errNoContainer is the answer of a process that runs in the root of each
-// hierarchy, or cannot see the groups that it is in.
+// errNoContainer means that this process runs in the root of each hierarchy, or
+// cannot see its groups.
 var errNoContainer = fmt.Errorf("%w: the agent is in no cgroup of its own that it can see; system.* tells of the whole host", errAbsent)
 
 // containerCollector reads the cgroup of this process: its container, its
-// service, or its session. It ignores HOST_PROC and HOST_SYS, which show the
-// host. It never adds a value to a system.* metric.
+// service or its session. It ignores HOST_PROC and HOST_SYS, which show the
+// host, and never adds a value to a system.* metric.
 type containerCollector struct {
 	finder  cgroupFinder
 	groups  cgroups
-	age     time.Time // when groups were found; zero to look again
+	age     time.Time // when groups was read; zero to read it again
 	startMS int64     // 0 before the first find
-	total   uint64    // the host's memory, 0 if not known
+	total   uint64    // the host's memory in bytes, 0 if unknown
 	file    reader
 	devices deviceNames
-	// io and ioIndex are of one tick, kept for their memory.
+	// io and ioIndex hold the readings of one tick. They are kept to reuse
+	// their memory.
 	io      []deviceIO
 	ioIndex map[string]int
 }
@@ -98,8 +99,8 @@ func (c *containerCollector) readFrom(proc, self, root string) {
 // Name implements Collector.
 func (*containerCollector) Name() string { return "container" }
 
-// Collect adds what there is of the metrics. A file that is not there is no
-// error: controllers may be off, and old kernels have fewer files.
+// Collect adds the metrics that are available. A missing file is not an error:
+// controllers may be off, and old kernels have fewer files.
 func (c *containerCollector) Collect(_ context.Context, s *metric.Snapshot) error {
 	if err := c.refresh(time.Now()); err != nil {
 		return err
@@ -112,13 +113,13 @@ func (c *containerCollector) Collect(_ context.Context, s *metric.Snapshot) erro
 	before := len(s.Points)
 	err := errors.Join(c.addCPU(s), c.addMemory(s), c.addDisk(s), c.addPressure(s))
 	if len(s.Points) == before {
-		c.age = time.Time{} // perhaps moved, and the group removed
+		c.age = time.Time{} // the process may have been moved and its old group removed
 	}
 	return err
 }
 
-// refresh finds the groups again from time to time: a service manager may move
-// the process.
+// refresh finds the groups again from time to time, because a service manager
+// may move the process.
 func (c *containerCollector) refresh(now time.Time) error {
 	if !c.age.IsZero() && now.Sub(c.age) < listAge {
 		return nil
@@ -128,7 +129,7 @@ func (c *containerCollector) refresh(now time.Time) error {
 		return err
 	}
 	if c.startMS == 0 {
-		// Once only: the figure moves a little when the clock is set.
+		// Only once: the result changes slightly when the clock is set.
 		if c.startMS, err = c.finder.startMS(); err != nil {
 			c.startMS = now.UnixMilli()
 		}
@@ -144,7 +145,8 @@ func (c *containerCollector) refresh(now time.Time) error {
 	return nil
 }
 
-// read returns a file of a group, or nil where there is no such file.
+// read returns the content of a group's file, or nil if the file does not
+// exist.
 func (c *containerCollector) read(path string) ([]byte, error) {
 	text, err := c.file.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -156,8 +158,8 @@ func (c *containerCollector) read(path string) ([]byte, error) {
 	return text, nil
 }
 
-// number returns the single number of a file; ok is false where there is no
-// such file, or it holds none, such as "max" or -1.
+// number returns the only number in a file. ok is false if the file does not
+// exist or holds something else, such as "max" or -1.
 func (c *containerCollector) number(path string) (v uint64, ok bool, err error) {
 	text, err := c.read(path)
 	if err != nil || text == nil {
@@ -187,10 +189,11 @@ func (c *containerCollector) addPressure(s *metric.Snapshot) error {
 	return errors.Join(errs...)
 }
 
-// ContainerLimit returns the file that limits the CPUs or the memory of this
-// process, in its own cgroup or in one around it that it can see, or "" if there
-// is none. What limits a systemd service counts like what limits a container.
-// It reads a few small files of the kernel and does not wait for a disk.
+// ContainerLimit returns the path of the file that limits the CPUs or the
+// memory of this process, in its own cgroup or in a visible one around it. It
+// returns "" if there is no limit. The limits of a systemd service count like
+// those of a container. ContainerLimit reads a few small kernel files and does
+// not wait for a disk.
 func ContainerLimit() string { return newContainerCollector().limitedBy() }
 
 func (c *containerCollector) limitedBy() string {

@@ -24,8 +24,8 @@ func (c *containerCollector) addCPU(s *metric.Snapshot) error {
 	return errors.Join(err, limitErr)
 }
 
-// cpuTime2 reads version 2, whose times are in µs. The file is there even where
-// the controller is off.
+// cpuTime2 reads version 2, whose times are in µs. The file exists even if the
+// controller is off.
 func (c *containerCollector) cpuTime2(s *metric.Snapshot) error {
 	text, err := c.read(c.groups.unified.path("cpu.stat"))
 	if err != nil {
@@ -41,7 +41,8 @@ func (c *containerCollector) cpuTime2(s *metric.Snapshot) error {
 	return nil
 }
 
-// cpuTime1 reads version 1: ns by state from Linux 4.7 on, hundredths before.
+// cpuTime1 reads version 1: ns by state since Linux 4.7, hundredths of a second
+// before.
 func (c *containerCollector) cpuTime1(s *metric.Snapshot) error {
 	group := c.groups.cpuacct
 	user, haveUser, err := c.number(group.path("cpuacct.usage_user"))
@@ -78,8 +79,8 @@ func addCPUTime(s *metric.Snapshot, user, system float64) {
 	s.Float(&containerCPUTime, system, metric.L("state", "system"))
 }
 
-// throttled adds the time of a group that has a CPU controller; both versions
-// call the file cpu.stat, version 1 counts in ns.
+// throttled adds the throttled time of a group with a CPU controller. The file
+// is cpu.stat in both versions; version 1 counts in ns.
 func (c *containerCollector) throttled(s *metric.Snapshot, group cgroup) error {
 	if !group.found() {
 		return nil
@@ -96,8 +97,8 @@ func (c *containerCollector) throttled(s *metric.Snapshot, group cgroup) error {
 	return nil
 }
 
-// cpuLimit returns the smallest quota in CPUs, and the file that sets it; ""
-// if there is none.
+// cpuLimit returns the smallest quota in CPUs and the file that sets it. file
+// is empty if there is no quota.
 func (c *containerCollector) cpuLimit() (limit float64, file string, err error) {
 	limit = math.Inf(1)
 	lower := func(quota, period uint64, path string) {
@@ -107,7 +108,7 @@ func (c *containerCollector) cpuLimit() (limit float64, file string, err error) 
 	}
 	for _, dir := range c.groups.cpu.dirs {
 		path := dir + "/cpu.cfs_quota_us"
-		quota, ok, e := c.number(path) // -1: none
+		quota, ok, e := c.number(path) // -1 means no quota
 		if ok {
 			var period uint64
 			period, _, e = c.number(dir + "/cpu.cfs_period_us")
@@ -131,7 +132,7 @@ func (c *containerCollector) cpuLimit() (limit float64, file string, err error) 
 }
 
 // flatField returns the number on the line "name number" of a flat-keyed file,
-// such as cpu.stat; a unit after the number is ignored.
+// such as cpu.stat. It ignores a unit after the number.
 func flatField(text []byte, name string) (uint64, bool) {
 	for line := range bytes.Lines(text) {
 		if len(line) <= len(name) || string(line[:len(name)]) != name || line[len(name)] != ' ' && line[len(name)] != '\t' {
@@ -143,8 +144,8 @@ func flatField(text []byte, name string) (uint64, bool) {
 	return 0, false
 }
 
-// parseUint reads a decimal number, with space around it, that no counter of
-// the kernel exceeds: below 2^63.
+// parseUint parses a decimal number with optional white space around it. It
+// rejects numbers of 2^63 and more, which no kernel counter reaches.
 func parseUint(text []byte) (uint64, bool) {
 	v, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 63)
 	return v, err == nil

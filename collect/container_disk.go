@@ -8,7 +8,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// deviceIO is what a group read from and wrote to one device.
+// deviceIO holds the bytes that a group read from and wrote to one device.
 type deviceIO struct {
 	name        string
 	read, write uint64
@@ -39,9 +39,9 @@ func (c *containerCollector) addDisk(s *metric.Snapshot) error {
 	return err
 }
 
-// parseIOStat reads version 2: "8:0 rbytes=1 wbytes=2 rios=3 …". Kernels before
-// 6.2 may leave out the line end after a device that has no figures, so that
-// the next device stands on the same line.
+// parseIOStat parses version 2: "8:0 rbytes=1 wbytes=2 rios=3 …". Kernels
+// before 6.2 may omit the newline after a device without values, so that the
+// next device follows on the same line.
 func (c *containerCollector) parseIOStat(text []byte) {
 	c.resetIO()
 	name, known := "", false
@@ -59,8 +59,8 @@ func (c *containerCollector) parseIOStat(text []byte) {
 	}
 }
 
-// parseBlkio reads version 1: "8:0 Read 1", "8:0 Write 2", and other words for
-// other views of the same bytes.
+// parseBlkio parses version 1: "8:0 Read 1", "8:0 Write 2". It skips other
+// operations, which count the same bytes in other ways.
 func (c *containerCollector) parseBlkio(text []byte) {
 	c.resetIO()
 	for line := range bytes.Lines(text) {
@@ -81,7 +81,7 @@ func (c *containerCollector) resetIO() {
 	clear(c.ioIndex)
 }
 
-// addIO adds to the figures of a device; a device may be listed twice.
+// addIO adds to the totals of a device. A device may be listed twice.
 func (c *containerCollector) addIO(name string, read bool, bytes uint64) {
 	i, there := c.ioIndex[name]
 	if !there {
@@ -97,17 +97,18 @@ func (c *containerCollector) addIO(name string, read bool, bytes uint64) {
 	}
 }
 
-// deviceNames knows block devices by number.
+// deviceNames maps the numbers of block devices to names.
 type deviceNames struct {
-	root  string // put before /sys
+	root  string // prepended to /sys
 	names map[string]string
 }
 
-// forget drops all names: a number may be given to another device.
+// forget drops all names, because a number may be assigned to another device.
 func (n *deviceNames) forget() { n.names = make(map[string]string) }
 
-// name returns the kernel's name of device "8:0", "sda", or the number where
-// there is no name; ok is false for what is no such number.
+// name returns the kernel's name of a device number, such as "sda" for "8:0",
+// or the number itself if the device has no name. ok is false if number is not
+// a device number.
 func (n *deviceNames) name(number []byte) (name string, ok bool) {
 	if name, ok = n.names[string(number)]; ok {
 		return name, true

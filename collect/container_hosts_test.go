@@ -4,8 +4,9 @@ import "strings"
 
 const containerGiB = "1073741824"
 
-// containerBase is what every process sees of itself and its kernel. The host
-// booted at 1795368867; process 1 started 5 s later, this one after 100 s.
+// containerBase holds what every process sees of itself and its kernel. The
+// host booted at 1795368867. Process 1 started 5 s later, this process after
+// 100 s.
 func containerBase() tree {
 	return tree{
 		"proc/stat":         "cpu 1 2 3\nbtime 1795368867\n",
@@ -17,7 +18,7 @@ func containerBase() tree {
 	}
 }
 
-// v2Group adds a group that is not the root to a tree; dir is below
+// v2Group adds a group other than the root to a tree. dir is relative to
 // /sys/fs/cgroup.
 func v2Group(t tree, dir string, files tree) tree {
 	path := "sys/fs/cgroup" + strings.TrimSuffix(dir, "/") + "/"
@@ -38,7 +39,7 @@ func v1Group(t tree, dir string, files tree) tree {
 	return out
 }
 
-// v1Root makes a group of version 1 the root of its hierarchy.
+// v1Root makes a version 1 group the root of its hierarchy.
 func v1Root(t tree, dir string, files tree) tree {
 	return v1Group(t, dir, files).with(tree{"sys/fs/cgroup/" + dir + "/release_agent": "\n"})
 }
@@ -47,7 +48,8 @@ func v2Mount(root string) string {
 	return "23 1 0:20 / /proc rw - proc proc rw\n30 23 0:26 " + root + " /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 }
 
-// v1Mounts mounts hierarchies of version 1, as "cpu,cpuacct", at a root each.
+// v1Mounts returns mounts of version 1 hierarchies such as "cpu,cpuacct", each
+// with the given root.
 func v1Mounts(root string, controllers ...string) string {
 	text := "29 23 0:25 / /sys/fs/cgroup ro - tmpfs tmpfs ro,mode=755\n"
 	for _, c := range controllers {
@@ -56,7 +58,7 @@ func v1Mounts(root string, controllers ...string) string {
 	return text
 }
 
-// full is a group of version 2 with every controller.
+// full returns the files of a version 2 group with every controller.
 func full() tree {
 	return tree{
 		"cpu.stat":        "usage_usec 3500000\nuser_usec 3000000\nsystem_usec 500000\nnr_periods 100\nnr_throttled 7\nthrottled_usec 1234567\nnr_bursts 0\n",
@@ -76,7 +78,7 @@ func containerHosts() map[string]tree {
 	hosts := v1Hosts()
 	root := containerBase().with(tree{
 		"proc/self/mountinfo": v2Mount("/"), "proc/self/cgroup": "0::/\n",
-		// The root has figures too: those of the whole host.
+		// The root has values too: those of the whole host.
 		"sys/fs/cgroup/cgroup.procs": "1\n", "sys/fs/cgroup/cpu.stat": "usage_usec 99\nuser_usec 98\nsystem_usec 1\n", "sys/fs/cgroup/io.stat": "8:0 rbytes=99 wbytes=99\n",
 		"sys/fs/cgroup/memory.stat": "inactive_file 99\n", "sys/fs/cgroup/cpu.pressure": "some total=99\n",
 	})
@@ -88,8 +90,9 @@ func containerHosts() map[string]tree {
 	service = v2Group(service, "/system.slice/agent.service", tree{"memory.max": "209715200\n", "cpu.max": "50000 100000\n"})
 	hosts["v2-service"] = service
 
-	// Kubernetes in the host's cgroup namespace: the pod is limited, and
-	// kubepods.slice far higher; the process is in a group below its container's.
+	// Kubernetes in the host's cgroup namespace. The pod has a limit,
+	// kubepods.slice a much higher one, and the process is in a group below its
+	// container's.
 	nested := root.with(tree{"proc/self/cgroup": "0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-ab.scope/init\n"})
 	nested = v2Group(nested, "/kubepods.slice", tree{"memory.max": "3221225472\n", "cpu.max": "400000 100000\n"})
 	nested = v2Group(nested, "/kubepods.slice/kubepods-pod1.slice", tree{"memory.max": containerGiB + "\n", "cpu.max": "150000 100000\n"})
@@ -97,12 +100,12 @@ func containerHosts() map[string]tree {
 	nested = v2Group(nested, "/kubepods.slice/kubepods-pod1.slice/cri-containerd-ab.scope/init", full())
 	hosts["v2-nested"] = nested
 
-	// A container with a cgroup namespace of its own, where it is process 1. The
-	// host's hierarchy is mounted too, and shows nothing of this namespace.
+	// A container with a cgroup namespace of its own, where it is process 1.
+	// The host's hierarchy is mounted too, but shows nothing of this namespace.
 	namespace := v2Group(containerBase(), "/", full())
 	namespace = v2Group(namespace, "/", tree{
 		"cpu.max":     "250000 100000\n",
-		"memory.stat": "inactive_file 999999999\n", // read later than memory.current
+		"memory.stat": "inactive_file 999999999\n", // read after memory.current
 		"io.stat":     "7:0 \n8:0 253:1 rbytes=10 wbytes=20 rios=1\n8:0 rbytes=5 wbytes=x cost.usage=3\n259:99 rbytes=1 wbytes=2\nbad:9 rbytes=7 wbytes=7\n",
 	})
 	hosts["v2-namespace"] = namespace.with(tree{
@@ -111,11 +114,12 @@ func containerHosts() map[string]tree {
 		"host/sys/fs/cgroup/cgroup.procs": "1\n", "host/sys/fs/cgroup/memory.current": "99\n",
 	})
 
-	// An unlimited container of an old kernel: controllers off, no system_usec.
+	// A container without limits on an old kernel: controllers are off, and
+	// there is no system_usec.
 	hosts["v2-no-limits"] = v2Group(root, "/docker/\\x2d ab", tree{"cpu.stat": "usage_usec 3500000\n", "memory.max": "max\n"}).with(tree{
 		"proc/self/cgroup": "0::/docker/\\x2d ab\n",
 	})
-	// Moved out of its own namespace.
+	// The process was moved out of its own namespace.
 	hosts["v2-outside"] = root.with(tree{"proc/self/cgroup": "0::/../other\n"})
 	return hosts
 }
@@ -136,7 +140,7 @@ func v1Hosts() map[string]tree {
 		"blkio.throttle.io_service_bytes_recursive": "8:0 Read 1000\n8:0 Write 2000\n8:0 Sync 3000\n8:0 Async 0\n8:0 Discard 0\n8:0 Total 3000\n253:1 Read 10\n253:1 Write 0\n8:0 Read 1\n8:0 Write 1\nTotal 3012\n",
 	}
 	// Docker mounts the container's own group of each hierarchy, in the host's
-	// cgroup namespace, in a directory with an odd name too.
+	// cgroup namespace, here also in a directory with an odd name.
 	docker := containerBase()
 	docker = v1Group(docker, "memory", memory)
 	docker = v1Group(docker, "memory", tree{"memory.limit_in_bytes": containerGiB + "\n"})
@@ -149,8 +153,8 @@ func v1Hosts() map[string]tree {
 		"proc/self/mountinfo": v1Mounts("/docker/f00d", "memory", "cpu,cpuacct", "blkio", "name=systemd"),
 	})
 
-	// The whole hierarchies are visible, as on a node; an old kernel without
-	// times by state, in ns, and without recursive figures.
+	// The whole hierarchies are visible, as on a node. The kernel is old: it
+	// has no times by state in ns, and no recursive counts.
 	const pod = "/kubepods/burstable/podabc"
 	kubernetes := v1Root(containerBase(), "memory", memory)
 	kubernetes = v1Group(kubernetes, "memory/kubepods", tree{"memory.limit_in_bytes": "4000000000\n"})
@@ -169,7 +173,7 @@ func v1Hosts() map[string]tree {
 		"proc/self/cgroup":    "4:memory:" + pod + "/beef\n3:cpu,cpuacct:" + pod + "/beef\n2:blkio:" + pod + "/beef\n",
 		"proc/self/mountinfo": v1Mounts("/", "memory", "cpu,cpuacct", "blkio"),
 	})
-	// An unlimited container in cgroup namespaces.
+	// A container without limits in cgroup namespaces.
 	plain := v1Group(v1Group(containerBase(), "memory", memory), "cpuacct", tree{"cpuacct.usage": "3500000000\n"})
 	hosts["v1-no-limits"] = plain.with(tree{
 		"proc/self/cgroup":    "4:memory:/\n3:cpuacct:/\n1:cpu:/\n",
@@ -186,7 +190,7 @@ func v1Hosts() map[string]tree {
 	hosts["hybrid-systemd"] = hybrid.with(tree{
 		"proc/self/cgroup": "4:memory:/system.slice\n3:cpu,cpuacct:" + service + "\n1:name=systemd:" + service + "\n0::" + service + "\n",
 	})
-	// The same process in the roots of version 1: what they hold is the host's.
+	// The same process in the roots of version 1, whose values are the host's.
 	hosts["hybrid-no-memory"] = hybrid.with(tree{
 		"proc/self/cgroup":                        "4:memory:/\n3:cpu,cpuacct:/\n0::" + service + "\n",
 		"sys/fs/cgroup/cpu,cpuacct/release_agent": "\n", "sys/fs/cgroup/cpu,cpuacct/tasks": "1\n", "sys/fs/cgroup/cpu,cpuacct/cgroup.procs": "1\n",

@@ -7,10 +7,11 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// memoryFiles are the names of one version's files and fields.
+// memoryFiles holds the names of files and fields in one cgroup version.
 type memoryFiles struct {
 	usage, limit, events string
-	// inactive is of memory.stat: page cache of the group and those below it.
+	// inactive is a field of memory.stat: the inactive page cache of the group
+	// and its descendants.
 	inactive string
 }
 
@@ -19,8 +20,8 @@ var (
 	memory2 = memoryFiles{"memory.current", "memory.max", "memory.events", "inactive_file"}
 )
 
-// memoryGroup returns the group that memory is charged to, and its version's
-// names.
+// memoryGroup returns the group that memory is charged to, and the names in its
+// cgroup version.
 func (c *containerCollector) memoryGroup() (cgroup, *memoryFiles) {
 	if c.groups.memory.found() {
 		return c.groups.memory, &memory1
@@ -39,7 +40,8 @@ func (c *containerCollector) addMemory(s *metric.Snapshot) error {
 	}
 	text, statErr := c.read(group.path("memory.stat"))
 	if inactive, ok := flatField(text, files.inactive); ok && haveUsage {
-		// The two files are read one after the other.
+		// inactive may exceed usage, because the two files are read one after
+		// the other.
 		s.Uint(&containerWorkingSet, usage-min(usage, inactive))
 	}
 	text, eventsErr := c.read(group.path(files.events))
@@ -53,9 +55,9 @@ func (c *containerCollector) addMemory(s *metric.Snapshot) error {
 	return errors.Join(err, statErr, eventsErr, limitErr)
 }
 
-// memoryLimit returns the smallest limit in bytes, and the file that sets it;
-// "" if there is none. Version 1 writes a number near 2^63 for none, rounded to
-// a page; so whatever is above the host's memory limits nothing.
+// memoryLimit returns the smallest limit in bytes and the file that sets it.
+// file is empty if there is no limit. Version 1 reports "no limit" as a number
+// near 2^63, rounded to a page, so a limit above the host's memory is ignored.
 func (c *containerCollector) memoryLimit() (limit uint64, file string, err error) {
 	limit = c.total
 	if limit == 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// containerOf returns the collector of a process of the host's own /proc.
+// containerOf returns the collector for a process in the host's own /proc.
 func containerOf(h *host) collect.Collector {
 	for _, b := range collect.Builtins() {
 		if b.Name == "container" {
@@ -55,8 +55,8 @@ func TestContainerGolden(t *testing.T) {
 	}
 }
 
-// TestContainerLimit says for each fixture host which file turns the collector
-// on by itself.
+// TestContainerLimit checks, for each fixture host, which file enables the
+// collector by itself.
 func TestContainerLimit(t *testing.T) {
 	want := map[string]string{
 		"v2-host-root":     "",
@@ -83,7 +83,7 @@ func TestContainerLimit(t *testing.T) {
 	}
 }
 
-// collectOnce returns what one call adds, and its error.
+// collectOnce returns the points that one call adds, and its error.
 func collectOnce(h *host, c collect.Collector) (map[string]float64, error) {
 	s := metric.NewSnapshot(0)
 	s.Reset(1)
@@ -95,8 +95,8 @@ func collectOnce(h *host, c collect.Collector) (map[string]float64, error) {
 	return got, err
 }
 
-// TestContainerKeepsWhatItCanRead has one file that cannot be read: a directory
-// in its place.
+// TestContainerKeepsWhatItCanRead makes one file unreadable by replacing it
+// with a directory.
 func TestContainerKeepsWhatItCanRead(t *testing.T) {
 	const group = "sys/fs/cgroup/system.slice/agent.service/"
 	whole, err := collectOnce(newHostContainer(t, containerHosts()["v2-service"]))
@@ -122,8 +122,8 @@ func newHostContainer(t *testing.T, files tree) (*host, collect.Collector) {
 	return h, containerOf(h)
 }
 
-// TestContainerMoves has a service manager move the process to another group
-// and remove the one before.
+// TestContainerMoves moves the process to another group and removes the old
+// one, as a service manager may do.
 func TestContainerMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		files := containerHosts()["v2-service"]
@@ -171,8 +171,8 @@ func FuzzContainer(f *testing.F) {
 	})
 }
 
-// TestContainerIsNotTheHost has a host mounted elsewhere, and no metric that
-// both kinds of collector send.
+// TestContainerIsNotTheHost mounts a host elsewhere, and checks that no metric
+// is sent by both kinds of collector.
 func TestContainerIsNotTheHost(t *testing.T) {
 	h, c := newHostContainer(t, containerHosts()["v2-service"])
 	want, err := collectOnce(h, c)

@@ -38,7 +38,7 @@ func cpuDescs() []*metric.Desc {
 	return []*metric.Desc{&cpuUtilization, &cpuTime, &cpuLogical, &cpuPhysical}
 }
 
-// cpuStates names the columns of cpuTicks as the hostmetrics receiver does.
+// cpuStates names the columns of cpuTicks, as the hostmetrics receiver does.
 var cpuStates = [...]string{"user", "nice", "system", "idle", "wait", "interrupt", "softirq", "steal"}
 
 const (
@@ -46,15 +46,15 @@ const (
 	stateWait = 4
 )
 
-// cpuTicks is CPU time by state in the kernel's USER_HZ. Guest time has no
-// column: the kernel counts it in user and nice already.
+// cpuTicks holds CPU time by state, in the kernel's USER_HZ. Guest time has no
+// column, because the kernel includes it in user and nice.
 type cpuTicks [len(cpuStates)]int64
 
 type cpuCollector struct {
 	cfg      Config
 	total    cpuRow
 	cores    map[string]*cpuRow
-	online   []string // which CPUs are: by name, or in one kernel list
+	online   []string // the online CPUs: their names, or a single kernel list
 	physical int
 	file     reader
 }
@@ -66,7 +66,8 @@ func newCPU(cfg Config) Collector {
 // Name implements Collector.
 func (*cpuCollector) Name() string { return "cpu" }
 
-// Collect reads the CPU times once: utilization and time of one tick agree.
+// Collect reads the CPU times once, so that utilization and time of a tick
+// agree.
 func (c *cpuCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	rows, err := cpu.NewExLinux().TimesWithContext(ctx, c.cfg.PerCore)
 	if err == nil && len(rows) == 0 {
@@ -89,10 +90,11 @@ func (c *cpuCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	return countErr
 }
 
-// countOnline also reports whether other CPUs are online than in the last tick:
-// of as many, one may have come as another went. It does not use gopsutil's
-// count, which reads /proc/cpuinfo: a kernel has to ask every CPU for its
-// frequency to write that file.
+// countOnline returns the number of online CPUs, and whether the set of online
+// CPUs changed since the last tick. The set can change while the number stays
+// the same. countOnline does not use gopsutil's count, which reads
+// /proc/cpuinfo: to write that file, the kernel asks every CPU for its
+// frequency.
 func (c *cpuCollector) countOnline(ctx context.Context, rows []cpu.ExTimesStat) (n int, changed bool, err error) {
 	if c.cfg.PerCore {
 		same := slices.EqualFunc(rows, c.online, func(row cpu.ExTimesStat, name string) bool { return row.CPU == name })
@@ -118,8 +120,8 @@ func (c *cpuCollector) countOnline(ctx context.Context, rows []cpu.ExTimesStat) 
 	return n, true, nil
 }
 
-// changed makes every row warm up again: which CPUs the sums cover, and where
-// the kernel keeps their idle time, may differ from before.
+// changed makes every row warm up again. The sums may now cover other CPUs, and
+// the kernel may keep their idle time elsewhere.
 func (c *cpuCollector) changed(ctx context.Context) {
 	c.total.warmUp()
 	c.total.rebase = c.total.seen
@@ -181,27 +183,27 @@ func ticksOf(t *cpu.ExTimesStat) cpuTicks {
 	}
 }
 
-// cpuRow remembers one line of /proc/stat.
+// cpuRow remembers the last readings of one line of /proc/stat.
 type cpuRow struct {
-	sent   cpuTicks // what was last sent
-	offset cpuTicks // what is added to the kernel's count before it is sent
-	base   cpuTicks // what utilization is measured from
+	sent   cpuTicks // the values last sent
+	offset cpuTicks // added to the kernel's values before they are sent
+	base   cpuTicks // the values from which utilization is measured
 	seen   bool     // sent is set
 	warm   bool     // base is set
-	rebase bool     // the next reading continues where sent is
-	settle bool     // its idle and wait do: the CPU may have gone after /proc/stat was read
-	falls  cpuTicks // for how many more readings a fall of the column is nothing new
+	rebase bool     // the next reading continues from sent
+	settle bool     // its idle and wait continue from sent: the CPU may have gone offline after /proc/stat was read
+	falls  cpuTicks // for how many more readings a fall of the column is expected
 }
 
 const (
-	// holdTicks is how far back a count may step and still be held until the
-	// kernel catches up: iowait and idle do that, as they are estimates. A
-	// larger step is a CPU that lost its history.
+	// holdTicks is the largest step back that is held until the kernel catches
+	// up. iowait and idle step back because they are estimates. A larger step
+	// means that the CPU lost its history.
 	holdTicks = 300
-	// fallsAgain is for how many readings a column is expected to fall again: some
-	// kernels let steal fall for days.
+	// fallsAgain is the number of readings for which a column that fell is
+	// expected to fall again. On some kernels steal falls for days.
 	fallsAgain = 100
-	// minTicks is the least CPU time that makes a ratio.
+	// minTicks is the least CPU time from which a ratio is computed.
 	minTicks = 10
 )
 
@@ -222,10 +224,10 @@ func (r *cpuRow) advance(raw cpuTicks) cpuTicks {
 }
 
 // shares returns the share of each state in the time since the last call that
-// returned any. A count that stepped back a little counts as not moved, so each
-// share is in 0 to 1; one that lost its history says nothing about this tick. One
-// that keeps falling is the kernel's mistake: it counts as not moved, and the
-// others are right.
+// returned ok. A column that stepped back by at most holdTicks counts as
+// unchanged, so each share is between 0 and 1. After a larger step the tick has
+// no shares. A column that keeps falling is a kernel bug: it counts as
+// unchanged, and the other shares are still returned.
 func (r *cpuRow) shares(raw cpuTicks) (shares [len(cpuStates)]float64, ok bool) {
 	var total int64
 	var delta cpuTicks
@@ -253,7 +255,7 @@ func (r *cpuRow) shares(raw cpuTicks) (shares [len(cpuStates)]float64, ok bool) 
 	return shares, true
 }
 
-// round6 rounds a ratio to what a chart can show, and keeps it in 0 to 1.
+// round6 rounds a ratio to six decimals and limits it to the range 0 to 1.
 func round6(v float64) float64 {
 	return min(max(math.Round(v*1e6)/1e6, 0), 1)
 }

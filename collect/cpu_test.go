@@ -8,7 +8,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect"
 )
 
-// cpuTree is a host with n CPUs, each of which has spent the given ticks.
+// cpuTree returns a host with n CPUs, each of which has spent the given ticks.
 func cpuTree(n int, user, idle, wait int64) tree {
 	line := func(name string, n int64) string {
 		return fmt.Sprintf("%s %d 0 0 %d %d 0 0 0 0 0\n", name, user*n, idle*n, wait*n)
@@ -33,7 +33,7 @@ func TestUtilizationWarmsUp(t *testing.T) {
 		cpuTree(2, 1100, 9300, 0), // 25 %
 		cpuTree(4, 1100, 9600, 0), // two more CPUs
 		cpuTree(4, 1200, 9700, 0), // 50 %
-		cpuTree(2, 1300, 9800, 0), // two gone
+		cpuTree(2, 1300, 9800, 0), // two CPUs removed
 		cpuTree(2, 1400, 9800, 0), // 100 %
 	}
 	for _, perCore := range []bool{false, true} {
@@ -71,12 +71,12 @@ func TestGuestTimeIsNotCountedTwice(t *testing.T) {
 func TestCPUTimesThatFall(t *testing.T) {
 	states := []tree{
 		cpuTree(1, 1000, 5000, 400),
-		cpuTree(1, 1100, 5100, 370), // wait steps back a little: held
+		cpuTree(1, 1100, 5100, 370), // wait steps back a little and is held
 		cpuTree(1, 1200, 5200, 375),
 		cpuTree(1, 1300, 5300, 410),
-		cpuTree(1, 1400, 100, 410), // idle lost its history: goes on from there
+		cpuTree(1, 1400, 100, 410), // idle lost its history and continues from there
 		cpuTree(1, 1500, 200, 410),
-		cpuTree(1, 0, 0, 0), // everything back to zero, as no host does
+		cpuTree(1, 0, 0, 0), // everything back to zero, which no real host does
 		cpuTree(1, 100, 300, 0),
 	}
 	ticks := ticksOf(t, collect.Config{Detailed: true}, states, "cpu")
@@ -112,15 +112,16 @@ func TestCPUTimesThatFall(t *testing.T) {
 	}
 }
 
-// TestAColumnThatKeepsFalling lets one fall by so much in every reading, or in
-// every other: it counts as 0, and the others are right.
+// TestAColumnThatKeepsFalling makes a column fall by the same amount in every
+// reading, or in every other one. It counts as 0, and the other columns are
+// right.
 func TestAColumnThatKeepsFalling(t *testing.T) {
 	for column, name := range []string{"user", "nice", "system", "", "", "irq", "softirq", "steal"} {
 		for _, every := range []int{1, 2} {
 			var states []tree
 			for i := range int64(20) {
 				values := []int64{400000, 400000, 400000, 8000000 + 70*i, 400000, 400000, 400000, 400000}
-				busy := (column + 1) % 3 // one of user, nice and system, and not the one that falls
+				busy := (column + 1) % 3 // one of user, nice and system, but not the one that falls
 				values[busy] += 30 * i
 				values[column] -= 5000 * (i / int64(every))
 				states = append(states, tree{"proc/stat": "cpu  " + strings.Trim(fmt.Sprint(values), "[]") + " 0 0\n", "sys/devices/system/cpu/online": "0\n"})
@@ -138,8 +139,9 @@ func TestAColumnThatKeepsFalling(t *testing.T) {
 	}
 }
 
-// TestACPUGoesWhileATickIsTaken has one go offline between the readings of its
-// time and of the list: the kernel's sum of idle time jumps a tick later.
+// TestACPUGoesWhileATickIsTaken takes a CPU offline between the readings of its
+// time and of the list of CPUs. The kernel's sum of idle time then jumps one
+// tick later.
 func TestACPUGoesWhileATickIsTaken(t *testing.T) {
 	states := []tree{cpuTree(2, 1000, 9000, 0), cpuTree(2, 1100, 9300, 0), cpuTree(2, 1200, 69300, 0), cpuTree(2, 1300, 69600, 0)}
 	for _, state := range states[1:] {

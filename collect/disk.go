@@ -16,16 +16,16 @@ import (
 	"github.com/shirou/gopsutil/v4/disk"
 )
 
-// DefaultDiskExclude matches devices that are no whole disk of the host though
-// the kernel shows hardware behind them: CD and floppy drives, and the boot and
-// key areas of an eMMC.
+// DefaultDiskExclude matches devices that are not whole disks of the host
+// although the kernel shows hardware behind them: CD and floppy drives, and the
+// boot and key areas of an eMMC.
 //
 // The default set is each entry of /sys/block that has a device link, is not
-// hidden, and does not match. The link is what virtual devices lack: loop, ram,
-// zram, dm (LVM, LUKS, multipath maps), md, nbd, bcache; their input and output
-// ends up on the disks below, where it is counted. Paths of one multipath disk
-// (sda, sdb) each count what went over them. With NVMe multipath the kernel
-// hides the paths (nvme0c0n1) and shows the whole (nvme0n1).
+// hidden and does not match. Virtual devices have no such link: loop, ram,
+// zram, dm (LVM, LUKS, multipath maps), md, nbd, bcache. Their input and output
+// reaches the disks below them and is counted there. Each path of a multipath
+// disk (sda, sdb) counts its own traffic. With NVMe multipath the kernel hides
+// the paths (nvme0c0n1) and shows the whole disk (nvme0n1).
 const DefaultDiskExclude = `^(sr|scd|fd)\d+$|^mmcblk\d+(boot\d+|rpmb)$`
 
 var (
@@ -66,14 +66,14 @@ func diskDescs() []*metric.Desc {
 	}
 }
 
-// listAge is how long a list of disks or mounts is used when nothing hints
-// that it changed.
+// listAge is how long a list of disks or mounts is used if nothing indicates a
+// change.
 const listAge = time.Minute
 
 type diskCollector struct {
 	cfg      Config
 	virtual  *regexp.Regexp
-	blocks   map[string]bool // what /sys/block held when names was made
+	blocks   map[string]bool // the entries of /sys/block when names was built
 	names    []string        // selected devices
 	namesAge time.Time
 	file     reader
@@ -86,15 +86,16 @@ func newDisk(cfg Config) Collector {
 // Name implements Collector.
 func (*diskCollector) Name() string { return "disk" }
 
-// Collect leaves out a disk that has never read or written anything, such as
-// an empty card reader: gopsutil does.
+// Collect leaves out disks that have never read or written anything, such as an
+// empty card reader, because gopsutil does.
 func (c *diskCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	listErr := c.refresh(ctx)
 	if len(c.names) == 0 {
-		return listErr // gopsutil takes no name to mean every name
+		return listErr // to gopsutil, no name means every name
 	}
-	// For each disk and tick gopsutil looks up a serial number and a label in
-	// udev's database. Without these trees that ends at the first stat.
+	// For each disk and tick, gopsutil looks up a serial number and a label in
+	// udev's database. Without these directories the lookup ends at the first
+	// stat.
 	noUdev := hideHost(ctx, common.HostDevEnvKey, common.HostSysEnvKey)
 	counters, err := disk.IOCountersWithContext(noUdev, c.askFor()...)
 	if err != nil {
@@ -108,8 +109,9 @@ func (c *diskCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	return errors.Join(listErr, err)
 }
 
-// askFor returns the names for gopsutil, which changes them: of "cciss/c0d0" it
-// would look for "c0d0". Such a host is asked for all.
+// askFor returns the names to ask gopsutil for, or nil for all disks. gopsutil
+// would look up "cciss/c0d0" as "c0d0", so a host with such a disk is asked for
+// all.
 func (c *diskCollector) askFor() []string {
 	if slices.ContainsFunc(c.names, func(name string) bool { return strings.Contains(name, "/") }) {
 		return nil
@@ -117,8 +119,8 @@ func (c *diskCollector) askFor() []string {
 	return slices.Clone(c.names)
 }
 
-// refresh renews the list of devices when a disk came or went, or the list is
-// old. To look costs one directory listing.
+// refresh rebuilds the list of devices if a disk was added or removed, or if
+// the list is old. The check costs one directory listing.
 func (c *diskCollector) refresh(ctx context.Context) error {
 	blocks, err := readNames(sysPath(ctx, "block"))
 	if err != nil {
@@ -136,9 +138,10 @@ func (c *diskCollector) refresh(ctx context.Context) error {
 	return nil
 }
 
-// selectNames returns the devices to read, sorted. An include pattern can name
-// any device of /proc/diskstats, partitions too; /sys/block has only whole ones,
-// so a partition that comes to a disk already there is seen a minute late.
+// selectNames returns the devices to read, sorted. An include pattern can
+// select any device of /proc/diskstats, partitions included. /sys/block has
+// whole disks only, so a new partition of an existing disk is noticed up to a
+// minute late.
 func (c *diskCollector) selectNames(ctx context.Context, blocks map[string]bool) ([]string, error) {
 	var names []string
 	if c.cfg.Disk.Include == nil {
@@ -164,7 +167,7 @@ func (c *diskCollector) selectNames(ctx context.Context, blocks map[string]bool)
 	return slices.Compact(names), nil
 }
 
-// isPhysical looks at an entry of /sys/block.
+// isPhysical reports whether an entry of /sys/block is a physical disk.
 func (c *diskCollector) isPhysical(ctx context.Context, entry string) bool {
 	if c.virtual.MatchString(entry) {
 		return false
@@ -195,10 +198,10 @@ func (c *diskCollector) emit(s *metric.Snapshot, d *disk.IOCountersStat) {
 	s.Uint(&diskPending, d.IopsInProgress, device)
 }
 
-// milliseconds returns a count of ms in seconds.
+// milliseconds converts ms to seconds.
 func milliseconds(ms uint64) float64 { return float64(ms) / 1000 }
 
-// readNames returns the names in a directory.
+// readNames returns the names of a directory's entries.
 func readNames(dir string) (map[string]bool, error) {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -2,31 +2,31 @@
 //
 //	Scheduler ── every interval ──> collectors ── points ──> Snapshot ──> Sink
 //
-// One loop ticks on the monotonic clock; each tick calls the collectors one
-// after another and hands one Snapshot to the Sink. A collector is one file:
-// its metrics as Desc literals, a struct with what it remembers from tick to
-// tick, and Collect. Builtins is the table of all of them.
+// One loop ticks on the monotonic clock. Each tick calls the collectors one
+// after another and hands one [metric.Snapshot] to the [Sink]. A collector is
+// one file: its metrics as [metric.Desc] literals, a struct with the state it
+// keeps from tick to tick, and Collect. [Builtins] lists all of them.
 //
-// # What may block, and what is done about it
+// # What may block
 //
-// Files under /proc and /sys are answered by the kernel from its own memory:
-// reading them waits for no disk and no network. statfs(2) on a mount may wait
-// for either, for ever. And /proc itself may be served by a user-space file
-// system (LXCFS), which can hang like any other. So two guards stand in line:
+// The kernel answers reads under /proc and /sys from memory, without waiting
+// for a disk or a network. statfs(2) on a mount may wait for either without
+// limit. /proc itself may be served by a user-space file system (LXCFS), which
+// can hang like any other. So there are two guards:
 //
-//   - collectors run on a worker goroutine, each on a Snapshot of its own
-//     (guard.go). One that misses its deadline costs the tick that deadline,
-//     once; it is then left out until its goroutine returns. What it writes
-//     late goes to its own Snapshot, which nobody reads.
-//   - the filesystem collector asks mounts on a few goroutines of its own
-//     (statfs.go), joined by more when some do not answer: a dead mount holds
-//     one of them, and costs no other mount its reading.
+//   - Collectors run on a worker goroutine, each with a Snapshot of its own
+//     (guard.go). A collector that misses its deadline delays one tick by that
+//     deadline. It is then left out until its goroutine returns. Its late
+//     points go to its own Snapshot, which nobody reads.
+//   - The filesystem collector queries mounts on a few goroutines of its own
+//     (statfs.go), and adds more when some mounts do not answer. A dead mount
+//     occupies one goroutine and does not affect the readings of other mounts.
 //
 // # Where readings come from
 //
-// gopsutil/v4 reads the host, except where docs/adr/0003 says otherwise. The
-// environment variables HOST_PROC, HOST_SYS, HOST_ROOT and the other names of
-// gopsutil are honoured, from the process environment or from a
-// common.EnvMap in the context. What cannot be told to be the host's, in a
-// container or a service with mounts of its own, is left out (mounts.go).
+// gopsutil/v4 reads the host, except for the readings listed in docs/adr/0003.
+// The variables HOST_PROC, HOST_SYS, HOST_ROOT and the other names of gopsutil
+// are honoured, from the process environment or from a common.EnvMap in the
+// context. In a container, or in a service with mounts of its own, a reading
+// that may not be the host's is left out (mounts.go).
 package collect

@@ -14,7 +14,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// eventful is a host to which things happen, and what it really did.
+// eventful is a simulated host on which things happen, with a record of the
+// work it did.
 type eventful struct {
 	rnd   *rand.Rand
 	cpus  []*simCPU
@@ -30,13 +31,13 @@ type simCPU struct {
 	offline          bool
 }
 
-// simDevice is a disk or an interface.
+// simDevice is a simulated disk or interface.
 type simDevice struct {
 	name   string
-	count  uint64 // of what it did, by its own reckoning
-	narrow bool   // which has 32 bits
+	count  uint64 // its own counter
+	narrow bool   // the counter has 32 bits
 	gone   bool
-	before string // a name that it had, and may have again
+	before string // a former name, which it may get back
 }
 
 func newEventful(seed uint64) *eventful {
@@ -52,7 +53,7 @@ func newEventful(seed uint64) *eventful {
 	return h
 }
 
-// run lets five seconds of work pass.
+// run simulates five seconds of work.
 func (h *eventful) run() {
 	for _, c := range h.cpus {
 		if c.offline {
@@ -74,7 +75,7 @@ func (h *eventful) run() {
 	}
 }
 
-// happen lets something happen to the host.
+// happen simulates a random event.
 func (h *eventful) happen() {
 	cpu := h.cpus[h.rnd.IntN(len(h.cpus))]
 	list := [][]*simDevice{h.nics, h.disks}[h.rnd.IntN(2)]
@@ -82,15 +83,15 @@ func (h *eventful) happen() {
 	switch h.rnd.IntN(9) {
 	case 0: // the estimate of a CPU steps back
 		cpu.wait -= min(cpu.wait, h.rnd.Int64N(200))
-	case 1: // a CPU goes or comes, and may lose its idle time
+	case 1: // a CPU is removed or added, and may lose its idle time
 		cpu.offline = !cpu.offline
 		if h.rnd.IntN(2) == 0 {
 			cpu.idle, cpu.wait = h.rnd.Int64N(cpu.idle+1), 0
 		}
-	case 2: // one comes as another goes
+	case 2: // one CPU is removed and another added
 		other := h.cpus[h.rnd.IntN(len(h.cpus))]
 		cpu.offline, other.offline = other.offline, cpu.offline
-	case 3: // a device is replaced, or its driver loaded anew
+	case 3: // a device is replaced, or its driver reloaded
 		d.count = 0
 	case 4:
 		d.gone = !d.gone
@@ -99,7 +100,7 @@ func (h *eventful) happen() {
 	case 6: // an interface gets a new name
 		h.names++
 		h.nics[1].before, h.nics[1].name = h.nics[1].name, fmt.Sprintf("lan%d", h.names)
-	case 7: // and its old one back
+	case 7: // it gets its old name back
 		if h.nics[1].before != "" {
 			h.nics[1].name = h.nics[1].before
 		}
@@ -114,7 +115,7 @@ func (h *eventful) happen() {
 	}
 }
 
-// files writes down what the kernel of such a host says.
+// files returns the kernel files of such a host.
 func (h *eventful) files() tree {
 	files := tree{"proc/1/net/dev": netHeader, "proc/diskstats": "", "sys/block/loop0/size": "1\n"}
 	var all simCPU
@@ -153,9 +154,9 @@ func (d *simDevice) read() uint64 {
 	return d.count
 }
 
-// TestNothingThatHappensLooksLikeWork lets things happen to hosts at random,
-// and adds up what a server makes of the counters: never less than nothing, nor
-// more than was done.
+// TestNothingThatHappensLooksLikeWork simulates random events and adds up the
+// counters as a server would. The sums must never be negative or exceed the
+// work that was done.
 func TestNothingThatHappensLooksLikeWork(t *testing.T) {
 	for seed := range uint64(30) {
 		for _, perCore := range []bool{false, true} {
@@ -164,7 +165,8 @@ func TestNothingThatHappensLooksLikeWork(t *testing.T) {
 	}
 }
 
-// bound returns which work a series counts; "" if the test does not follow it.
+// bound returns the work that a series counts, or "" if the test does not
+// follow it.
 func bound(series string) string {
 	for prefix, kind := range map[string]string{
 		"system.cpu.time{state=user": "user", "system.cpu.time{state=idle": "idle", "system.cpu.time{state=wait": "wait",
@@ -190,7 +192,7 @@ func testEvents(t *testing.T, seed uint64, perCore bool) {
 			for range sim.rnd.IntN(3) {
 				sim.happen()
 			}
-			if sim.rnd.IntN(8) == 0 { // the clock is set, or the host wakes up
+			if sim.rnd.IntN(8) == 0 { // the clock is set, or the host resumes
 				clock += time.Duration(sim.rnd.Int64N(int64(4*time.Hour))) - 2*time.Hour
 			}
 			h.write(t, sim.files())
@@ -228,7 +230,7 @@ func checkDeltas(t *testing.T, which string, ticks []tick, done []map[string]flo
 			delta := v
 			if last := ticks[before][series]; last.startMS == p.startMS {
 				delta -= last.value.Float64()
-			} else if p.startMS >= p.timeMS { // a clock that is set back later cannot take back what was sent
+			} else if p.startMS >= p.timeMS { // a clock that is set back later cannot undo what was sent
 				t.Errorf("%s, tick %d: %s starts at %d, after its time %d", which, i, series, p.startMS, p.timeMS)
 			}
 			if most := done[i][kind] - done[before][kind]; delta < 0 || delta > most+1e-6 {

@@ -10,11 +10,11 @@ import (
 )
 
 // DefaultFilesystemTypesExclude matches file system types that hold no space of
-// this host's own: the kernel's pseudo file systems, those in memory, read-only
-// images, layers over others, and those across a network, which every client
-// would report again and whose server would be asked at every tick. To have one
-// of them reported, set a pattern without it; a file system without blocks is
-// left out in any case.
+// this host's own: the kernel's pseudo file systems, file systems in memory,
+// read-only images, overlays, and network file systems. Every client would
+// report a network file system again, and its server would be queried at every
+// tick. To report one of these types, set a pattern that does not match it. A
+// file system without blocks is always left out.
 const DefaultFilesystemTypesExclude = `^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|efivarfs|fusectl|hugetlbfs|mqueue|nsfs|pipefs|proc|pstore|rpc_pipefs|securityfs|selinuxfs|smackfs|sockfs|sysfs|tracefs|` +
 	`tmpfs|ramfs|rootfs|` +
 	`iso9660|udf|squashfs|erofs|cramfs|romfs|` +
@@ -68,8 +68,8 @@ func newFilesystem(cfg Config) Collector {
 // Name implements Collector.
 func (*filesystemCollector) Name() string { return "filesystem" }
 
-// Collect asks every mount and leaves out those that do not answer in time, and
-// those whose figures it cannot have.
+// Collect queries every mount. It leaves out mounts that do not answer in time,
+// and those whose values this process cannot read.
 func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	mounts, err := c.mounts.current(ctx)
 	errs := []error{err}
@@ -88,8 +88,8 @@ func (c *filesystemCollector) Collect(ctx context.Context, s *metric.Snapshot) e
 	return errors.Join(append(errs, whyHidden(hidden))...)
 }
 
-// emitSelf counts the mounts that are left out. Without any it adds nothing but
-// to detailed metrics: most hosts never have one.
+// emitSelf reports how many mounts were left out. If there are none it reports
+// that only in detailed metrics, because most hosts never have any.
 func (c *filesystemCollector) emitSelf(s *metric.Snapshot, hidden int) {
 	if c.cfg.OmitSelf {
 		return
@@ -102,7 +102,8 @@ func (c *filesystemCollector) emitSelf(s *metric.Snapshot, hidden int) {
 	}
 }
 
-// whyHidden says once that mounts are left out, and names a few.
+// whyHidden returns an error that says that mounts are left out and names a few
+// of them. It is logged once.
 func whyHidden(points []string) error {
 	if len(points) == 0 {
 		return nil

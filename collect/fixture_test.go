@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree is a host's files by path, such as "proc/stat".
+// tree holds a host's files by path, such as "proc/stat".
 type tree map[string]string
 
-// with returns a copy in which some files have changed; an empty one is gone.
+// with returns a copy with some files changed. An empty file is removed.
 func (t tree) with(changes tree) tree {
 	out := maps.Clone(t)
 	for path, text := range changes {
@@ -31,7 +31,7 @@ func (t tree) with(changes tree) tree {
 	return out
 }
 
-// host is a tree on disk and the context that points the collectors at it.
+// host is a tree on disk, with a context that points the collectors to it.
 type host struct {
 	dir   string
 	ctx   context.Context
@@ -54,7 +54,7 @@ func newHost(t testing.TB, files tree) *host {
 	return h
 }
 
-// write makes the tree hold exactly files. "-> x" makes a link to x.
+// write makes the tree contain exactly files. "-> x" creates a link to x.
 func (h *host) write(t testing.TB, files tree) {
 	t.Helper()
 	for name := range h.files {
@@ -78,12 +78,12 @@ func (h *host) write(t testing.TB, files tree) {
 	all, _ := collect.ParseMountinfo(files["proc/1/mountinfo"])
 	devs := make(map[string]uint64, len(all))
 	for _, m := range all {
-		devs[m.Point] = m.Dev // of those at one point, the last
+		devs[m.Point] = m.Dev // the last one at each point counts
 	}
 	h.devs.Store(&devs)
 }
 
-// remove takes a file away, and the directories that it leaves empty.
+// remove removes a file, and the directories that become empty.
 func (h *host) remove(t testing.TB, name string) {
 	t.Helper()
 	check(t, os.Remove(filepath.Join(h.dir, name)))
@@ -92,8 +92,8 @@ func (h *host) remove(t testing.TB, name string) {
 	}
 }
 
-// collectors returns the collectors of cfg; mounts answer with figures made
-// from the mount point's length, and stale NFS never does.
+// collectors returns the collectors of cfg. Mounts answer with values computed
+// from the length of the mount point; stale NFS never answers.
 func (h *host) collectors(cfg collect.Config, only ...string) []collect.Collector {
 	var list []collect.Collector
 	for _, b := range collect.Builtins() {
@@ -112,7 +112,7 @@ func (h *host) collectors(cfg collect.Config, only ...string) []collect.Collecto
 	return list
 }
 
-// statfs answers for the mount at a path, as the host's table has it.
+// statfs answers for the mount at a path, according to the host's table.
 func (h *host) statfs(path string) (collect.StatfsReply, error) {
 	point, found := strings.CutPrefix(path, h.dir+"/root")
 	if !found {
@@ -124,7 +124,7 @@ func (h *host) statfs(path string) (collect.StatfsReply, error) {
 	devs := *h.devs.Load()
 	dev, there := devs[point]
 	if !there {
-		dev, there = devs[path] // a container's table has the path
+		dev, there = devs[path] // a container's table has the path itself
 	}
 	if !there {
 		return collect.StatfsReply{}, os.ErrNotExist
@@ -144,7 +144,7 @@ func check(t testing.TB, err error) {
 
 const mib = 1024
 
-// meminfo writes a /proc/meminfo of kB values.
+// meminfo returns a /proc/meminfo with values in kB.
 func meminfo(totalKB int) string {
 	return fmt.Sprintf(`MemTotal:       %8d kB
 MemFree:        %8d kB
@@ -183,12 +183,12 @@ const netHeader = `Inter-|   Receive                                            
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
 `
 
-// nic writes a line of /proc/net/dev.
+// nic returns a line of /proc/net/dev.
 func nic(name string, received, sent uint64) string {
 	return fmt.Sprintf("%6s: %d %d 1 2 0 0 0 3 %d %d 4 5 0 0 0 0\n", name, received, received/1000, sent, sent/1000)
 }
 
-// diskLine writes a line of /proc/diskstats with counters made from n.
+// diskLine returns a line of /proc/diskstats with counters computed from n.
 func diskLine(major, minor int, name string, n uint64) string {
 	return fmt.Sprintf("%4d %7d %s %d %d %d %d %d %d %d %d 1 %d %d 0 0 0 0 0 0\n", major, minor, name,
 		n, n/10, n*16, n/2, n*2, n/5, n*64, n, n/3, n*3)

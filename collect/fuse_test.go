@@ -17,15 +17,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These are the kernel's names (linux/fuse.h).
+// The names are those of the kernel (linux/fuse.h).
 const (
 	fuseGetattr = 3
 	fuseStatfs  = 17
 	fuseInit    = 26
 )
 
-// fuseServer serves an empty file system from the descriptor fd. It answers a
-// statfs only while answer does.
+// fuseServer serves an empty file system from the descriptor fd. It calls
+// answer before it answers a statfs.
 func fuseServer(fd int, answer func()) {
 	request := make([]byte, 1<<17)
 	for {
@@ -54,7 +54,7 @@ func fuseServer(fd int, answer func()) {
 func fuseReply(opcode uint32) (body []byte, errno int32) {
 	le := binary.LittleEndian
 	switch opcode {
-	case fuseInit: // version 7.31, and the smallest of everything else
+	case fuseInit: // version 7.31, with the smallest values elsewhere
 		body = make([]byte, 64)
 		le.PutUint32(body, 7)
 		le.PutUint32(body[4:], 31)
@@ -64,7 +64,7 @@ func fuseReply(opcode uint32) (body []byte, errno int32) {
 		le.PutUint64(body[16:], 1)                     // ino
 		le.PutUint32(body[16+60:], unix.S_IFDIR|0o755) // mode
 		le.PutUint32(body[16+64:], 2)                  // nlink
-	case fuseStatfs: // 1000 blocks of 4096 bytes, 600 of them free, to be read 128 KiB at a time
+	case fuseStatfs: // 1000 blocks of 4096 bytes, 600 of them free; preferred I/O size 128 KiB
 		body = make([]byte, 80)
 		le.PutUint64(body, 1000)
 		le.PutUint64(body[8:], 600)
@@ -78,8 +78,8 @@ func fuseReply(opcode uint32) (body []byte, errno int32) {
 	return body, 0
 }
 
-// mountFuse mounts a FUSE file system on dir and returns the descriptor that
-// serves it.
+// mountFuse mounts a FUSE file system on dir and returns the descriptor to
+// serve it from.
 func mountFuse(t *testing.T, dir string) *os.File {
 	t.Helper()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -106,7 +106,8 @@ type deadMount struct {
 	revive func()
 }
 
-// silentServer is served by this process and, hanging, does not answer.
+// silentServer returns a mount that is served by this process. When it hangs,
+// the process does not answer.
 func silentServer(t *testing.T) deadMount {
 	dir := t.TempDir()
 	f := mountFuse(t, dir)
@@ -119,7 +120,7 @@ func silentServer(t *testing.T) deadMount {
 	}()
 	hung := false
 	m := deadMount{dir: dir, hang: func() { <-gate; hung = true }, revive: func() { gate <- true; hung = false }}
-	t.Cleanup(func() { // before the file is closed
+	t.Cleanup(func() { // runs before the file is closed
 		if hung {
 			m.revive()
 		}
@@ -129,7 +130,8 @@ func silentServer(t *testing.T) deadMount {
 	return m
 }
 
-// stoppedServer is served by a process that, hanging, is stopped by a signal.
+// stoppedServer returns a mount that is served by another process. When it
+// hangs, the process is stopped by a signal.
 func stoppedServer(t *testing.T) deadMount {
 	dir := t.TempDir()
 	f := mountFuse(t, dir)
@@ -139,16 +141,16 @@ func stoppedServer(t *testing.T) deadMount {
 	check(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // killed: an error it is
+		_ = cmd.Wait() // the process was killed, so this is an error
 	})
 	var status unix.Statfs_t
 	check(t, unix.Statfs(dir, &status)) // it has started
-	check(t, f.Close())                 // so that the mount dies with the process
+	check(t, f.Close())                 // so that the mount ends with the process
 	return deadMount{
 		dir: dir,
 		hang: func() {
 			check(t, cmd.Process.Signal(unix.SIGSTOP))
-			// A stop is a signal like others: it takes effect a little later.
+			// Like other signals, a stop takes effect a little later.
 			_, err := unix.Wait4(cmd.Process.Pid, nil, unix.WUNTRACED, nil)
 			check(t, err)
 		},
@@ -156,7 +158,7 @@ func stoppedServer(t *testing.T) deadMount {
 	}
 }
 
-// TestFuseServer is the process of stoppedServer.
+// TestFuseServer is the server process of stoppedServer.
 func TestFuseServer(t *testing.T) {
 	if os.Getenv("HEKA_TEST_FUSE") == "" {
 		t.Skip("runs as a part of TestRealDeadMount")
@@ -164,8 +166,9 @@ func TestFuseServer(t *testing.T) {
 	fuseServer(3, func() {})
 }
 
-// TestRealDeadMount hangs a real file system under the scheduler: it costs one
-// goroutine and one metric, and the rest goes on. Revived, it is sent again.
+// TestRealDeadMount makes a real file system hang while the scheduler runs.
+// That costs one goroutine and one metric, and everything else goes on. When
+// the file system answers again, it is sent again.
 func TestRealDeadMount(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) deadMount{"silent": silentServer, "stopped": stoppedServer} {
 		t.Run(name, func(t *testing.T) { testRealDeadMount(t, start(t)) })

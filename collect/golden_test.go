@@ -17,7 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// sink keeps the ticks it is given, in text, and calls back after each.
+// sink keeps the ticks that it receives as text, and calls a function after
+// each.
 type sink struct {
 	ticks []tick
 	after func(n int)
@@ -55,8 +56,8 @@ func seriesName(s *metric.Series) string {
 	return s.Name + "{" + strings.Join(labels, ",") + "}"
 }
 
-// TestGolden compares the second of two ticks on each fixture host, five
-// seconds of a bubble's time apart.
+// TestGolden compares the second of two ticks on each fixture host, taken five
+// seconds apart in a bubble's time.
 func TestGolden(t *testing.T) {
 	for name, states := range fixtureHosts() {
 		for _, mode := range []string{"basic", "detailed"} {

@@ -12,39 +12,40 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// guard runs one collector so that it can cost a tick neither more than its
-// deadline nor a crash. Owned by the scheduler's loop.
+// guard runs one collector. It protects the tick from a collector that hangs or
+// panics. It is owned by the scheduler's loop.
 type guard struct {
 	Collector
 	// own holds the collector's points. The collector's goroutine owns it from
-	// the start of a call to the answer on that call's channel.
+	// the start of a call until it answers that call.
 	own *metric.Snapshot
-	// dropped is how many points own had dropped by the last answer.
+	// dropped is the value of own.OverLimit after the last answer.
 	dropped int64
-	// repeated is how many points own had dropped as duplicates by then.
+	// repeated is the value of own.Duplicates after the last answer.
 	repeated int64
-	// stuck is where the answer of a call that missed its deadline will come;
-	// nil when there is none.
+	// stuck receives the answer of a call that missed its deadline; nil if
+	// there is no such call.
 	stuck <-chan error
 	stats CollectorStats
 }
 
-// errAbsent is the error of a reading for which this host has nothing, and never
-// will. It is said once, and not counted at each tick.
+// errAbsent is the error of a reading that this host does not have and never
+// will have. It is logged once and not counted at each tick.
 var errAbsent = errors.New("nothing to report")
 
-// unavailable is an error that is an errAbsent and says why by itself.
+// unavailable is an error that matches errAbsent and has a message of its own.
 type unavailable string
 
 func (u unavailable) Error() string { return string(u) }
 
-// Is makes it an errAbsent.
+// Is reports whether target is errAbsent.
 func (unavailable) Is(target error) bool { return target == errAbsent }
 
-// isAbsent reports whether nothing went wrong: all that err joins is of things
-// that this host does not have, files of its kernel among them.
+// isAbsent reports whether nothing went wrong: every error that err joins is
+// about something that this host does not have, such as a file that its kernel
+// lacks.
 func isAbsent(err error) bool {
-	switch e := err.(type) { //nolint:errorlint // goes through the chain by itself
+	switch e := err.(type) { //nolint:errorlint // unwraps the chain itself
 	case *fs.PathError:
 		return errors.Is(e.Err, fs.ErrNotExist)
 	case interface{ Unwrap() []error }:
@@ -56,7 +57,7 @@ func isAbsent(err error) bool {
 	}
 }
 
-// panicError is a collector's panic, turned into the error of one reading.
+// panicError is a panic of a collector, turned into an error.
 type panicError struct {
 	value any
 	stack []byte
@@ -65,7 +66,7 @@ type panicError struct {
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // collect runs the collector once and adds its points to s. It returns within
-// budget, at once when an earlier call is still under way.
+// budget, or at once if an earlier call has not returned yet.
 func (g *guard) collect(ctx context.Context, w *worker, s *metric.Snapshot, budget time.Duration) {
 	began := time.Now()
 	err := g.run(ctx, w, s, budget)
@@ -104,7 +105,7 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 		s.Drop(g.own.OverLimit()-g.dropped, g.own.Refused())
 		g.dropped = g.own.OverLimit()
 		if n := g.own.Duplicates() - g.repeated + s.Duplicates() - before; n > 0 {
-			err = errors.Join(err, fmt.Errorf("%d points of series that had one already: left out", n))
+			err = errors.Join(err, fmt.Errorf("%d duplicate points left out: their series already had a value in this tick", n))
 		}
 		g.repeated = g.own.Duplicates()
 		return err
@@ -115,11 +116,11 @@ func (g *guard) run(ctx context.Context, w *worker, s *metric.Snapshot, budget t
 	}
 }
 
-// worker calls collectors, one at a time, on a goroutine that it keeps: its
-// stack, once grown, serves every tick. Owned by the scheduler's loop; the zero
-// value is ready to use.
+// worker calls collectors, one at a time, on a goroutine that it keeps, so that
+// the goroutine's stack grows only once. It is owned by the scheduler's loop.
+// The zero value is ready to use.
 type worker struct {
-	calls   chan call // nil when there is no goroutine
+	calls   chan call // nil if there is no goroutine
 	answers chan error
 }
 
@@ -129,8 +130,8 @@ type call struct {
 	snapshot  *metric.Snapshot
 }
 
-// call starts a call, whose answer comes on the channel that it returns. The
-// one before must have been answered, or abandoned.
+// call starts a call and returns the channel that receives its answer. The
+// previous call must have been answered or abandoned.
 func (w *worker) call(ctx context.Context, c Collector, s *metric.Snapshot) <-chan error {
 	if w.calls == nil {
 		w.calls, w.answers = make(chan call), make(chan error, 1)
@@ -140,22 +141,23 @@ func (w *worker) call(ctx context.Context, c Collector, s *metric.Snapshot) <-ch
 	return w.answers
 }
 
-// abandon leaves the goroutine to the call that it hangs in; it ends with that.
+// abandon leaves the goroutine to the call that hangs. It ends when that call
+// returns.
 func (w *worker) abandon() {
 	close(w.calls)
 	w.calls = nil
 }
 
-// stop ends the goroutine and waits for that.
+// stop ends the goroutine and waits for its end.
 func (w *worker) stop() {
 	if w.calls == nil {
 		return
 	}
 	w.abandon()
-	<-w.answers //nolint:errcheck // closed: there is none
+	<-w.answers //nolint:errcheck // closed, so there is no answer
 }
 
-// serve answers calls, and closes answers when there are no more.
+// serve answers calls, and closes answers when calls is closed.
 func serve(calls <-chan call, answers chan<- error) {
 	defer close(answers)
 	for c := range calls {
@@ -172,8 +174,8 @@ func (c call) run() (err error) {
 	return c.collector.Collect(c.ctx, c.snapshot)
 }
 
-// replay adds the points of one snapshot to another, which interns the series
-// anew and so bounds how many there are over all collectors.
+// replay adds the points of one snapshot to another. The other snapshot interns
+// the series again, and so limits their number over all collectors.
 func replay(from, to *metric.Snapshot) {
 	for i := range from.Points {
 		p := &from.Points[i]

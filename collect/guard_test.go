@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// many adds n points a tick, and waits where the test says so.
+// many adds n points in each tick, and waits where the test says so.
 type many struct {
 	name string
 	n    int
@@ -33,7 +33,7 @@ func (m many) Collect(_ context.Context, s *metric.Snapshot) error {
 	return nil
 }
 
-// sent counts a tick's points but for the scheduler's own.
+// sent counts a tick's points, except the scheduler's own.
 func sent(k tick) (n int64) {
 	for name := range k {
 		if strings.HasPrefix(name, fakeGauge.Name) {
@@ -43,8 +43,9 @@ func sent(k tick) (n int64) {
 	return n
 }
 
-// TestEveryPointIsSentOrCounted has one collector go over the bound on series
-// by itself and others together with it, and one that answers too late.
+// TestEveryPointIsSentOrCounted has a collector that exceeds the limit on
+// series by itself, collectors that exceed it together, and one that answers
+// too late.
 func TestEveryPointIsSentOrCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := 0
@@ -58,8 +59,8 @@ func TestEveryPointIsSentOrCounted(t *testing.T) {
 		cfg := collect.Config{Interval: 5 * time.Second, MaxSeries: 40}
 		s := collect.NewScheduler(cfg, list, k, zerolog.Nop())
 		check(t, s.Take(t.Context(), 6, cfg.Interval))
-		// The second call of late spoils three ticks: its points came too late
-		// for the first of them, and it was not called in the others.
+		// The second call of late affects three ticks: its points came too late
+		// for the first, and it was not called in the other two.
 		var put int64
 		for _, tick := range k.ticks {
 			put += sent(tick)
@@ -74,8 +75,9 @@ func TestEveryPointIsSentOrCounted(t *testing.T) {
 	})
 }
 
-// TestNoGoroutineStays ends Run and Take while a collector hangs, lets that
-// return, and counts goroutines: a bubble cannot, since it waits for its own.
+// TestNoGoroutineStays ends Run and Take while a collector hangs, lets the
+// collector return, and counts goroutines. It does not use a bubble, which
+// would wait for its goroutines itself.
 func TestNoGoroutineStays(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for _, how := range []func(*collect.Scheduler) error{
@@ -91,14 +93,14 @@ func TestNoGoroutineStays(t *testing.T) {
 		cfg := collect.Config{Interval: 4 * time.Millisecond}
 		s := collect.NewScheduler(cfg, []collect.Collector{hung, fake{name: "well"}}, &sink{}, zerolog.Nop())
 		check(t, how(s))
-		awaitGoroutines(t, before+1) // the hung collector's own
+		awaitGoroutines(t, before+1) // the goroutine of the hung collector
 		close(release)
 		awaitGoroutines(t, before)
 	}
 }
 
-// awaitGoroutines waits until no more than n goroutines are left: one that is
-// done is still counted for a moment.
+// awaitGoroutines waits until at most n goroutines are left. A goroutine that
+// has ended is counted a moment longer.
 func awaitGoroutines(t *testing.T, n int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > n; time.Sleep(time.Millisecond) {

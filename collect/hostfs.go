@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostPath returns the path of elem below the tree that key names, resolved as
-// gopsutil does, in the context first and the process environment second:
-// readings of one tick must not come from two hosts.
+// hostPath returns the path of elem below the directory that key names. Like
+// gopsutil, it looks in the context first and in the process environment
+// second, so that all readings of a tick come from the same host.
 func hostPath(ctx context.Context, key common.EnvKeyType, fallback string, elem ...string) string {
 	root := hostEnv(ctx, key)
 	if root == "" {
@@ -32,8 +32,8 @@ func hostEnv(ctx context.Context, key common.EnvKeyType) string {
 	return os.Getenv(string(key))
 }
 
-// hideHost returns a context in which gopsutil finds nothing in the trees of
-// keys: below a path that is no directory.
+// hideHost returns a context in which gopsutil finds nothing below the
+// directories of keys, because their path is not a directory.
 func hideHost(ctx context.Context, keys ...common.EnvKeyType) context.Context {
 	env := common.EnvMap{}
 	if given, ok := ctx.Value(common.EnvKey).(common.EnvMap); ok {
@@ -53,9 +53,9 @@ func sysPath(ctx context.Context, elem ...string) string {
 	return hostPath(ctx, common.HostSysEnvKey, "/sys", elem...)
 }
 
-// netProcPath returns the path of a file under /proc/net. That is a link to
-// the network of whoever reads it, so when another host's /proc is mounted
-// somewhere, the host's network is that of its first process, or not to be had.
+// netProcPath returns the path of a file under /proc/net, which links to the
+// network of the process that reads it. If another host's /proc is mounted, the
+// host's network is that of its process 1, which may be unreadable.
 func netProcPath(ctx context.Context, name string) string {
 	if hostEnv(ctx, common.HostProcEnvKey) != "" {
 		return procPath(ctx, "1", "net", name)
@@ -63,19 +63,20 @@ func netProcPath(ctx context.Context, name string) string {
 	return procPath(ctx, "net", name)
 }
 
-// deviceName returns the name of a block device, as /proc/diskstats and /dev
-// have it: in sysfs a "!" stands for the "/" of "cciss/c0d0".
+// deviceName returns the name of a block device as /proc/diskstats and /dev
+// have it. sysfs replaces the "/" of "cciss/c0d0" with "!".
 func deviceName(sysfs string) string { return strings.ReplaceAll(sysfs, "!", "/") }
 
-// reader reads small kernel files into one buffer that it keeps.
+// reader reads small kernel files into a buffer that it reuses.
 type reader struct{ buf []byte }
 
-// maxFileBytes bounds what a reader reads: far more than any file it is for.
+// maxFileBytes is the most that a reader reads, far more than any file that it
+// is used for.
 const maxFileBytes = 4 << 20
 
-// read returns the file's content, valid until the next read. It makes the
-// system calls itself: an os.File is looked up, registered and finalized, which
-// for a file of a hundred bytes costs more than the reading.
+// read returns the file's content, which is valid until the next read. It makes
+// the system calls itself: registering and finalizing an os.File costs more
+// than reading a file of a hundred bytes.
 func (r *reader) read(path string) ([]byte, error) {
 	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
@@ -99,7 +100,7 @@ func (r *reader) read(path string) ([]byte, error) {
 	return nil, fmt.Errorf("read %s: larger than %d bytes", path, maxFileBytes)
 }
 
-// retry repeats a system call that a signal cut short.
+// retry repeats a system call that a signal interrupted.
 func retry(call func() (int, error)) (int, error) {
 	for {
 		if n, err := call(); !errors.Is(err, unix.EINTR) {

@@ -19,10 +19,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTheHostFromWithinAContainer makes a container, namespaces of mounts and
-// network with the host's root mounted in a directory, and takes a tick there.
-// With the HOST_ variables it has the series of a tick on the host; without
-// them it has not. A service with mounts of its own has them without.
+// TestTheHostFromWithinAContainer creates a container (mount and network
+// namespaces with the host's root mounted in a directory) and takes a tick in
+// it. With the HOST_ variables it must have the same series as a tick on the
+// host; without them it must not. A service with its own mounts must have them
+// without the variables.
 func TestTheHostFromWithinAContainer(t *testing.T) {
 	if out := os.Getenv("HEKA_TEST_CONTAINER"); out != "" {
 		insideContainer(t, out)
@@ -63,7 +64,7 @@ func TestTheHostFromWithinAContainer(t *testing.T) {
 	}
 }
 
-// without returns the keys of a that b lacks.
+// without returns the keys of a that are not in b.
 func without(a, b map[string]float64) (keys []string) {
 	for _, key := range slices.Sorted(maps.Keys(a)) {
 		if _, there := b[key]; !there {
@@ -73,7 +74,7 @@ func without(a, b map[string]float64) (keys []string) {
 	return keys
 }
 
-// containerSeries returns a container's tick, run by this test's binary.
+// containerSeries returns the tick of a container, run by this test binary.
 func containerSeries(t *testing.T, namespaces uintptr, variables []string) map[string]float64 {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "series.json")
@@ -91,11 +92,11 @@ func containerSeries(t *testing.T, namespaces uintptr, variables []string) map[s
 	return series
 }
 
-// insideContainer mounts the host's root and writes what a tick says.
+// insideContainer mounts the host's root and writes the series of a tick.
 func insideContainer(t *testing.T, out string) {
 	check(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
 	check(t, unix.Mount("/", os.Getenv("HEKA_TEST_ROOT"), "", unix.MS_BIND|unix.MS_REC, ""))
-	// What the host has at this path the container has not, or not as it is.
+	// What the host has at this path is missing or different in the container.
 	switch host := os.Getenv("HEKA_TEST_HOST"); os.Getenv("HEKA_TEST_HIDE") {
 	case "unmount":
 		check(t, unix.Unmount(host, unix.MNT_DETACH))
@@ -109,8 +110,8 @@ func insideContainer(t *testing.T, out string) {
 	check(t, os.WriteFile(out, text, 0o644))
 }
 
-// seriesOfTheHost returns the first tick of the collectors on by default, with
-// the labels of each mount.
+// seriesOfTheHost returns the first tick of the default collectors, with the
+// labels of each mount.
 func seriesOfTheHost(t *testing.T) map[string]float64 {
 	t.Helper()
 	cfg := collect.Config{

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// fixtureHosts returns the hosts that golden files exist for, each as two
-// states five seconds apart.
+// fixtureHosts returns the hosts with golden files, each in two states five
+// seconds apart.
 func fixtureHosts() map[string][2]tree {
 	return map[string][2]tree{
 		"vm":          vm(),
@@ -16,7 +16,7 @@ func fixtureHosts() map[string][2]tree {
 	}
 }
 
-// vm is a small cloud machine that runs containers.
+// vm returns a small cloud machine that runs containers.
 func vm() [2]tree {
 	first := tree{
 		"proc/stat":        "cpu  7203 10 3041 141479 112 1 67 32 500 5\ncpu0 3470 5 1420 71019 22 0 13 15 250 2\ncpu1 3733 5 1621 70460 90 1 54 17 250 3\nintr 277552 0 0\nctxt 466618\nbtime 1795368867\nprocesses 6651\nprocs_running 3\nprocs_blocked 1\n",
@@ -25,7 +25,7 @@ func vm() [2]tree {
 		"proc/vmstat":      smallVmstat,
 		"proc/swaps":       "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/swapfile                               file\t\t2097148\t\t97148\t\t-2\n/dev/vda3                               partition\t1024\t\t0\t\t-3\n",
 		"proc/uptime":      "1234.56 2400.00\n",
-		"proc/net/dev":     "", // the container's own, were it read
+		"proc/net/dev":     "", // the container's own, which must not be read
 		"proc/1/net/dev":   netHeader + nic("lo", 5000, 5000) + nic("eth0", 181568369, 1185387) + nic("docker0", 1000, 1000) + nic("veth12ab34", 2000, 3000),
 		"proc/filesystems": "nodev\tproc\nnodev\toverlay\n\text4\n\tvfat\n",
 		"proc/1/net/snmp":  snmp, "proc/1/net/sockstat": sockstat, "proc/1/net/sockstat6": sockstat6,
@@ -68,7 +68,8 @@ func cpuTopology(n int, file string) string {
 	return fmt.Sprintf("sys/devices/system/cpu/cpu%d/topology/%s", n, file)
 }
 
-// numa128 is a two-socket server, two threads a core, NVMe with multipath.
+// numa128 returns a two-socket server with two threads per core and NVMe
+// multipath.
 func numa128() [2]tree {
 	stat := func(busy, idle int) string {
 		var b strings.Builder
@@ -112,8 +113,8 @@ func numa128() [2]tree {
 	return [2]tree{first, first.with(tree{"proc/stat": stat(100250, 900250)})}
 }
 
-// raspberryPi is a small board with a 32-bit system: no huge pages, no IPv6,
-// the root file system named /dev/root, an eMMC with boot areas.
+// raspberryPi returns a small board with a 32-bit system: no huge pages, no
+// IPv6, a root file system named /dev/root, and an eMMC with boot areas.
 func raspberryPi() [2]tree {
 	first := tree{
 		"proc/stat":                            "cpu  100 0 50 9000 5 0 3\ncpu0 25 0 13 2250 2 0 3\ncpu1 25 0 13 2250 1 0 0\ncpu2 25 0 12 2250 1 0 0\ncpu3 25 0 12 2250 1 0 0\nintr 1 2 3\nbtime 1795000000\nprocesses 321\nprocs_running 1\nprocs_blocked 0\n",
@@ -137,13 +138,13 @@ func raspberryPi() [2]tree {
 	}
 	return [2]tree{first, first.with(tree{
 		"proc/stat": "cpu  600 0 550 10000 5 0 3\ncpu0 525 0 13 2750 2 0 3\nbtime 1795000000\nprocesses 325\nprocs_running 2\nprocs_blocked 0\n",
-		// Received bytes have wrapped at 32 bits.
+		// The received bytes have wrapped at 32 bits.
 		"proc/1/net/dev": netHeader + nic("lo", 1, 1) + nic("eth0", 0, 0) + nic("wlan0", 5000, 22345),
 	})}
 }
 
-// disks40 reaches 20 volumes over two paths each, striped and logical volumes
-// on top.
+// disks40 returns a host with 20 volumes, each over two paths, with striped and
+// logical volumes on top.
 func disks40() [2]tree {
 	base := vm()[0]
 	files := base.with(tree{"proc/diskstats": "", "proc/1/mountinfo": "", "sys/block/vda/device/vendor": "", "sys/block/vda/hidden": "", "sys/block/vdb/device/vendor": ""})

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestARealCPUGoesOffline takes a CPU of this machine away for one tick.
+// TestARealCPUGoesOffline takes a CPU of this machine offline for one tick.
 func TestARealCPUGoesOffline(t *testing.T) {
 	const file = "/sys/devices/system/cpu/cpu1/online"
 	if os.Getenv("HEKA_TEST_CPU_OFFLINE") == "" {
@@ -53,7 +53,8 @@ func TestARealCPUGoesOffline(t *testing.T) {
 			t.Error("the CPU that is offline has a series")
 		}
 		for i := 1; i < len(k.ticks); i++ {
-			// Two ticks of 10 ms for each CPU and state are the kernel's rounding.
+			// The kernel rounds by up to two ticks of 10 ms for each CPU and
+			// state.
 			most := float64(cpus) * (took[i].Seconds() + 0.02)
 			for series, p := range k.ticks[i] {
 				before, known := k.ticks[i-1][series]
@@ -68,7 +69,8 @@ func TestARealCPUGoesOffline(t *testing.T) {
 	}
 }
 
-// TestARealInterfaceIsRenamed renames the one interface of a network namespace.
+// TestARealInterfaceIsRenamed renames the only interface of a network
+// namespace.
 func TestARealInterfaceIsRenamed(t *testing.T) {
 	if os.Getenv("HEKA_TEST_NETWORK") == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestARealInterfaceIsRenamed$")
@@ -108,13 +110,13 @@ func TestARealInterfaceIsRenamed(t *testing.T) {
 	}
 }
 
-// rename renames an interface that is down, as netdevice(7) says.
+// rename renames an interface that is down; see netdevice(7).
 func rename(t *testing.T, from, to string) {
 	t.Helper()
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	check(t, err)
 	defer func() { check(t, unix.Close(socket)) }()
-	var request [40]byte // struct ifreq: the name, and a union that holds the new one
+	var request [40]byte // struct ifreq: the name, and a union that holds the new name
 	copy(request[:], from)
 	copy(request[unix.IFNAMSIZ:], to)
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCSIFNAME, uintptr(unsafe.Pointer(&request)))

@@ -54,9 +54,9 @@ func has(k tick, prefix string) bool {
 	return false
 }
 
-// TestUnreadableFiles spoils one file at a time: its reading is missing and
-// counted, every other one is there. A file that this host does not have is said
-// once, and not counted.
+// TestUnreadableFiles makes one file at a time unreadable. Its reading must be
+// missing and counted, and every other reading must be there. A file that this
+// host does not have is logged once and not counted.
 func TestUnreadableFiles(t *testing.T) {
 	whole := vm()[0]
 	cfg := collect.Config{Detailed: true}
@@ -93,8 +93,9 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
-// TestBrokenFiles cuts every file at random places and puts rubbish in: no
-// panic, and no value below zero. Panics would show as errors of the scheduler.
+// TestBrokenFiles truncates every file at random places and inserts garbage.
+// There must be no panic, which would show as a scheduler error, and no
+// negative value.
 func TestBrokenFiles(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	hosts := fixtureHosts()
@@ -102,7 +103,7 @@ func TestBrokenFiles(t *testing.T) {
 		states := hosts[name]
 		for range 5 {
 			broken := states[1].with(nil)
-			for _, file := range slices.Sorted(maps.Keys(broken)) { // the same in every run
+			for _, file := range slices.Sorted(maps.Keys(broken)) { // the same order in every run
 				text := broken[file]
 				if strings.HasPrefix(text, "-> ") {
 					continue
@@ -144,14 +145,15 @@ func TestDisksComeAndGo(t *testing.T) {
 			t.Errorf("tick %d lost the disk that stayed, or counts an error", i)
 		}
 	}
-	// Gone from diskstats alone, as in the moment of its removal.
+	// The disk is missing only in diskstats, as at the moment of its removal.
 	ticks = ticksOf(t, cfg, []tree{two, two.with(tree{"proc/diskstats": one["proc/diskstats"]})}, "disk")
 	if has(ticks[1], "system.disk.io{device=vdb") || !has(ticks[1], "system.disk.io{device=vda") {
 		t.Error("a disk that vanished is still sent, or took another one along")
 	}
 }
 
-// TestDisksInADirectory have a "/" in their names, for which sysfs writes "!".
+// TestDisksInADirectory reads disks with a "/" in their names, which sysfs
+// writes as "!".
 func TestDisksInADirectory(t *testing.T) {
 	host := tree{
 		"proc/diskstats":              diskLine(104, 0, "cciss/c0d0", 100) + diskLine(104, 1, "cciss/c0d0p1", 50) + diskLine(152, 0, "etherd/e1.0", 7) + diskLine(8, 0, "sda", 9) + diskLine(8, 16, "c0d0", 3),
@@ -184,7 +186,8 @@ func TestDisksInADirectory(t *testing.T) {
 	}
 }
 
-// TestInterfacesOfTheHost are those that lead outside of it.
+// TestInterfacesOfTheHost checks the default set: interfaces that lead outside
+// the host.
 func TestInterfacesOfTheHost(t *testing.T) {
 	for names, want := range map[string]bool{
 		"eth0 ens5 enp0s31f6 eno1 bond0 bond0.100 vlan12 wlan0 wg0 tun0 br-ex br-int ovn-k8s-mp0 genev_sys_6081 vmbr0 fwd0 eni azure0 gke0 0a1b2c3d4e5f60": true,
@@ -200,8 +203,8 @@ func TestInterfacesOfTheHost(t *testing.T) {
 	}
 }
 
-// TestNothingOfTheContainerForTheHost takes away what the first process says:
-// this process's own is of its container.
+// TestNothingOfTheContainerForTheHost removes the files of process 1. The files
+// of this process must not replace them, because they describe its container.
 func TestNothingOfTheContainerForTheHost(t *testing.T) {
 	own := "27 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 	host := vm()[0].with(tree{
@@ -266,8 +269,8 @@ func TestMountsInAContainer(t *testing.T) {
 	})
 }
 
-// TestCountersThatFall feeds a counter that steps back a little, one that
-// starts anew and one that wraps.
+// TestCountersThatFall feeds counters that step back a little, restart, and
+// wrap.
 func TestCountersThatFall(t *testing.T) {
 	at := func(received uint64) tree {
 		return tree{"proc/1/net/dev": netHeader + nic("eth0", received, 7)}
@@ -294,8 +297,9 @@ func TestCountersThatFall(t *testing.T) {
 	}
 }
 
-// TestDeadMount lets one of three mounts hang: the others are read in every
-// tick, only the first waits, and no second goroutine is spent on it.
+// TestDeadMount makes one of three mounts hang. The others are read in every
+// tick, only the first tick waits, and no second goroutine is used for the
+// mount.
 func TestDeadMount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, vm()[0])

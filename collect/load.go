@@ -31,7 +31,7 @@ func newLoad(Config) Collector { return loadCollector{} }
 // Name implements Collector.
 func (loadCollector) Name() string { return "load" }
 
-// Collect adds the three averages.
+// Collect adds the three load averages.
 func (loadCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	avg, err := load.AvgWithContext(ctx)
 	if err != nil {

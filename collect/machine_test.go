@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestThisMachine compares a tick with what this test reads from /proc by
-// itself, just before and just after it.
+// TestThisMachine compares a tick with what this test itself reads from /proc
+// just before and just after it.
 func TestThisMachine(t *testing.T) {
 	for _, key := range []string{"HOST_PROC", "HOST_SYS", "HOST_ROOT", "HOST_PROC_MOUNTINFO"} {
 		t.Setenv(key, "")
@@ -39,7 +39,7 @@ func TestThisMachine(t *testing.T) {
 		high, both := after[series]
 		v, sent := got[series]
 		switch {
-		case !both: // the device has gone
+		case !both: // the device was removed
 		case !sent:
 			t.Errorf("%s is not sent; /proc says %v", series, low)
 		case v < min(low, high) || v > max(low, high):
@@ -55,8 +55,8 @@ func TestThisMachine(t *testing.T) {
 	}
 }
 
-// readMachine returns what a tick should say, of values that only rise or
-// stay as they are.
+// readMachine returns the expected values of a tick. They only rise or do not
+// change.
 func readMachine(t *testing.T) map[string]float64 {
 	t.Helper()
 	out := map[string]float64{}
@@ -93,7 +93,7 @@ func readMachine(t *testing.T) map[string]float64 {
 	return out
 }
 
-// readRoot adds the size of / when it is of a type that is reported.
+// readRoot adds the size of / if its type is reported.
 func readRoot(t *testing.T, out map[string]float64) {
 	t.Helper()
 	var root unix.Statfs_t
@@ -115,7 +115,7 @@ func procLines(t *testing.T, path string) []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-// procNumber returns a field of the first line that matches, 0 when none does.
+// procNumber returns a field of the first line that matches, or 0 if none does.
 func procNumber(t *testing.T, path, line string, field int) float64 {
 	t.Helper()
 	re := regexp.MustCompile(line)

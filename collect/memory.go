@@ -31,16 +31,18 @@ var (
 	}
 )
 
-// hugepagesState is the hostmetrics receiver's name for what is "state" elsewhere.
+// hugepagesState is the hostmetrics receiver's key for the label that is called
+// "state" elsewhere.
 const hugepagesState = "system.memory.linux.hugepages.state"
 
-// memoryField is one further field of the reading, sent in detailed as it is.
+// memoryField is one more field of the reading, sent unchanged with detailed
+// metrics.
 type memoryField struct {
 	desc  metric.Desc
 	value func(*mem.VirtualMemoryStat) uint64
 }
 
-// memoryFields is never changed; the addresses of its descs identify them.
+// memoryFields is never changed. The address of its descs identifies them.
 var memoryFields = []memoryField{
 	memoryExtra("system.memory.linux.shared", "Shmem", func(m *mem.VirtualMemoryStat) uint64 { return m.Shared }),
 	memoryExtra("system.linux.memory.active", "Active", func(m *mem.VirtualMemoryStat) uint64 { return m.Active }),
@@ -100,8 +102,8 @@ func (c memoryCollector) Collect(ctx context.Context, s *metric.Snapshot) error 
 	if err != nil {
 		return fmt.Errorf("read memory: %w", err)
 	}
-	// Below its parts only in a truncated or forged file; saying nothing then
-	// beats a wrapped 2^64.
+	// Available exceeds Total only in a truncated or forged file. Sending
+	// nothing is better than an underflow to nearly 2^64.
 	if m.Available <= m.Total {
 		s.Uint(&memoryUsage, m.Total-m.Available, metric.L("state", "used"))
 		s.Uint(&memoryAvailable, m.Available)

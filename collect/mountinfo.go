@@ -10,25 +10,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountInfo is one line of /proc/PID/mountinfo, whose format is that of
-// proc_pid_mountinfo(5):
+// mountInfo is one line of /proc/PID/mountinfo. proc_pid_mountinfo(5) describes
+// the format:
 //
 //	36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/source rw,errors=continue
 //
-// Names have the kernel's escapes undone. They are bytes, not text.
+// The kernel's escapes in names are undone. Names are bytes, not necessarily
+// text.
 type mountInfo struct {
 	id, parent int
-	dev        uint64 // of the file system, as in the st_dev of a stat
-	root       string // the directory or file of it that is mounted
-	point      string // where
-	options    string // of this mount
+	dev        uint64 // device of the file system, as in st_dev
+	root       string // the directory or file of the file system that is mounted
+	point      string // where it is mounted
+	options    string // options of this mount
 	fstype     string
 	source     string // often a device; may be empty
-	super      string // options of the file system, whichever mount shows it
+	super      string // options of the file system, the same for all its mounts
 }
 
-// readMountinfo reads a whole file, however large: of ten thousand layers over
-// layers each takes kilobytes.
+// readMountinfo reads a whole file of any size. On a host with ten thousand
+// overlay mounts, each line takes kilobytes.
 func readMountinfo(path string) ([]mountInfo, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -37,8 +38,8 @@ func readMountinfo(path string) ([]mountInfo, error) {
 	return parseMountinfo(string(text)), nil
 }
 
-// parseMountinfo returns the mounts in the order of the text, without lines
-// that are of another form. They share the memory of text.
+// parseMountinfo returns the mounts in the order of the text and skips
+// malformed lines. The result shares the memory of text.
 func parseMountinfo(text string) []mountInfo {
 	table := make([]mountInfo, 0, strings.Count(text, "\n")+1)
 	for line := range strings.Lines(text) {
@@ -50,8 +51,8 @@ func parseMountinfo(text string) []mountInfo {
 }
 
 func parseMount(line string) (m mountInfo, ok bool) {
-	// One space is between two fields, so that an empty source is a field too. The
-	// optional fields, none or more, end with a "-".
+	// Fields are separated by exactly one space, so an empty source is a field
+	// too. The optional fields, if any, end with a "-".
 	fields := strings.Split(line, " ")
 	if len(fields) < 9 {
 		return m, false
@@ -74,7 +75,7 @@ func parseMount(line string) (m mountInfo, ok bool) {
 	}, true
 }
 
-// parseDev reads a device number such as "98:0".
+// parseDev parses a device number such as "98:0".
 func parseDev(text string) (dev uint64, ok bool) {
 	major, minor, _ := strings.Cut(text, ":")
 	a, errA := strconv.ParseUint(major, 10, 32)
@@ -82,7 +83,7 @@ func parseDev(text string) (dev uint64, ok bool) {
 	return unix.Mkdev(uint32(a), uint32(b)), errA == nil && errB == nil
 }
 
-// unescapeMount undoes the kernel's octal escapes: "\040" is a space.
+// unescapeMount decodes the kernel's octal escapes: "\040" is a space.
 func unescapeMount(text string) string {
 	if !strings.Contains(text, `\`) {
 		return text
@@ -101,7 +102,7 @@ func unescapeMount(text string) string {
 	return string(out)
 }
 
-// hasOption reports whether a list such as "rw,noatime" has the option.
+// hasOption reports whether a list such as "rw,noatime" contains the option.
 func hasOption(list, option string) bool {
 	for one := range strings.SplitSeq(list, ",") {
 		if one == option {
@@ -112,7 +113,8 @@ func hasOption(list, option string) bool {
 }
 
 // subvolume returns the root of a mounted btrfs subvolume, or "" for any other
-// mount: one device has many, each of which stands for itself.
+// mount. A device may have many subvolumes, each of which is reported
+// separately.
 func (m *mountInfo) subvolume() string {
 	if m.fstype == "btrfs" && hasOption(m.super, "subvol="+m.root) {
 		return m.root
@@ -120,14 +122,15 @@ func (m *mountInfo) subvolume() string {
 	return ""
 }
 
-// readOnly reports whether nothing can be written there: the mount may say so,
-// or the file system, which ext4 also does in a word of its own after an error.
+// readOnly reports whether the file system cannot be written through this
+// mount. The mount may say so, or the file system. After an error ext4 says so
+// with an option of its own.
 func (m *mountInfo) readOnly() bool {
 	return hasOption(m.options, "ro") || hasOption(m.super, "ro") || hasOption(m.super, "emergency_ro")
 }
 
-// visible returns the mounts that a path leads to: not those that another one
-// lies upon, nor what is mounted in a directory that another one covers.
+// visible returns the mounts that a path can reach. It leaves out mounts that
+// another one covers, and mounts below a directory that another one covers.
 func visible(table []mountInfo) []mountInfo {
 	type place struct {
 		parent int
@@ -144,7 +147,7 @@ func visible(table []mountInfo) []mountInfo {
 		if known, asked := hidden[m.id]; asked {
 			return known
 		}
-		hidden[m.id] = false // what a loop, which no kernel has, ends with
+		hidden[m.id] = false // ends a loop, which no kernel produces
 		parent, there := byID[m.parent]
 		if !there {
 			return false

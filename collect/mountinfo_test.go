@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountLine writes a line as the kernel does, escapes included.
+// mountLine formats a line as the kernel does, with its escapes.
 func mountLine(m *collect.MountInfo) string {
 	escape := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`, "#", `\043`).Replace
 	return fmt.Sprintf("%d %d %d:%d %s %s %s shared:9 master:1 - %s %s %s\n", m.ID, m.Parent, unix.Major(m.Dev), unix.Minor(m.Dev),
@@ -25,10 +25,11 @@ func TestParseMountinfo(t *testing.T) {
 		"36 35 8:17 / / rw - ext4 /dev/sdb1 rw":                                  {36, 35, disk, "/", "/", "rw", "ext4", "/dev/sdb1", "rw"},
 		"36 35 8:17 / / rw shared:1 master:2 propagate_from:3 - ext4 /dev/sdb1 ": {36, 35, disk, "/", "/", "rw", "ext4", "/dev/sdb1", ""},
 		"36 35 8:17 / / rw - ext4 /dev/sdb1":                                     {36, 35, disk, "/", "/", "rw", "ext4", "/dev/sdb1", ""},
-		// No source at all, and one that is the separator.
+		// An empty source, and a source that is the separator.
 		"36 35 0:17 / /t rw - tmpfs  rw,size=1k": {36, 35, 17, "/", "/t", "rw", "tmpfs", "", "rw,size=1k"},
 		"36 35 0:17 / /t rw - tmpfs - rw":        {36, 35, 17, "/", "/t", "rw", "tmpfs", "-", "rw"},
-		// A minor number of more than eight bits, and one of more than sixteen.
+		// A minor number of more than eight bits, and one of more than sixteen
+		// bits.
 		"36 35 259:300 / / rw - xfs /dev/nvme0n1p1 rw": {36, 35, unix.Mkdev(259, 300), "/", "/", "rw", "xfs", "/dev/nvme0n1p1", "rw"},
 		"36 35 0:1048575 / / rw - zfs tank rw":         {36, 35, unix.Mkdev(0, 1048575), "/", "/", "rw", "zfs", "tank", "rw"},
 		`36 35 8:17 /a\040b//deleted /"q"\040\134040\011\012\043 rw - fuse.a\040b /dev/disk\040one rw`: {
@@ -55,8 +56,8 @@ func TestParseMountinfo(t *testing.T) {
 	}
 }
 
-// lookUp follows a path through a table as the kernel does: at each step to
-// what is mounted there, and on that, and so on.
+// lookUp follows a path through a table as the kernel does: at each step it
+// enters the mount at that directory, then the mount on top of that, and so on.
 func lookUp(at map[int]map[string]int, top int, path string) (id int) {
 	enter := func(dir string) {
 		for next, there := at[top][dir]; there; next, there = at[top][dir] {
@@ -72,7 +73,8 @@ func lookUp(at map[int]map[string]int, top int, path string) (id int) {
 	return top
 }
 
-// TestVisible mounts at random places and compares with a walk along each path.
+// TestVisible creates mounts at random places and compares with a walk along
+// each path.
 func TestVisible(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(7, 7))
 	hiddenAtAll := 0
@@ -119,7 +121,8 @@ func TestVisible(t *testing.T) {
 	}
 }
 
-// TestTenThousandMounts has them on top of one another, in a chain and in a loop.
+// TestTenThousandMounts stacks the mounts on top of one another, in a chain and
+// in a loop.
 func TestTenThousandMounts(t *testing.T) {
 	const n = 10000
 	for name, c := range map[string]struct {
@@ -147,7 +150,8 @@ func TestTenThousandMounts(t *testing.T) {
 	}
 }
 
-// FuzzMountinfo takes any text, and reads back any names from a line of its own.
+// FuzzMountinfo parses any text, and checks that any name survives a line of
+// its own.
 func FuzzMountinfo(f *testing.F) {
 	f.Add("36 35 8:1 / / rw - ext4 /dev/sda1 rw\n37 36 0:5 / /a\\040b ro shared:1 - tmpfs  rw\n", "/a b", "x\\134", "/sub")
 	f.Add("1 1 0:0 / / - - - - - -", "/caf\xe9", "", "/")

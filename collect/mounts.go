@@ -16,18 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount is one file system to report. What is a label is valid UTF-8.
+// mount is one file system to report. Its labels are valid UTF-8.
 type mount struct {
 	device, point, fstype, mode string
-	dev                         uint64   // whose figures they have to be
-	paths                       []string // where it may be for this process, the likeliest first
+	dev                         uint64   // the device that statfs must report
+	paths                       []string // where this process may find it, the most likely path first
 }
 
-// errElsewhere reports a mount whose figures this process cannot have.
+// errElsewhere means that this process cannot reach the file system of a mount.
 var errElsewhere = errors.New("its path leads to another file system here, or nowhere")
 
-// ask returns the space of the file system, and no other one's: the path may
-// lead elsewhere where this process sees other mounts than the host.
+// ask returns the space of the mount's file system. It tries all paths, because
+// a path may lead to another file system if this process sees other mounts than
+// the host does.
 func (m *mount) ask(statfs func(path string) (statfsReply, error)) (space, error) {
 	for i, path := range m.paths {
 		reply, err := statfs(path)
@@ -41,26 +42,26 @@ func (m *mount) ask(statfs func(path string) (statfsReply, error)) (space, error
 	return space{}, errElsewhere
 }
 
-// owns reports whether the reply is of this file system. The subvolumes of btrfs
-// have numbers of their own, which no table has.
+// owns reports whether the reply is about this file system. btrfs subvolumes
+// have device numbers that appear in no table.
 func (m *mount) owns(reply *statfsReply) bool {
 	return reply.dev == m.dev || m.fstype == "btrfs" && reply.btrfs
 }
 
-// isUnseen tells of a path that is not there for this process, or not for it to
-// look at.
+// isUnseen reports whether err means that this process has no such path, or may
+// not look at it.
 func isUnseen(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.ENOTDIR)
 }
 
-// mountList keeps the selected mounts. It is renewed when the kernel says that
-// a mount came or went, and once a minute in case it cannot say.
+// mountList holds the selected mounts. It is rebuilt when the kernel reports
+// that mounts changed, and once a minute in case the kernel cannot report it.
 type mountList struct {
 	cfg     Config
 	types   *regexp.Regexp
 	mounts  []mount
 	age     time.Time
-	watched *os.File // a mounts file of /proc, or nil
+	watched *os.File // a mounts file of /proc that is polled, or nil
 }
 
 func newMountList(cfg Config) mountList {
@@ -71,8 +72,8 @@ func newMountList(cfg Config) mountList {
 	return mountList{cfg: cfg, types: types}
 }
 
-// current returns the mounts, valid until the next call. When they cannot be
-// listed it returns those of before, with the error.
+// current returns the mounts, which are valid until the next call. If they
+// cannot be listed, it returns the previous ones with the error.
 func (l *mountList) current(ctx context.Context) ([]mount, error) {
 	now := time.Now()
 	if !l.changed(ctx) && !l.age.IsZero() && now.Sub(l.age) < listAge {
@@ -88,8 +89,9 @@ func (l *mountList) current(ctx context.Context) ([]mount, error) {
 	return l.mounts, nil
 }
 
-// readTable returns the mounts of the host: those of its first process or, where
-// that may not be read, those of this one, which may be in a namespace apart.
+// readTable returns the mounts of the host. It reads those of the host's
+// process 1 or, if that is not permitted, those of this process, which may be
+// in a mount namespace of its own.
 func readTable(ctx context.Context) ([]mountInfo, error) {
 	table, err := readMountinfo(procPath(ctx, "1", "mountinfo"))
 	if err == nil {
@@ -102,23 +104,23 @@ func readTable(ctx context.Context) ([]mountInfo, error) {
 	return visible(table), nil
 }
 
-// hostRoot returns where the host's root is for this process: "/", or a
-// directory of this container's.
+// hostRoot returns the path at which this process sees the host's root: "/", or
+// a directory of this container.
 func hostRoot(ctx context.Context) string { return hostPath(ctx, common.HostRootEnvKey, "/") }
 
-// showsHost reports whether a table is one of this container, where the host's
+// showsHost reports whether table belongs to a container in which the host's
 // root is mounted at root.
 func showsHost(table []mountInfo, root string) bool {
 	return root != "/" && slices.ContainsFunc(table, func(m mountInfo) bool { return m.point == root })
 }
 
-// changed reports whether the mounts may differ from those at the last call.
-// The kernel flags the change on the file itself; that costs one poll(2).
+// changed reports whether the mounts may have changed since the last call. The
+// kernel flags a change on the file itself, which costs one poll(2).
 func (l *mountList) changed(ctx context.Context) bool {
 	if l.watched == nil {
-		for _, pid := range []string{"1", "self"} { // as readTable
-			// Not os.Open: a file that can be polled it would hand to the runtime's
-			// poller, which then takes the flag.
+		for _, pid := range []string{"1", "self"} { // in the order of readTable
+			// Not os.Open: it would register a file that can be polled with the
+			// runtime's poller, which then consumes the flag.
 			path := procPath(ctx, pid, "mountinfo")
 			fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 			if err == nil {
@@ -133,11 +135,11 @@ func (l *mountList) changed(ctx context.Context) bool {
 	return err == nil && n > 0
 }
 
-// choose returns the mounts to report. Without an include pattern each device is
-// reported once, where it was mounted first, except that btrfs mounts its
-// subvolumes apart; and no bind mount, which shows a directory of a file system
-// reported already. The root is none: that of LXC, nspawn or OSTree is such a
-// directory, and may be all that there is of its device.
+// choose returns the mounts to report. Without an include pattern it reports
+// each device once, at its first mount, and each btrfs subvolume separately. It
+// leaves out bind mounts, because they show a directory of a file system that
+// is already reported. The root is an exception: with LXC, nspawn or OSTree it
+// is such a directory, and may be the only mount of its device.
 func (l *mountList) choose(ctx context.Context, table []mountInfo) []mount {
 	type place struct {
 		dev       uint64
@@ -170,9 +172,9 @@ func (l *mountList) choose(ctx context.Context, table []mountInfo) []mount {
 	return mounts
 }
 
-// newMount describes what is mounted at point for the host. It can be found
-// there below HOST_ROOT and, where this process sees other mounts than the host,
-// through the host's first process, if that is allowed.
+// newMount describes the mount that the host has at point. This process finds
+// it at that path below HOST_ROOT. If this process sees other mounts than the
+// host, it also looks through the host's process 1, if that is permitted.
 func newMount(ctx context.Context, m *mountInfo, point string) mount {
 	mode := "rw"
 	if m.readOnly() {
@@ -184,11 +186,12 @@ func newMount(ctx context.Context, m *mountInfo, point string) mount {
 	}
 }
 
-// label returns a name as text of its own: m's share the memory of a whole file.
+// label returns a copy of name as valid UTF-8. The names in m share the memory
+// of a whole file.
 func label(name string) string { return strings.ToValidUTF8(strings.Clone(name), "\uFFFD") }
 
-// deviceOf returns the name of the device as in /dev. For the root file system
-// without an initial RAM disk the kernel has one that is not there.
+// deviceOf returns the name of the device as in /dev. Without an initial RAM
+// disk the kernel names a device for the root file system that does not exist.
 func deviceOf(ctx context.Context, m *mountInfo) string {
 	if m.source != "/dev/root" {
 		return m.source
@@ -201,7 +204,7 @@ func deviceOf(ctx context.Context, m *mountInfo) string {
 	return "/dev/" + deviceName(filepath.Base(target))
 }
 
-// belowRoot returns a mount point of this container as the host has it, where
+// belowRoot converts a mount point of this container to the host's path, where
 // the host's root is mounted at root.
 func belowRoot(point, root string) (below string, found bool) {
 	rest, found := strings.CutPrefix(point, root)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asFirstProcess runs the test once more, as the first process of namespaces of
-// processes and mounts, and returns true there.
+// asFirstProcess runs the test again as process 1 of new pid and mount
+// namespaces. It returns true in that process.
 func asFirstProcess(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("HEKA_TEST_FIRST") != "" {
@@ -37,8 +37,8 @@ func asFirstProcess(t *testing.T) bool {
 	return false
 }
 
-// TestRealMounts makes mounts of many kinds: each has the space of its own file
-// system, under its own name.
+// TestRealMounts creates mounts of many kinds. Each must report the space of
+// its own file system under its own name.
 func TestRealMounts(t *testing.T) {
 	if !asFirstProcess(t) {
 		return
@@ -65,14 +65,14 @@ func TestRealMounts(t *testing.T) {
 	mount("covered", "tmpfs", "5m")
 	mount("covered", "tmpfs", "6m")
 	mount("dir/below", "tmpfs", "7m")
-	mount("dir", "tmpfs", "8m") // its parent's directory, so that nothing leads below
+	mount("dir", "tmpfs", "8m") // covers the parent's directory, so nothing below can be reached
 	check(t, os.Mkdir(filepath.Join(top, "plain/sub"), 0o755))
 	check(t, os.WriteFile(filepath.Join(top, "file"), nil, 0o644))
 	check(t, os.WriteFile(filepath.Join(top, "plain/file"), nil, 0o644))
 	check(t, os.Mkdir(filepath.Join(top, "binding"), 0o755))
 	bind("plain/sub", "binding")
 	bind("plain/file", "file")
-	check(t, os.Remove(filepath.Join(top, "plain/sub"))) // mounted still, as deleted
+	check(t, os.Remove(filepath.Join(top, "plain/sub"))) // it stays mounted, as deleted
 
 	cfg := collect.Config{
 		Timeout: time.Minute, Interval: time.Hour, FilesystemTypesExclude: regexp.MustCompile(`^$`),

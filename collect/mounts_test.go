@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountPoints returns "device mountpoint" of what a tick says about mounts.
+// mountPoints returns "device mountpoint" for the mounts of a tick.
 func mountPoints(k tick) []string {
 	var out []string
 	re := regexp.MustCompile(`(?s)^system\.filesystem\.usage\{device=(.*),mountpoint=(.*),type=.*state=used`)
@@ -93,7 +93,7 @@ func TestWhichMountsAreSent(t *testing.T) {
 	}
 }
 
-// TestMode says ro for each way in which nothing can be written.
+// TestMode expects ro for every reason why a mount cannot be written.
 func TestMode(t *testing.T) {
 	for options, want := range map[string]string{
 		"rw,noatime - ext4 D rw,discard": "rw", "ro - ext4 D rw": "ro", "rw - ext4 D ro,discard": "ro", "rw - ext4 D rw,errors=remount-ro": "rw",
@@ -112,8 +112,8 @@ func TestMode(t *testing.T) {
 	}
 }
 
-// TestFiguresOfAnotherFilesystem has paths that lead elsewhere: what is found
-// there is not sent, and is told of once.
+// TestFiguresOfAnotherFilesystem uses paths that lead to another file system.
+// Its values must not be sent, and the log must say so once.
 func TestFiguresOfAnotherFilesystem(t *testing.T) {
 	const own, other = 2049, 99 // 8:1 is own
 	reply := func(dev uint64, btrfs bool) func(string) (collect.StatfsReply, error) {
@@ -176,7 +176,8 @@ func TestFiguresOfAnotherFilesystem(t *testing.T) {
 	}
 }
 
-// TestSpaceIsCountedInFragments takes what statfs(2) says of a few file systems.
+// TestSpaceIsCountedInFragments uses the replies of statfs(2) for a few file
+// systems.
 func TestSpaceIsCountedInFragments(t *testing.T) {
 	for name, c := range map[string]struct {
 		fs                   unix.Statfs_t
@@ -208,8 +209,8 @@ func TestSpaceIsCountedInFragments(t *testing.T) {
 	}
 }
 
-// TestListsAgeOut changes what nothing hints at: mounts in a file that cannot
-// be polled, and a partition of a disk that was there before.
+// TestListsAgeOut makes changes that nothing indicates: a mount in a file that
+// cannot be polled, and a partition of an existing disk.
 func TestListsAgeOut(t *testing.T) {
 	cfg := collect.Config{Disk: collect.Filter{Include: regexp.MustCompile(`^vd`)}}
 	before := vm()[0]
@@ -228,7 +229,8 @@ func TestListsAgeOut(t *testing.T) {
 	}
 }
 
-// TestAllMountsDead makes every mount hang: they are waited for together.
+// TestAllMountsDead makes every mount hang. The tick must wait for all of them
+// at once.
 func TestAllMountsDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, vm()[0])

@@ -13,13 +13,14 @@ import (
 	"github.com/shirou/gopsutil/v4/net"
 )
 
-// DefaultNetworkExclude matches interfaces that lead nowhere outside the host:
-// loopback, and what containers and virtual machines are connected by. They
-// come and go by the hundred, and their traffic to the outside is counted once
-// more on the interface that carries it. Bonds, VLANs, tunnels and Wi-Fi stay.
+// DefaultNetworkExclude matches interfaces that do not lead outside the host:
+// loopback, and the links of containers and virtual machines. These come and go
+// by the hundred, and their outside traffic is counted again on the interface
+// that carries it. Bonds, VLANs, tunnels and Wi-Fi are not matched.
 //
-// Links of pods are named after a hash: eni… on EKS, azv… on AKS, gke… on GKE, 15
-// hexadecimal digits with OVN. Proxmox puts fwbr, fwpr and fwln before a guest.
+// Links of pods are named after a hash: eni… on EKS, azv… on AKS, gke… on GKE,
+// 15 hexadecimal digits with OVN. Proxmox puts fwbr, fwpr and fwln before the
+// guest's number.
 const DefaultNetworkExclude = `^(lo|veth.*|docker\d+|docker_gwbridge|br-[0-9a-f]{12}|cni\d+|cali.*|cilium.*|lxc.*|lxdbr\d+|flannel.*|podman\d+|virbr\d+.*|vnet\d+|tap.*|kube-.*|nodelocaldns|dummy\d+|ifb\d+|` +
 	`(eni|azv|gke)[0-9a-f]{8,}|[0-9a-f]{15}|fw(br|pr|ln)\d+[ip]\d+)$`
 
@@ -65,11 +66,12 @@ func newNetwork(cfg Config) Collector {
 // Name implements Collector.
 func (*networkCollector) Name() string { return "network" }
 
-// Collect adds the selected interfaces and, in detailed, the socket counts.
+// Collect adds the selected interfaces and, with detailed metrics, the socket
+// counts.
 func (c *networkCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	nics, err := net.IOCountersByFileWithContext(ctx, true, netProcPath(ctx, "dev"))
 	if err != nil {
-		err = fmt.Errorf("read interfaces: %w", err) // those before a bad line still count
+		err = fmt.Errorf("read interfaces: %w", err) // interfaces before a bad line still count
 	}
 	for i := range nics {
 		if c.cfg.Network.Match(nics[i].Name, !c.virtual.MatchString(nics[i].Name)) {
@@ -98,7 +100,7 @@ func emitInterface(s *metric.Snapshot, n *net.IOCountersStat) {
 // socketCount is one number of a sockstat file and the labels it is sent with.
 type socketCount struct{ file, line, field, protocol, state string }
 
-// socketCounts are the readings behind networkConnections.
+// socketCounts are the readings of networkConnections.
 var socketCounts = []socketCount{
 	{"sockstat", "TCP:", "inuse", "tcp", "IN_USE"},
 	{"sockstat", "TCP:", "orphan", "tcp", "ORPHAN"},
@@ -135,7 +137,7 @@ func (c *networkCollector) connections(ctx context.Context, s *metric.Snapshot) 
 	return nil
 }
 
-// sockstatField returns the number after field on the line that begins with
+// sockstatField returns the number after field on the line that starts with
 // prefix: "TCP: inuse 3 orphan 0".
 func sockstatField(text []byte, prefix, field string) (int64, bool) {
 	for line := range bytes.Lines(text) {
@@ -153,7 +155,7 @@ func sockstatField(text []byte, prefix, field string) (int64, bool) {
 	return 0, false
 }
 
-// snmpField returns a number of /proc/net/snmp, where each prefix has a line
+// snmpField returns a number from /proc/net/snmp, where each prefix has a line
 // of names followed by a line of values.
 func snmpField(text []byte, prefix, field string) (int64, bool) {
 	var names [][]byte

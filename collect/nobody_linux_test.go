@@ -13,9 +13,9 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// TestAsNobody runs every collector as a user without any right: those that are
-// on by default read all that they read, and what an opt-in one must leave out
-// it says once, with what it takes.
+// TestAsNobody runs every collector as an unprivileged user. The default
+// collectors read everything. An opt-in collector reports once what it leaves
+// out, and which capability it needs.
 func TestAsNobody(t *testing.T) {
 	if os.Getuid() != 0 {
 		readAsNobody(t)
@@ -26,7 +26,7 @@ func TestAsNobody(t *testing.T) {
 	self, err := os.Open("/proc/self/exe")
 	check(t, err)
 	defer self.Close()
-	// By the open file: nobody may not enter the directory that it is in.
+	// Use the open file: nobody may not enter the directory that it is in.
 	child := exec.CommandContext(t.Context(), "/proc/self/fd/3", "-test.run=^TestAsNobody$", "-test.v")
 	child.ExtraFiles = []*os.File{self}
 	child.Dir = "/"
@@ -65,7 +65,7 @@ func readAsNobody(t *testing.T) {
 	}
 }
 
-// filesOfPid1 says that this kernel gives the count to everybody.
+// filesOfPid1 reports whether this kernel shows the count to every user.
 func filesOfPid1(s *metric.Snapshot) bool {
 	for _, p := range s.Points {
 		if p.Series.Name == "process.open_file_descriptors" && p.Series.Labels[0].Value == "1" {
@@ -75,8 +75,8 @@ func filesOfPid1(s *metric.Snapshot) bool {
 	return false
 }
 
-// processDenied has a kernel before Linux 6.2, which lets nobody count the files
-// of others, and a process whose line is hidden.
+// processDenied simulates a kernel before Linux 6.2, which hides the open files
+// of other users, and a process whose stat line is hidden.
 func processDenied(t *testing.T) {
 	for file, want := range map[string]string{"fd": "open file descriptors of other users' processes", "stat": "processes that /proc hides"} {
 		h, c := newProcesses(t, everyProcess())

@@ -37,7 +37,7 @@ func newPaging(cfg Config) Collector { return pagingCollector{detailed: cfg.Deta
 // Name implements Collector.
 func (pagingCollector) Name() string { return "paging" }
 
-// Collect adds swap space and, in detailed, the pages moved.
+// Collect adds swap space and, with detailed metrics, the pages moved.
 func (c pagingCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	err := c.usage(ctx, s)
 	if c.detailed {
@@ -49,7 +49,7 @@ func (c pagingCollector) Collect(ctx context.Context, s *metric.Snapshot) error 
 func (pagingCollector) usage(ctx context.Context, s *metric.Snapshot) error {
 	devices, err := mem.SwapDevicesWithContext(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a kernel without swap has no such file, and nothing to report
+		return nil // a kernel without swap has no such file and nothing to report
 	}
 	if err != nil {
 		return fmt.Errorf("read swap: %w", err)
@@ -64,8 +64,8 @@ func (pagingCollector) usage(ctx context.Context, s *metric.Snapshot) error {
 	return nil
 }
 
-// gopsutilPage is the factor that gopsutil applies to every count of
-// /proc/vmstat, whatever the host's page size and the count's unit.
+// gopsutilPage is the factor by which gopsutil multiplies every count of
+// /proc/vmstat, regardless of the host's page size and the unit of the count.
 const gopsutilPage = 4096
 
 func (pagingCollector) activity(ctx context.Context, s *metric.Snapshot) error {

@@ -20,12 +20,12 @@ var pressureStall = metric.Desc{
 
 func pressureDescs() []*metric.Desc { return []*metric.Desc{&pressureStall} }
 
-// pressureResources are the files of /proc/pressure, and of a cgroup with
-// ".pressure" after the name.
+// pressureResources are the names of the files in /proc/pressure. In a cgroup,
+// the names end with ".pressure".
 var pressureResources = [...]string{"cpu", "memory", "io"}
 
-// errNoPressure is the answer of a host whose kernel was built without
-// pressure stall information, or booted with psi=0.
+// errNoPressure means that the kernel was built without pressure stall
+// information, or booted with psi=0.
 var errNoPressure = fmt.Errorf("%w: the kernel does not count pressure; boot it with psi=1, or leave the collector out", errAbsent)
 
 type pressureCollector struct{ file reader }
@@ -35,8 +35,8 @@ func newPressure(Config) Collector { return &pressureCollector{} }
 // Name implements Collector.
 func (*pressureCollector) Name() string { return "pressure" }
 
-// Collect adds the stall times. The files are not of this process's cgroup:
-// they speak of the whole host, also in a container.
+// Collect adds the stall times. These files describe the whole host, not the
+// process's cgroup, also in a container.
 func (c *pressureCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	var errs []error
 	found := 0
@@ -59,15 +59,15 @@ func (c *pressureCollector) Collect(ctx context.Context, s *metric.Snapshot) err
 	return errors.Join(errs...)
 }
 
-// pressureIsAbsent tells a kernel that does not count from one that fails:
-// with psi=0 the files are there, and answer EOPNOTSUPP.
+// pressureIsAbsent distinguishes a kernel that does not count pressure from one
+// that fails: with psi=0 the files exist and return EOPNOTSUPP.
 func pressureIsAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errors.ErrUnsupported)
 }
 
-// addPressure adds the totals of one file, whose lines read
-// "some avg10=0.00 avg60=0.00 avg300=0.00 total=123", in µs.
-// The format is that of Documentation/accounting/psi.rst.
+// addPressure adds the totals of one file, whose lines read "some avg10=0.00
+// avg60=0.00 avg300=0.00 total=123". The total is in µs.
+// Documentation/accounting/psi.rst describes the format.
 func addPressure(s *metric.Snapshot, d *metric.Desc, resource string, text []byte) error {
 	found := false
 	for line := range bytes.Lines(text) {

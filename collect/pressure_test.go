@@ -18,7 +18,7 @@ import (
 
 func TestPressure(t *testing.T) {
 	h := newHost(t, tree{
-		"proc/pressure/cpu":    "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n", // no full: before Linux 5.13
+		"proc/pressure/cpu":    "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n", // before Linux 5.13 there was no full
 		"proc/pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00\nfull total=x\n",
 		"proc/pressure/io":     "some avg10=1.00 avg60=0.00 avg300=0.00 total=250\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=18446744073709551615\n",
 	})
@@ -46,7 +46,8 @@ func TestPressureThatFailsIsNotAbsent(t *testing.T) {
 	if !errors.Is(err, syscall.EISDIR) || !strings.Contains(err.Error(), "io: no line") || errors.Is(err, collect.ErrAbsent) {
 		t.Errorf("error %v, want that of reading a directory, and of io", err)
 	}
-	// What psi=0 and kernels without the files answer, and what else there is.
+	// The errors of kernels with psi=0 and of kernels without the files, and
+	// other errors.
 	for err, want := range map[error]bool{
 		&os.PathError{Op: "read", Err: syscall.EOPNOTSUPP}: true, fs.ErrNotExist: true,
 		&os.PathError{Op: "open", Err: syscall.EACCES}: false, nil: false,
@@ -57,7 +58,7 @@ func TestPressureThatFailsIsNotAbsent(t *testing.T) {
 	}
 }
 
-// TestWhatIsAbsentIsSaidOnce has a kernel that does not count pressure.
+// TestWhatIsAbsentIsSaidOnce uses a kernel that does not count pressure.
 func TestWhatIsAbsentIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, tree{"proc/stat": "btime 1\n"})

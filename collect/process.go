@@ -37,20 +37,20 @@ func processDescs() []*metric.Desc {
 	return []*metric.Desc{&processCPU, &processMemory, &processThreads, &processFiles}
 }
 
-// errNoPtrace tells of file descriptors that cannot be counted.
+// errNoPtrace means that some file descriptors cannot be counted.
 const errNoPtrace = unavailable("open file descriptors of other users' processes are left out: the agent needs the capability CAP_SYS_PTRACE to count them")
 
-// errHidden tells of processes that are not shown.
+// errHidden means that some processes are hidden.
 const errHidden = unavailable("processes that /proc hides (hidepid) are left out: the agent needs the capability CAP_SYS_PTRACE to see them")
 
-// maxNameBytes bounds a name that a program may have given itself.
+// maxNameBytes limits a name that a program may have given itself.
 const maxNameBytes = 128
 
-// maxFiles bounds how many file descriptors of one process are counted.
+// maxFiles limits how many file descriptors of one process are counted.
 const maxFiles = 1 << 20
 
-// processCollector sends the processes that a pattern names, and those that take
-// most of the CPU and of the memory.
+// processCollector sends the processes that a pattern selects, and those that
+// use the most CPU and memory.
 type processCollector struct {
 	processes Filter
 	top       int
@@ -58,21 +58,21 @@ type processCollector struct {
 	tick      uint64
 	bootMS    int64
 	file      reader
-	counts    bool // the kernel counts file descriptors for everybody
-	denied    bool // some of them could not be counted here
-	hidden    bool // the line of some process could not be read
+	counts    bool // the kernel counts file descriptors for every user
+	denied    bool // the file descriptors of some process could not be counted
+	hidden    bool // the stat line of some process could not be read
 	newcomers rationing
 }
 
-// process is what is known of one.
+// process is the state of one process.
 type process struct {
 	stat     processStat
-	named    bool   // the pattern names it
-	excluded bool   // the other one does
-	recent   int64  // CPU ticks since the tick before
-	first    uint64 // the tick that it was first seen in
-	tick     uint64 // and last
-	chosen   uint64 // the tick that it was chosen in, 0 if never
+	named    bool   // the include pattern matches
+	excluded bool   // the exclude pattern matches
+	recent   int64  // CPU ticks since the previous tick
+	first    uint64 // the tick in which it was first seen
+	tick     uint64 // the tick in which it was last seen
+	chosen   uint64 // the tick in which it was last chosen, 0 if never
 	labels   []metric.Label
 }
 
@@ -86,11 +86,11 @@ func newProcess(cfg Config) Collector {
 // Name implements Collector.
 func (*processCollector) Name() string { return "process" }
 
-// Collect reads a line for every process, and more for the chosen ones alone. A
-// process that ends meanwhile is no error.
+// Collect reads one line for every process, and more only for the chosen ones.
+// A process that ends meanwhile is not an error.
 func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	if c.bootMS == 0 {
-		// Once only: the figure moves a little when the clock is set.
+		// Only once: the result changes slightly when the clock is set.
 		var err error
 		if c.bootMS, err = BootTimeMS(ctx); err != nil {
 			return err
@@ -101,7 +101,7 @@ func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) erro
 		return fmt.Errorf("list processes: %w", err)
 	}
 	for _, p := range c.choose() {
-		// A container's idea of the boot may make it lie ahead.
+		// A container's view of the boot time may put the start in the future.
 		s.Since(min(c.bootMS+p.stat.started*1000/userHz, s.TimeMS))
 		c.emit(s, p, root+"/"+p.labels[0].Value)
 	}
@@ -116,7 +116,7 @@ func (c *processCollector) Collect(ctx context.Context, s *metric.Snapshot) erro
 	}
 }
 
-// refresh reads every process's line and forgets those that have ended.
+// refresh reads the line of every process and removes those that have ended.
 func (c *processCollector) refresh(root string) error {
 	d, err := os.Open(root)
 	if err != nil {
@@ -135,7 +135,7 @@ func (c *processCollector) refresh(root string) error {
 			continue
 		}
 		text, err := c.file.read(root + "/" + name + "/stat")
-		if err != nil { // it has ended, or
+		if err != nil { // it has ended, or is hidden
 			c.hidden = c.hidden || errors.Is(err, fs.ErrPermission)
 			continue
 		}
@@ -152,8 +152,8 @@ func (c *processCollector) refresh(root string) error {
 	return nil
 }
 
-// note takes one line. A process of the same number that started at another
-// time is another one.
+// note records one line. A process with the same pid but another start time is
+// a different process.
 func (c *processCollector) note(stat *processStat, dir string) {
 	p := c.known[stat.pid]
 	switch {
@@ -171,10 +171,10 @@ func (c *processCollector) note(stat *processStat, dir string) {
 	p.stat, p.tick = *stat, c.tick
 }
 
-// rename takes the name that a process has now. With another name it is another
-// series, and has to come to the top anew.
+// rename sets the current name of a process. With a new name it is another
+// series and has to qualify for the top again.
 func (c *processCollector) rename(p *process, stat *processStat, dir string) {
-	// The line is in the buffer that the name is read into.
+	// Clone: the line is in the buffer that the name is read into.
 	p.stat.comm, p.chosen = slices.Clone(stat.comm), 0
 	name := cleanName(c.wholeName(p.stat.comm, dir))
 	p.named = c.processes.Include != nil && c.processes.Match(name, false)
@@ -186,8 +186,8 @@ func (c *processCollector) rename(p *process, stat *processStat, dir string) {
 	}
 }
 
-// wholeName completes a name that the kernel cut to 15 bytes from the first
-// argument, as far as that is the program's.
+// wholeName completes a name that the kernel truncated to 15 bytes. It uses the
+// first argument if that starts with the name.
 func (c *processCollector) wholeName(comm []byte, dir string) []byte {
 	const cut = 15
 	if len(comm) < cut {
@@ -204,7 +204,7 @@ func (c *processCollector) wholeName(comm []byte, dir string) []byte {
 	return comm
 }
 
-// choose returns the processes to send, by number.
+// choose returns the processes to send, ordered by pid.
 func (c *processCollector) choose() []*process {
 	all := make([]*process, 0, len(c.known))
 	for _, p := range c.known {
@@ -216,7 +216,7 @@ func (c *processCollector) choose() []*process {
 			p.chosen = c.tick
 		}
 	}
-	// What is there for the first time may be gone at the next.
+	// A process that is seen for the first time may be gone by the next tick.
 	lasting := slices.DeleteFunc(slices.Clone(all), func(p *process) bool { return p.first == c.tick })
 	c.chooseTop(lasting, func(p *process) int64 { return p.recent })
 	c.chooseTop(lasting, func(p *process) int64 { return p.stat.pages })
@@ -225,7 +225,7 @@ func (c *processCollector) choose() []*process {
 	return all
 }
 
-// chooseTop chooses those that take most of something, if any of it.
+// chooseTop chooses the processes with the largest values of of, if above 0.
 func (c *processCollector) chooseTop(all []*process, of func(*process) int64) {
 	slices.SortFunc(all, func(a, b *process) int {
 		if x, y := of(a), of(b); x != y {
@@ -243,11 +243,11 @@ func (c *processCollector) chooseTop(all []*process, of func(*process) int64) {
 // seriesOfProcess is how many series a process has.
 const seriesOfProcess = 5
 
-// rationing bounds how many processes come to the top in the time that a series
-// is remembered: on a host that starts programs all the time they would take
-// the places of every other series.
+// rationing limits how many processes can enter the top while a series is
+// remembered. On a host that starts programs all the time, they would otherwise
+// take the places of all other series.
 type rationing struct {
-	most  int // 0 means no bound
+	most  int // 0 means no limit
 	since uint64
 	n     int
 }
@@ -263,21 +263,21 @@ func (r *rationing) allow(tick uint64) bool {
 	return true
 }
 
-// emit adds the points of one process, whose directory dir is.
+// emit adds the points of one process with the directory dir.
 func (c *processCollector) emit(s *metric.Snapshot, p *process, dir string) {
 	p.labels[2].Value = "user"
 	s.Float(&processCPU, float64(p.stat.user)/userHz, p.labels...)
 	p.labels[2].Value = "system"
 	s.Float(&processCPU, float64(p.stat.system)/userHz, p.labels...)
 	s.Int(&processThreads, p.stat.threads, p.labels[:2]...)
-	// The line's own figure lags behind on hosts with many CPUs.
+	// On hosts with many CPUs, the value in the stat line lags behind.
 	if text, err := c.file.read(dir + "/statm"); err == nil {
 		if pages, ok := secondCount(text); ok {
 			s.Int(&processMemory, pages*int64(os.Getpagesize()), p.labels[:2]...)
 		}
 	}
 	if p.stat.virtual == 0 {
-		return // a thread of the kernel has no files
+		return // a kernel thread has no files
 	}
 	n, err := c.countFiles(dir + "/fd")
 	switch {
@@ -288,16 +288,17 @@ func (c *processCollector) emit(s *metric.Snapshot, p *process, dir string) {
 	}
 }
 
-// secondCount returns the second number of a line.
+// secondCount returns the second number on a line.
 func secondCount(text []byte) (int64, bool) {
 	_, rest, _ := bytes.Cut(text, []byte(" "))
 	second, _, _ := bytes.Cut(rest, []byte(" "))
 	return parseCount(second)
 }
 
-// countsFiles reports whether the size of a process's directory of file
-// descriptors is their number, which everybody may know: since Linux 6.2. This
-// process has at least d.
+// countsFiles reports whether the size of a directory of file descriptors is
+// their number. That is so since Linux 6.2, and every user may read it. d is
+// such a directory of this process, which has at least that file descriptor
+// open.
 func countsFiles(d *os.File) bool {
 	var st unix.Statfs_t
 	if unix.Fstatfs(int(d.Fd()), &st) != nil || st.Type != unix.PROC_SUPER_MAGIC {
@@ -307,8 +308,8 @@ func countsFiles(d *os.File) bool {
 	return err == nil && info.Size() > 0
 }
 
-// countFiles counts the open file descriptors of a process whose directory of
-// them this is.
+// countFiles counts the open file descriptors of the process with the directory
+// dir.
 func (c *processCollector) countFiles(dir string) (int64, error) {
 	if c.counts {
 		info, err := os.Stat(dir)
@@ -327,7 +328,7 @@ func (c *processCollector) countFiles(dir string) (int64, error) {
 		names, err := d.Readdirnames(1024)
 		n += int64(len(names))
 		if err != nil {
-			break // the end; or the process has ended
+			break // end of the directory, or the process has ended
 		}
 	}
 	return n, nil

@@ -6,24 +6,24 @@ import (
 	"unicode"
 )
 
-// processStat is what is used of a line of /proc/PID/stat.
+// processStat holds the fields that are used of a line of /proc/PID/stat.
 type processStat struct {
 	pid     int
-	comm    []byte // as it is
-	started int64  // since boot, in userHz
+	comm    []byte // the raw name
+	started int64  // in userHz since boot
 
 	user, system int64 // CPU time in userHz
 	threads      int64
 	virtual      int64 // bytes
-	pages        int64 // resident
+	pages        int64 // resident pages
 }
 
 func (p *processStat) cpu() int64 { return p.user + p.system }
 
-// parseProcessStat reads a line of /proc/PID/stat, whose fields are numbered
-// from 1 in proc_pid_stat(5). The name, field 2, is in parentheses and may hold
-// anything, parentheses too. It shares the text's memory. ok is false if the
-// line is not whole.
+// parseProcessStat parses a line of /proc/PID/stat. proc_pid_stat(5) numbers
+// the fields from 1. The name, field 2, is in parentheses and may contain any
+// bytes, including parentheses. The result shares the text's memory. ok is
+// false if the line is incomplete.
 func parseProcessStat(text []byte) (p processStat, ok bool) {
 	first := bytes.IndexByte(text, '(')
 	last := bytes.LastIndexByte(text, ')')
@@ -70,15 +70,15 @@ func (p *processStat) field(n int) *int64 {
 	}
 }
 
-// parseCount reads a number of a process: so small that no sum and no product
-// of it overflows.
+// parseCount parses a number of a process. It limits the number so that no sum
+// or product of it overflows.
 func parseCount(text []byte) (n int64, ok bool) {
 	v, ok := parseUint(text)
 	return int64(v), ok && v < 1e15
 }
 
-// lasting is a name without what changes from tick to tick: to that of a worker
-// of the kernel, "kworker/u8:2-events", it adds what the worker is doing.
+// lasting returns the name without its changing part. The name of a kernel
+// worker, "kworker/u8:2-events", ends with what it currently works on.
 func (p *processStat) lasting() []byte {
 	if p.virtual != 0 || !bytes.HasPrefix(p.comm, []byte("kworker/")) {
 		return p.comm
@@ -89,7 +89,8 @@ func (p *processStat) lasting() []byte {
 	return p.comm
 }
 
-// cleanName makes a label of a process's name, which may hold any bytes.
+// cleanName turns the name of a process, which may contain any bytes, into a
+// label value.
 func cleanName(comm []byte) string {
 	text := strings.ToValidUTF8(string(comm), "\uFFFD")
 	return strings.Map(func(r rune) rune {

@@ -18,13 +18,13 @@ import (
 
 const bootStat = "cpu  1 2 3 4 5 6 7 8 9 0\nbtime 1000000\nprocesses 5\n"
 
-// statLine writes a /proc/PID/stat.
+// statLine formats a /proc/PID/stat.
 func statLine(pid int, comm string, user, system, threads, started, pages int) string {
 	return fmt.Sprintf("%d (%s) S 1 2 3 4 -1 4194560 10 20 30 40 %d %d 50 60 20 0 %d 0 %d 123456 %d 18446744073709551615 1 1 0\n",
 		pid, comm, user, system, threads, started, pages)
 }
 
-// processes collects from a /proc of these lines, by pid.
+// processes runs the collector on a /proc with these lines, by pid.
 func processes(t *testing.T, h *host, c collect.Collector, s *metric.Snapshot, stats map[int]string) map[string]point {
 	t.Helper()
 	files := tree{"proc/stat": bootStat}
@@ -88,7 +88,7 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// TestProcessChoice follows which processes are sent from tick to tick.
+// TestProcessChoice checks from tick to tick which processes are sent.
 func TestProcessChoice(t *testing.T) {
 	names := func(got map[string]point) (list string) {
 		for _, pid := range []string{"1", "2", "3", "4", "5", "6"} {
@@ -132,8 +132,9 @@ func TestProcessChoice(t *testing.T) {
 	}
 }
 
-// TestProcessesThatComeAndGo do not take the places of every other series: those
-// of a single tick get none, and of the others only so many come to the top.
+// TestProcessesThatComeAndGo checks that short-lived processes do not take the
+// places of other series. A process that exists for a single tick is not sent,
+// and the number of newcomers is limited.
 func TestProcessesThatComeAndGo(t *testing.T) {
 	h, c := newProcesses(t, collect.Config{ProcessTop: 10, MaxSeries: 200})
 	s := metric.NewSnapshot(0)
@@ -160,7 +161,8 @@ func TestProcessesThatComeAndGo(t *testing.T) {
 	}
 }
 
-// TestProcessNumberReused is another process: its counters start anew.
+// TestProcessNumberReused checks that a reused pid is a new process with new
+// counters.
 func TestProcessNumberReused(t *testing.T) {
 	h, c := newProcesses(t, everyProcess())
 	s := metric.NewSnapshot(0)
@@ -179,7 +181,7 @@ func TestProcessNumberReused(t *testing.T) {
 	}
 }
 
-// TestProcessNames may hold anything; the labels do not.
+// TestProcessNames: names may contain any bytes, labels may not.
 func TestProcessNames(t *testing.T) {
 	h, c := newProcesses(t, everyProcess())
 	got := processes(t, h, c, metric.NewSnapshot(0), map[int]string{
@@ -196,8 +198,8 @@ func TestProcessNames(t *testing.T) {
 	}
 }
 
-// TestWorkersOfTheKernel have a name that says what they do at the moment; the
-// label does not.
+// TestWorkersOfTheKernel: the name of a kernel worker says what it currently
+// does. The label must not.
 func TestWorkersOfTheKernel(t *testing.T) {
 	h, c := newProcesses(t, everyProcess())
 	s := metric.NewSnapshot(0)
@@ -214,7 +216,8 @@ func TestWorkersOfTheKernel(t *testing.T) {
 	}
 }
 
-// TestProcessesThatRename themselves are new series each time, and rationed too.
+// TestProcessesThatRename: a process that renames itself is a new series each
+// time, and counts as a newcomer.
 func TestProcessesThatRename(t *testing.T) {
 	h, c := newProcesses(t, collect.Config{ProcessTop: 10, MaxSeries: 200})
 	s := metric.NewSnapshot(0)
@@ -232,8 +235,8 @@ func TestProcessesThatRename(t *testing.T) {
 	}
 }
 
-// TestProcessNumberReusedAtTheTop is no process of two ticks: what another of its
-// number used before is not its own.
+// TestProcessNumberReusedAtTheTop: the CPU time of a process's predecessor with
+// the same pid must not count for it.
 func TestProcessNumberReusedAtTheTop(t *testing.T) {
 	h, c := newProcesses(t, collect.Config{ProcessTop: 1})
 	s := metric.NewSnapshot(0)
@@ -246,7 +249,8 @@ func TestProcessNumberReusedAtTheTop(t *testing.T) {
 	}
 }
 
-// TestProcessWholeName is that of the program where the kernel cut it.
+// TestProcessWholeName: a name that the kernel truncated is completed from the
+// program's name.
 func TestProcessWholeName(t *testing.T) {
 	h, c := newProcesses(t, collect.Config{Process: collect.Filter{Include: regexp.MustCompile("-exporter$|^a{15}$|^other$")}})
 	line := statLine(7, "prometheus-node", 1, 0, 1, 1, 1)
@@ -268,8 +272,8 @@ func TestProcessWholeName(t *testing.T) {
 	}
 }
 
-// TestProcessOfThisMachine compares with gopsutil's reading of a child that
-// sleeps with files open.
+// TestProcessOfThisMachine compares with gopsutil's readings of a child that
+// sleeps with open files.
 func TestProcessOfThisMachine(t *testing.T) {
 	child := exec.CommandContext(t.Context(), "sleep", "60")
 	open, err := os.Open(os.DevNull)
@@ -309,7 +313,7 @@ func TestProcessOfThisMachine(t *testing.T) {
 		files, errFiles := theirs.NumFDsWithContext(t.Context())
 		created, errCreated := theirs.CreateTimeWithContext(t.Context())
 		check(t, errors.Join(errMemory, errThreads, errFiles, errCreated))
-		if len(got) < 4 { // it is still the test binary that becomes sleep
+		if len(got) < 4 { // the child is still the test binary, before it executes sleep
 			problem = fmt.Sprint("not found: ", got)
 			continue
 		}
@@ -336,7 +340,7 @@ func FuzzProcessStat(f *testing.F) {
 	})
 }
 
-// BenchmarkProcess is a tick of 5,000 processes, of which 20 are sent.
+// BenchmarkProcess runs a tick with 5,000 processes, of which 20 are sent.
 func BenchmarkProcess(b *testing.B) {
 	dir := b.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "proc"), 0o755); err != nil {

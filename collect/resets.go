@@ -4,9 +4,9 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// resets sees to it that no counter falls without saying so. The kernel's do:
-// when a device is replaced or an interface made anew, when a 32-bit count
-// wraps, and by little when a driver adds up its queues carelessly.
+// resets handles counters that fall. The kernel's counters fall when a device
+// is replaced, when an interface is recreated, and when a 32-bit count wraps.
+// They fall by a little when a driver sums its queues carelessly.
 type resets struct {
 	counters map[*metric.Series]*counter
 	lastMS   int64 // time of the previous tick
@@ -14,28 +14,30 @@ type resets struct {
 	tick     uint64
 }
 
-// counter is what is known of one series.
+// counter is the state of one series.
 type counter struct {
 	last     metric.Value
 	lastTick uint64
-	// restarted replaces the series once its counter has started anew.
+	// restarted replaces the series after its counter has restarted.
 	restarted *metric.Series
 }
 
 const (
-	// jitter is the part of its value by which a counter may step back and be
-	// held until it catches up; a counter that starts anew falls further.
+	// jitter is the largest part of its value by which a counter may step back
+	// and still be held until it catches up. A counter that falls further has
+	// restarted.
 	jitter = 1. / 16
-	// forgetTicks is how long an unseen counter is remembered, as in
-	// metric.Snapshot: after that the series is a new one.
+	// forgetTicks is how many ticks an unseen counter is remembered, as in
+	// [metric.Snapshot]. After that the series is a new one.
 	forgetTicks = 720
 )
 
 func newResets() resets { return resets{counters: make(map[*metric.Series]*counter)} }
 
-// apply rewrites the points of a tick in place. A counter that fell is sent on
-// as a series that started at the previous tick, so that what a server adds to
-// its sum is what was counted since, at most one tick too little.
+// apply rewrites the points of a tick in place. A counter that restarted
+// continues as a series that started at the previous tick. A server then adds
+// what was counted since the restart, which lacks at most what one tick counted
+// before it.
 func (r *resets) apply(s *metric.Snapshot) {
 	r.tick++
 	r.nowMS = s.TimeMS

@@ -11,8 +11,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// manyInterfaces is a host with n interfaces, of which interface i has received
-// 1000 i bytes.
+// manyInterfaces returns a host with n interfaces, where interface i has
+// received 1000 i bytes.
 func manyInterfaces(n int) tree {
 	var dev strings.Builder
 	dev.WriteString(netHeader)
@@ -22,7 +22,7 @@ func manyInterfaces(n int) tree {
 	return tree{"proc/1/net/dev": dev.String()}
 }
 
-// manyDisks is a host with n disks, each with a partition.
+// manyDisks returns a host with n disks, each with a partition.
 func manyDisks(n int) tree {
 	files := tree{}
 	var stats strings.Builder
@@ -36,13 +36,14 @@ func manyDisks(n int) tree {
 	return files
 }
 
-// scales are the large hosts: n of something, and one collector to read them.
+// scales are the large hosts: n of something, with the collector that reads
+// them.
 var scales = []struct {
 	name, collector string
 	n               int
 	cfg             collect.Config
 	files           func(n int) tree
-	series          string // one of them, %d counts from 0
+	series          string // one of them; %d counts from 0
 	perThing        int    // series for each
 	others          int    // series for all together
 }{
@@ -88,7 +89,7 @@ func TestLargeHosts(t *testing.T) {
 }
 
 // TestWorkGrowsInProportion compares the allocations of a tick on a host with
-// those on one twice as large.
+// those on a host twice as large.
 func TestWorkGrowsInProportion(t *testing.T) {
 	for _, c := range scales {
 		half, whole := allocations(t, c.collector, c.cfg, c.files(c.n/8)), allocations(t, c.collector, c.cfg, c.files(c.n/4))
@@ -109,15 +110,16 @@ func allocations(t *testing.T, collector string, cfg collect.Config, files tree)
 	})
 }
 
-// BenchmarkScale is a tick of the default collectors on a small host, and one
-// of a single collector on each large one: docs/performance.md has the ratios.
+// BenchmarkScale runs a tick of the default collectors on a small host, and a
+// tick of a single collector on each large host. docs/performance.md has the
+// ratios.
 func BenchmarkScale(b *testing.B) {
 	measure := func(name string, cfg collect.Config, files tree, only ...string) {
 		b.Run(name, func(b *testing.B) {
 			h := newHost(b, files)
 			list := h.collectors(cfg, only...)
 			if len(only) == 0 {
-				list = list[:8] // those on by default
+				list = list[:8] // the default collectors
 			}
 			s := collect.NewScheduler(cfg, list, nopSink{}, zerolog.Nop())
 			b.ReportAllocs()

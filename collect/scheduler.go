@@ -12,32 +12,34 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Scheduler takes a tick at every interval and hands it to a sink.
+// Scheduler reads the host at every interval and passes each tick to a [Sink].
+// Call either [Scheduler.Run] or [Scheduler.Take], and only once.
 type Scheduler struct {
 	cfg     Config
 	sink    Sink
 	log     zerolog.Logger
 	startMS int64
-	// wall is the clock that points are stamped with; everything else is
-	// measured on the monotonic clock.
+	// wall is the clock of the points' time stamps. Everything else is measured
+	// on the monotonic clock.
 	wall func() time.Time
 
 	// Owned by Run or Take.
-	guards   []*guard
-	worker   worker
-	snapshot *metric.Snapshot
-	self     *metric.Snapshot // the scheduler's own metrics
-	resets   resets
-	lastWall time.Time
-	lastTick time.Time
-	toldAt   time.Time // when the log last told of the bound on series
+	guards        []*guard
+	worker        worker
+	snapshot      *metric.Snapshot
+	self          *metric.Snapshot // the scheduler's own metrics
+	resets        resets
+	lastWall      time.Time
+	lastTick      time.Time
+	limitLoggedAt time.Time // when the log last reported the limit on series
 
 	mu    sync.Mutex
 	stats Stats // guarded by mu
 }
 
-// NewScheduler returns a scheduler of collectors, which it owns from here on.
-// The time of the call is the start of its own counters.
+// NewScheduler returns a scheduler of collectors. It takes ownership of the
+// slice's collectors. The scheduler's own counters start at the time of the
+// call.
 func NewScheduler(cfg Config, collectors []Collector, sink Sink, log zerolog.Logger) *Scheduler {
 	s := &Scheduler{
 		cfg: cfg, sink: sink, log: log, startMS: time.Now().UnixMilli(), wall: time.Now,
@@ -57,16 +59,16 @@ func NewScheduler(cfg Config, collectors []Collector, sink Sink, log zerolog.Log
 	return s
 }
 
-// Run ticks until ctx is done, then takes one last tick and returns nil. The first
-// tick is at once, since some figures need two; the next is at the agent's phase,
-// a tenth of an interval later at least and 1.1 at most. It leaves no goroutine
-// behind but those of collectors that hang. Call Run or Take, once.
+// Run ticks until ctx is done, then takes one last tick and returns nil. The
+// first tick is immediate, since some readings need two ticks. The second is at
+// the agent's phase, between 0.1 and 1.1 intervals later. Run leaves no
+// goroutine behind except those of collectors that hang.
 func (s *Scheduler) Run(ctx context.Context) error {
 	defer s.worker.stop()
 	interval := s.cfg.interval()
 	wait := untilPhase(s.wall(), interval, s.cfg.PhaseKey)
 	if wait < interval/10 {
-		wait += interval // a share of CPU time would be one of a moment
+		wait += interval // CPU utilization over a shorter time would mean little
 	}
 	first := time.Now().Add(wait)
 	s.tick(ctx, time.Now())
@@ -75,16 +77,16 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	return nil
 }
 
-// Take takes n ticks, every apart, the first one now, and returns nil; or
-// ctx's error as soon as ctx is done.
+// Take takes n ticks at intervals of every, the first one at once, and returns
+// nil. If ctx is done earlier, it returns the error of ctx.
 func (s *Scheduler) Take(ctx context.Context, n int, every time.Duration) error {
 	defer s.worker.stop()
 	s.loop(ctx, time.Now(), every, func() bool { n--; return n > 0 })
 	return ctx.Err()
 }
 
-// Stats returns a copy of the counts as of the last tick. It may be called
-// from any goroutine and does not wait for a tick under way.
+// Stats returns a copy of the counts as of the last tick. It is safe for
+// concurrent use and does not wait for a tick under way.
 func (s *Scheduler) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +95,8 @@ func (s *Scheduler) Stats() Stats {
 	return stats
 }
 
-// untilPhase returns the time from now to the next one that is congruent to
-// key's hash modulo interval.
+// untilPhase returns the time from now until the next time that is congruent to
+// the hash of key modulo interval.
 func untilPhase(now time.Time, interval time.Duration, key string) time.Duration {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key)) // a hash.Hash never fails
@@ -102,9 +104,10 @@ func untilPhase(now time.Time, interval time.Duration, key string) time.Duration
 	return (phase - time.Duration(now.UnixNano())%interval + interval) % interval
 }
 
-// loop ticks at first and every interval after it, until ctx is done or again
-// says no. Each deadline follows from the one before it, so nothing drifts;
-// those that have passed by the end of a tick are skipped.
+// loop ticks at first and at every interval after it, until ctx is done or
+// again returns false. Each deadline is computed from the previous one, so the
+// ticks do not drift. Deadlines that have passed by the end of a tick are
+// skipped.
 func (s *Scheduler) loop(ctx context.Context, first time.Time, interval time.Duration, again func() bool) {
 	timer := time.NewTimer(time.Until(first))
 	defer timer.Stop()
@@ -135,7 +138,7 @@ func (s *Scheduler) skipped(n int64) {
 	s.log.Warn().Int64("ticks", n).Msg("a tick took too long: ticks skipped")
 }
 
-// tick reads the host once. now is the monotonic time.
+// tick reads the host once. now is on the monotonic clock.
 func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 	s.snapshot.Reset(s.stamp(now))
 	for _, g := range s.guards {
@@ -144,19 +147,21 @@ func (s *Scheduler) tick(ctx context.Context, now time.Time) {
 		s.report(g, before)
 	}
 	s.resets.apply(s.snapshot)
-	s.tellOfLimit(now)
+	s.logLimit(now)
 	stats := s.updateStats(now)
 	if !s.cfg.OmitSelf {
 		s.self.Reset(s.snapshot.TimeMS)
 		stats.emit(s.self, s.startMS, s.cfg.DetailedSelf)
-		// Past the bound on series: what tells of the loss must not be lost to it.
+		// Bypass the limit on series: these metrics report what the limit
+		// drops.
 		s.snapshot.Points = append(s.snapshot.Points, s.self.Points...)
 	}
 	s.sink.Put(s.snapshot)
 }
 
-// stamp returns the wall-clock time of a tick in ms, and counts a jump of that
-// clock against the monotonic one. Two ticks never have the same time.
+// stamp returns the wall-clock time of a tick in ms. It also counts jumps of
+// the wall clock against the monotonic clock. Two ticks never have the same
+// time.
 func (s *Scheduler) stamp(now time.Time) int64 {
 	wall := s.wall().Round(0)
 	if !s.lastTick.IsZero() {
@@ -175,8 +180,7 @@ func (s *Scheduler) stamp(now time.Time) int64 {
 	return wall.UnixMilli()
 }
 
-// report logs what a collector could not read when that has changed, not at
-// every tick.
+// report logs the error of a collector when it changes, not at every tick.
 func (s *Scheduler) report(g *guard, before string) {
 	switch g.stats.LastError {
 	case before:
@@ -195,28 +199,29 @@ func (s *Scheduler) report(g *guard, before string) {
 	}
 }
 
-// tellLimitEvery is how often the log says that the bound on series drops some.
-const tellLimitEvery = 24 * time.Hour
+// limitLogInterval is the minimum time between two log lines about the limit on
+// series.
+const limitLogInterval = 24 * time.Hour
 
-// tellOfLimit names a series that is dropped at the bound, when that happens for
-// the first time and then once a day at most.
-func (s *Scheduler) tellOfLimit(now time.Time) {
+// logLimit logs a series that was dropped because of the limit, the first time
+// and then at most once a day.
+func (s *Scheduler) logLimit(now time.Time) {
 	refused := s.snapshot.Refused()
-	if refused == nil || !s.toldAt.IsZero() && now.Sub(s.toldAt) < tellLimitEvery {
+	if refused == nil || !s.limitLoggedAt.IsZero() && now.Sub(s.limitLoggedAt) < limitLogInterval {
 		return
 	}
-	s.toldAt = now
+	s.limitLoggedAt = now
 	labels := zerolog.Dict()
 	for _, l := range refused.Labels {
 		labels.Str(l.Key, l.Value)
 	}
 	s.log.Warn().Str("series", refused.Name).Dict("labels", labels).Int("limit", s.cfg.MaxSeries).
-		Str("hint", "raise HEKA_MAX_SERIES, or leave out what makes so many").
+		Str("hint", "raise HEKA_MAX_SERIES, or exclude what creates so many series").
 		Msg("there are too many series: new ones, this one first, are dropped and counted")
 }
 
-// updateStats counts the tick and returns the stats, whose collectors are
-// shared and may be read but not changed until the next call.
+// updateStats counts the tick and returns the stats. Their Collectors are
+// shared; the caller may read but not change them until the next call.
 func (s *Scheduler) updateStats(now time.Time) Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,7 @@ func (f fake) Collect(ctx context.Context, s *metric.Snapshot) error {
 	return f.collect(ctx)
 }
 
-// run starts a scheduler and returns a function that ends it and waits.
+// run starts a scheduler and returns a function that stops it and waits.
 func run(t *testing.T, s *collect.Scheduler) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -78,7 +78,7 @@ func TestPhaseFollowsFromTheKey(t *testing.T) {
 	}
 }
 
-// TestNoDrift runs a day of ticks that take up to an interval's half.
+// TestNoDrift runs a day of ticks that take up to half an interval.
 func TestNoDrift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval = 5 * time.Second
@@ -123,7 +123,7 @@ func TestMissedTicksAreSkipped(t *testing.T) {
 		k := &sink{}
 		k.after = func(n int) {
 			if n == 2 {
-				time.Sleep(23 * time.Second) // the whole process stood still
+				time.Sleep(23 * time.Second) // the whole process was suspended
 			}
 		}
 		cfg := collect.Config{Interval: 5 * time.Second}
@@ -158,7 +158,7 @@ func TestClockJumpsAreCounted(t *testing.T) {
 		if took := time.Since(began); took != 25*time.Second {
 			t.Errorf("six ticks took %v, want 25s whatever the wall clock says", took)
 		}
-		// Two seconds are within what a slew or a late tick explain.
+		// A slew or a late tick can explain up to two seconds.
 		if got := k.ticks[5]["heka.agent.clock.jumps"].value.Int64(); got != 2 {
 			t.Errorf("heka.agent.clock.jumps = %d, want 2", got)
 		}
@@ -254,7 +254,7 @@ func TestErrorsAndPanicsCostOnlyTheirCollector(t *testing.T) {
 	})
 }
 
-// twice adds two points of one series.
+// twice adds two points to one series.
 type twice struct{}
 
 func (twice) Name() string { return "twice" }
@@ -360,8 +360,9 @@ func TestSeriesOverTheLimitAreCounted(t *testing.T) {
 	})
 }
 
-// Whatever the phase, the second tick is a tenth of an interval after the first at
-// least, and 1.1 intervals at most; agents that start together are spread.
+// TestTheSecondTickIsAtThePhase: in every phase, the second tick is between 0.1
+// and 1.1 intervals after the first. Agents that start together are spread over
+// the interval.
 func TestTheSecondTickIsAtThePhase(t *testing.T) {
 	const interval = 5 * time.Second
 	tenths := map[int64]int{}

@@ -11,21 +11,23 @@ import (
 )
 
 // space is the size of a file system and what is left of it, in bytes and in
-// inodes. free is what anyone may use, and no part of used.
+// inodes. free is what an unprivileged user may use. It does not overlap with
+// used.
 type space struct {
 	total, used, free  uint64
 	inodes, inodesFree uint64
 }
 
-// statfsReply is what the kernel says of the file system that a path is in.
+// statfsReply is the kernel's answer about the file system of a path.
 type statfsReply struct {
 	space
-	dev   uint64 // the st_dev of the path
+	dev   uint64 // st_dev of the path
 	btrfs bool
 }
 
-// statfs asks the kernel about a path, once and for both answers: what is
-// mounted there may change at any time. It may hang, and mounts nothing itself.
+// statfs opens the path once and asks for both parts of the reply through that
+// file, because the mount may change at any time. It may hang. It does not
+// trigger an automount.
 func statfs(path string) (reply statfsReply, err error) {
 	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) })
 	if err != nil {
@@ -43,8 +45,9 @@ func statfs(path string) (reply statfsReply, err error) {
 	return statfsReply{spaceOf(&fs), file.Dev, uint32(fs.Type) == unix.BTRFS_SUPER_MAGIC}, nil
 }
 
-// spaceOf counts in fragments, as the kernel does: f_bsize is the size that
-// input and output should have. It is zero where the parts do not fit the whole.
+// spaceOf converts blocks to bytes. The kernel counts in fragments; f_bsize is
+// only the preferred size of I/O. It returns zero if the parts do not fit the
+// whole.
 func spaceOf(fs *unix.Statfs_t) space {
 	unit := uint64(fs.Frsize)
 	if unit == 0 {
@@ -59,24 +62,25 @@ func spaceOf(fs *unix.Statfs_t) space {
 	}
 }
 
-// errStuck reports a reading that did not answer in time. It is a
+// errStuck means that a reading did not answer in time. It wraps
 // context.DeadlineExceeded, so that it counts as a timeout.
 var errStuck = fmt.Errorf("does not answer: %w", context.DeadlineExceeded)
 
-// errUnasked reports a mount whose turn did not come.
+// errUnasked means that a mount was not queried before the time was up.
 var errUnasked = fmt.Errorf("not asked, as too many others do not answer: %w", context.DeadlineExceeded)
 
-// statfser asks file systems for their usage and survives those that never
-// answer. A few goroutines share the mounts out among them, so that a host with
-// a thousand mounts needs no thousand goroutines; those that wait are joined by
-// others, so that a dead mount holds up none that come after it. A tick waits
-// for all mounts together once. A mount known to be stuck is not asked again
-// before its goroutine has returned, which may be never: such a goroutine, and
-// its thread in the kernel, ends with the process at the latest.
+// statfser queries file systems for their usage, including those that never
+// answer. A few goroutines share the mounts, so that a host with a thousand
+// mounts does not need a thousand goroutines. When some of them wait, more
+// goroutines are added, so that a dead mount does not delay the mounts after
+// it. A tick waits once for all mounts together. A stuck mount is not queried
+// again until its goroutine returns, which may be never: the goroutine and its
+// thread in the kernel then end with the process.
 type statfser struct {
 	statfs func(path string) (statfsReply, error)
-	// stuck holds where the answer of an earlier tick will come, by path. It
-	// outlives the mount list, so that a mount that is listed anew is known.
+	// stuck holds the channels, by path, that receive the answers of earlier
+	// ticks. It outlives the mount list, so that a stuck mount stays known when
+	// the list is rebuilt.
 	stuck map[string]<-chan statfsAnswer
 }
 
@@ -91,21 +95,21 @@ type statfsAnswer struct {
 	index int
 }
 
-// path identifies a mount from one list of them to the next.
+// path identifies a mount across rebuilt lists.
 func (a *statfsAnswer) path() string { return a.mount.paths[0] }
 
 const (
-	// statfsWorkers is how many mounts are asked at once at first.
+	// statfsWorkers is how many mounts are queried at once at first.
 	statfsWorkers = 8
-	// statfsRounds is into how many parts a tick's patience is cut. After each
-	// the workers are doubled while there are mounts that wait for their turn: a
-	// few rounds are enough for any number of dead mounts.
+	// statfsRounds is the number of parts of the time that a tick waits. After
+	// each part, the number of workers is doubled if mounts are still
+	// unqueried. A few rounds are enough for any number of dead mounts.
 	statfsRounds = 64
 )
 
-// all returns one result for each mount, in order. It waits for three quarters
-// of the time that ctx leaves, so that the rest of the tick's points are out
-// before the collector as a whole is given up.
+// all returns one result for each mount, in order. It waits for at most three
+// quarters of the time that ctx leaves, so that the other points of the tick
+// are added before the deadline of the collector.
 func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 	f.reap()
 	results := make([]statfsResult, len(mounts))
@@ -121,7 +125,7 @@ func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 	asked := round.end()
 	for i, turn := range round.turns {
 		switch {
-		case results[turn.index].err != errStuck: //nolint:errorlint // the very value set above
+		case results[turn.index].err != errStuck: //nolint:errorlint // exactly the value set above
 		case i < asked:
 			f.stuck[turn.path()] = round.answers
 		default:
@@ -131,8 +135,8 @@ func (f *statfser) all(ctx context.Context, mounts []mount) []statfsResult {
 	return results
 }
 
-// reap forgets the stuck mounts that have answered since. What they said then
-// is old, and is not used.
+// reap removes the stuck mounts that have answered since. Their answers are
+// outdated and not used.
 func (f *statfser) reap() {
 	for _, answers := range f.stuck {
 		for len(answers) > 0 {
@@ -142,18 +146,20 @@ func (f *statfser) reap() {
 	}
 }
 
-// statfsRound is one tick's questions. The workers own nothing but next, and
-// answers, which has room for all: they end whether or not anyone still waits.
+// statfsRound holds the queries of one tick. The workers share only next and
+// answers. answers has room for all answers, so the workers end even if nobody
+// receives them.
 type statfsRound struct {
 	f       *statfser
-	turns   []statfsAnswer // whom to ask; not changed once workers run
-	next    atomic.Int64   // the turn that nobody has taken yet
+	turns   []statfsAnswer // the mounts to query; not changed once workers run
+	next    atomic.Int64   // the next turn to take
 	answers chan statfsAnswer
 }
 
-// collect asks all mounts and stores what comes in time in results.
+// collect queries all mounts and stores the answers that arrive in time in
+// results.
 func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
-	patience := patienceOf(ctx)
+	patience := waitTime(ctx)
 	expired := time.NewTimer(patience)
 	defer expired.Stop()
 	slow := time.NewTicker(max(patience/statfsRounds, 1))
@@ -175,7 +181,7 @@ func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
 			case <-slow.C:
 				hire(workers)
 			case <-expired.C:
-				for len(r.answers) > 0 { // what came while this process stood still
+				for len(r.answers) > 0 { // answers that arrived while this process was suspended
 					a := <-r.answers
 					results[a.index] = a.statfsResult
 				}
@@ -185,7 +191,7 @@ func (r *statfsRound) collect(ctx context.Context, results []statfsResult) {
 	}
 }
 
-// work asks one mount after another.
+// work queries one mount after another.
 func (r *statfsRound) work() {
 	for i := r.next.Add(1) - 1; i < int64(len(r.turns)); i = r.next.Add(1) - 1 {
 		answer := r.turns[i]
@@ -194,14 +200,14 @@ func (r *statfsRound) work() {
 	}
 }
 
-// end sees to it that no further mount is asked, and returns how many were.
+// end prevents further queries and returns how many were started.
 func (r *statfsRound) end() int {
 	all := int64(len(r.turns))
 	return int(min(r.next.Swap(all), all))
 }
 
-// patienceOf returns three quarters of ctx's time.
-func patienceOf(ctx context.Context) time.Duration {
+// waitTime returns three quarters of the time that is left in ctx.
+func waitTime(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return defaultTimeout

@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// manyMounts is a host with n file systems, /m0 to /m(n-1).
+// manyMounts returns a host with n file systems, /m0 to /m(n-1).
 func manyMounts(n int) tree {
 	var mounts strings.Builder
 	for i := range n {
@@ -21,8 +21,9 @@ func manyMounts(n int) tree {
 	return tree{"proc/1/mountinfo": mounts.String(), "proc/filesystems": "\text4\n"}
 }
 
-// TestAThousandMounts counts how many are asked at once: a few while all
-// answer, and as many as are dead, all found in one tick, when most do not.
+// TestAThousandMounts counts how many mounts are queried at once: a few while
+// all answer, and as many as are dead when most do not. All dead mounts are
+// found in one tick.
 func TestAThousandMounts(t *testing.T) {
 	const n, dead = 1000, 900
 	synctest.Test(t, func(t *testing.T) {

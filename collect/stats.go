@@ -34,43 +34,45 @@ var (
 	}
 )
 
-// SchedulerDescs lists the metrics that the scheduler adds to each tick itself.
-// The caller owns the slice.
+// SchedulerDescs lists the metrics that the [Scheduler] itself adds to each
+// tick. The caller owns the slice.
 func SchedulerDescs() []*metric.Desc {
 	return []*metric.Desc{&selfDuration, &selfErrors, &selfTimeouts, &selfSkipped, &selfJumps, &selfDropped}
 }
 
-// Stats says how collecting went, since the scheduler was made.
+// Stats holds statistics since the scheduler was created.
 type Stats struct {
-	// Ticks counts ticks handed to the sink, SkippedTicks those missed.
+	// Ticks counts the ticks passed to the sink, SkippedTicks the missed ones.
 	Ticks, SkippedTicks int64
-	// ClockJumps counts steps of the wall clock.
+	// ClockJumps counts jumps of the wall clock.
 	ClockJumps int64
-	// DroppedPoints counts points over the bound on series.
+	// DroppedPoints counts points dropped because of [Config].MaxSeries.
 	DroppedPoints int64
-	// LastTick is when the last tick began; zero before the first.
+	// LastTick is the time at which the last tick began; zero before the first
+	// tick.
 	LastTick time.Time
-	// Collectors has one entry for each, in the order they run.
+	// Collectors has one entry for each collector, in the order in which they
+	// run.
 	Collectors []CollectorStats
 }
 
-// CollectorStats says how one collector does.
+// CollectorStats holds statistics of one collector.
 type CollectorStats struct {
-	// Name is the collector's.
+	// Name is the name of the collector.
 	Name string
-	// Duration is how long it took in the last tick.
+	// Duration is how long the last call took.
 	Duration time.Duration
-	// Errors counts ticks in which a reading failed, Timeouts those of them in which
-	// one did not answer in time.
+	// Errors counts the ticks in which a reading failed. Timeouts counts those
+	// of them in which a reading did not answer in time.
 	Errors, Timeouts int64
-	// LastError is what went wrong in the last tick; empty when nothing did.
+	// LastError is the error of the last tick; empty if there was none.
 	LastError string
 
 	last error
 }
 
 // emit adds the scheduler's own metrics, all of them if detailed. They count
-// since startMS, the start of this process.
+// from startMS, the start of this process.
 func (st *Stats) emit(s *metric.Snapshot, startMS int64, detailed bool) {
 	s.Since(startMS)
 	s.Int(&selfSkipped, st.SkippedTicks)

@@ -40,7 +40,7 @@ func newSystem(cfg Config) Collector { return &systemCollector{detailed: cfg.Det
 // Name implements Collector.
 func (*systemCollector) Name() string { return "system" }
 
-// Collect adds the uptime and, in detailed, the counts of processes.
+// Collect adds the uptime and, with detailed metrics, the counts of processes.
 func (c *systemCollector) Collect(ctx context.Context, s *metric.Snapshot) error {
 	err := c.uptime(ctx, s)
 	if c.detailed {
@@ -80,7 +80,7 @@ func (c *systemCollector) processes(ctx context.Context, s *metric.Snapshot) err
 	return nil
 }
 
-// statField returns the number on the line "name number" of a /proc/stat.
+// statField returns the number on the line "name number" of /proc/stat.
 func statField(stat []byte, name string) (int64, bool) {
 	for line := range bytes.Lines(stat) {
 		value, found := bytes.CutPrefix(line, []byte(name+" "))
@@ -93,9 +93,9 @@ func statField(stat []byte, name string) (int64, bool) {
 	return 0, false
 }
 
-// BootTimeMS returns when the host booted, in Unix ms: where its counters
-// start. It reads /proc/stat once and does not block. The kernel gives whole
-// seconds.
+// BootTimeMS returns the time of the host's boot in Unix ms, at which its
+// counters start. It reads /proc/stat once and does not block. The kernel
+// reports whole seconds.
 func BootTimeMS(ctx context.Context) (int64, error) {
 	var file reader
 	stat, err := file.read(procPath(ctx, "stat"))

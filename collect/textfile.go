@@ -14,12 +14,12 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// The bounds of a directory of text files. What is over them is left out and
+// The limits of a directory of text files. What exceeds them is left out and
 // reported.
 const (
 	maxTextfiles      = 1000
 	maxTextfileBytes  = 1 << 20
-	maxTextfilesBytes = 8 << 20 // all together
+	maxTextfilesBytes = 8 << 20 // of all files
 	textfileSuffix    = ".prom"
 )
 
@@ -30,21 +30,22 @@ var textfileMtime = metric.Desc{
 
 func textfileDescs() []*metric.Desc { return []*metric.Desc{&textfileMtime} }
 
-// textfileCollector sends what the *.prom files of a directory hold: the
-// convention of node_exporter's textfile collector, so that its scripts serve
-// both. A file is all or nothing, and costs no other file anything; it is read
-// again when its size, its time or its inode changes.
+// textfileCollector sends the contents of the *.prom files of a directory. It
+// follows the convention of node_exporter's textfile collector, so that scripts
+// work with both. A file is sent completely or not at all, and its mistakes do
+// not affect other files. A file is read again if its size, modification time
+// or inode changes.
 type textfileCollector struct {
-	dir         string
-	maxAge      time.Duration
-	mostSamples int // of all files together; 0 for no bound
-	files       map[string]*textfile
-	merged      merger
+	dir        string
+	maxAge     time.Duration
+	maxSamples int // of all files together; 0 for no limit
+	files      map[string]*textfile
+	merged     merger
 }
 
 func newTextfile(cfg Config) Collector {
 	return &textfileCollector{
-		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge, mostSamples: cfg.MaxSeries,
+		dir: cfg.TextfileDir, maxAge: cfg.TextfileMaxAge, maxSamples: cfg.MaxSeries,
 		files: make(map[string]*textfile),
 	}
 }
@@ -52,9 +53,9 @@ func newTextfile(cfg Config) Collector {
 // Name implements Collector.
 func (*textfileCollector) Name() string { return "textfile" }
 
-// Collect adds the points of every file, in the order of their names: of a
-// series that two files have, the first one's. A file that is removed while
-// this looks is no error.
+// Collect adds the points of all files in the order of their names. If two
+// files have the same series, the first file wins. A file that is removed
+// meanwhile is not an error.
 func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error {
 	if c.dir == "" {
 		return nil
@@ -69,7 +70,7 @@ func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error
 		names = names[:maxTextfiles]
 	}
 	changed := c.forget(names)
-	left := room{samples: c.mostSamples, bytes: maxTextfilesBytes}
+	left := room{samples: c.maxSamples, bytes: maxTextfilesBytes}
 	if left.samples == 0 {
 		left.samples = math.MaxInt
 	}
@@ -96,8 +97,8 @@ func (c *textfileCollector) Collect(_ context.Context, s *metric.Snapshot) error
 	return errors.Join(append(errs, c.merged.conflicts...)...)
 }
 
-// isGone reports whether an error says that a file was removed; a link to one
-// that is not there stays.
+// isGone reports whether err means that the file was removed. A symbolic link
+// whose target does not exist is not gone.
 func isGone(path string, err error) bool {
 	if !errors.Is(err, os.ErrNotExist) {
 		return false
@@ -122,7 +123,8 @@ func (c *textfileCollector) list() ([]string, error) {
 	return names, nil
 }
 
-// forget drops the files that are gone, and reports whether there were any.
+// forget removes the files that no longer exist, and reports whether there were
+// any.
 func (c *textfileCollector) forget(names []string) (gone bool) {
 	for name := range c.files {
 		if _, there := slices.BinarySearch(names, name); !there {
@@ -133,7 +135,8 @@ func (c *textfileCollector) forget(names []string) (gone bool) {
 	return gone
 }
 
-// withoutPath returns the cause alone, where the caller names the file.
+// withoutPath returns the cause of err without the path, because the caller
+// adds the file's name.
 func withoutPath(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return e.Err

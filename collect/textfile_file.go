@@ -15,24 +15,24 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/promtext"
 )
 
-// textfile is what is known of one file.
+// textfile is the state of one file.
 type textfile struct {
 	modified time.Time
 	size     int64
 	inode    uint64
-	read     bool // samples and wrong are of the file as it is
+	read     bool // samples and wrong describe the current file
 	samples  []promtext.Sample
-	wrong    error // why it is left out, as it is
-	had      int   // room for so many samples, when it was read
+	wrong    error // why the file is left out
+	had      int   // the room for samples when it was read
 	stale    bool
 }
 
-// unreadable is an error that may pass while the file stays as it is.
+// unreadable is an error that may pass while the file stays unchanged.
 type unreadable struct{ error }
 
 var errTimed = errors.New("has time stamps: a value is stamped when it is read")
 
-// room is what the files that are still to come may hold.
+// room is what the remaining files may hold.
 type room struct {
 	samples int
 	bytes   int64
@@ -43,8 +43,9 @@ var (
 	errNoSamples = errors.New("is left out: with the files before it, it has more samples than HEKA_MAX_SERIES")
 )
 
-// refresh reads the file if it changed, and takes its part of the room. changed
-// says that its samples may be others than before; the error, why there are none.
+// refresh reads the file if it changed, and deducts its share from the room.
+// changed reports whether its samples may have changed; the error says why
+// there are none.
 func (f *textfile) refresh(path string, maxAge time.Duration, left *room) (changed bool, err error) {
 	had := len(f.samples) > 0
 	info, err := os.Stat(path)
@@ -83,7 +84,7 @@ func (f *textfile) refresh(path string, maxAge time.Duration, left *room) (chang
 	return changed, f.wrong
 }
 
-// current are the samples to send.
+// current returns the samples to send.
 func (f *textfile) current() []promtext.Sample {
 	if f.stale {
 		return nil
@@ -91,8 +92,8 @@ func (f *textfile) current() []promtext.Sample {
 	return f.samples
 }
 
-// readTextfile returns the samples of a file, in memory of their own: the rest
-// of the text may be much more.
+// readTextfile returns the samples of a file. They do not share the memory of
+// the text, the rest of which may be much larger.
 func readTextfile(path string, most int) ([]promtext.Sample, error) {
 	text, err := readRegular(path)
 	if err != nil {
@@ -106,7 +107,7 @@ func readTextfile(path string, most int) ([]promtext.Sample, error) {
 		return nil, err
 	}
 	kept := make([]promtext.Sample, 0, len(samples))
-	help := "" // the same for many lines
+	help := "" // shared by the lines of a metric
 	for _, s := range samples {
 		if s.Timed {
 			return nil, errTimed
@@ -114,9 +115,9 @@ func readTextfile(path string, most int) ([]promtext.Sample, error) {
 		if !fits(&s) {
 			return nil, fmt.Errorf("%.64s has more than %d labels, or a name over %d or a value over %d bytes", s.Name, maxLabels, maxLabelBytes, maxValueBytes)
 		}
-		// Labels in another order are the same series.
+		// Labels in another order identify the same series.
 		slices.SortFunc(s.Labels, func(a, b promtext.Label) int { return cmp.Compare(a.Name, b.Name) })
-		// A summary of nothing has quantiles that are no number.
+		// A summary without observations has quantiles that are NaN.
 		if !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
 			if s.Help != help {
 				help = strings.Clone(s.Help)
@@ -128,7 +129,8 @@ func readTextfile(path string, most int) ([]promtext.Sample, error) {
 	return kept, nil
 }
 
-// owned is a sample whose name and labels share no memory with the text.
+// owned copies a sample so that its name and labels share no memory with the
+// text.
 func owned(s promtext.Sample) promtext.Sample {
 	s.Name = strings.Clone(s.Name)
 	s.Labels = slices.Clone(s.Labels)
@@ -138,10 +140,10 @@ func owned(s promtext.Sample) promtext.Sample {
 	return s
 }
 
-// What a server may be expected to take (docs/wire.md).
+// Limits that a server may be expected to accept (docs/wire.md).
 const (
 	maxLabels     = 64
-	maxLabelBytes = 255 // and of a metric's name
+	maxLabelBytes = 255 // also of a metric's name
 	maxValueBytes = 4096
 )
 
@@ -151,7 +153,8 @@ func fits(s *promtext.Sample) bool {
 	})
 }
 
-// readRegular reads a whole file, and never waits for the writer of a pipe.
+// readRegular reads a whole regular file. It never waits for the writer of a
+// pipe.
 func readRegular(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/promtext"
 )
 
-// merger makes the points of all text files. It keeps the Desc of a metric for
-// as long as the metric stays, since the address of a Desc identifies it.
+// merger combines the points of all text files. It keeps the [metric.Desc] of a
+// metric for as long as the metric exists, because the address of a Desc
+// identifies it.
 type merger struct {
 	points    []textPoint
 	conflicts []error
@@ -27,8 +28,8 @@ type descKey struct {
 	kind       metric.Kind
 }
 
-// emit adds the points. They count since the host's boot, for want of a better
-// start: no file says when its counters began.
+// emit adds the points. They count from the host's boot, because no file says
+// when its counters started.
 func (m *merger) emit(s *metric.Snapshot) {
 	for i := range m.points {
 		p := &m.points[i]
@@ -40,14 +41,15 @@ func (m *merger) emit(s *metric.Snapshot) {
 	}
 }
 
-// merge makes the points anew. A series that was there before, and a metric
-// that a file before declared otherwise, are left out: that file wins.
+// merge rebuilds the points. If an earlier file has the same series, or
+// declares the metric differently, the earlier file wins and the points are
+// left out.
 func (m *merger) merge(names []string, files map[string]*textfile) {
 	m.points, m.conflicts = m.points[:0], nil
 	before := m.descs
 	m.descs = make(map[descKey]*metric.Desc)
 	owner := make(map[string]string)      // file by series
-	kinds := make(map[string]metric.Kind) // by name of a metric
+	kinds := make(map[string]metric.Kind) // kind by name of the metric
 	for _, name := range names {
 		f := files[name]
 		if f == nil {
@@ -97,8 +99,8 @@ func (m *merger) point(sample *promtext.Sample, kind metric.Kind, before map[des
 	return p
 }
 
-// kindOf says how a line's value combines: what a histogram and a summary count
-// and sum up are counters, a quantile stands for itself.
+// kindOf returns how the value of a line combines. The counts and sums of a
+// histogram or summary are counters; a quantile is a gauge.
 func kindOf(s *promtext.Sample) metric.Kind {
 	switch {
 	case s.Type == promtext.Counter, s.Type == promtext.Histogram:

@@ -25,7 +25,7 @@ type scripts struct {
 
 func newScripts(t *testing.T) *scripts { return boundedScripts(t, 0) }
 
-// boundedScripts may have so many samples.
+// boundedScripts returns scripts with a limit on the number of samples.
 func boundedScripts(t *testing.T, maxSeries int) *scripts {
 	dir := t.TempDir()
 	cfg := collect.Config{TextfileDir: dir, TextfileMaxAge: time.Hour, MaxSeries: maxSeries}
@@ -43,7 +43,8 @@ func (s *scripts) write(name, text string) {
 	check(s.t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644))
 }
 
-// collect returns the points by series, but for the times of files, and the error.
+// collect returns the points by series, except the modification times, and the
+// error.
 func (s *scripts) collect() (map[string]string, string) {
 	s.t.Helper()
 	s.snapshot.Reset(1)
@@ -109,14 +110,15 @@ func TestTextfile(t *testing.T) {
 	}
 	check(t, os.Remove(filepath.Join(s.dir, "backup.prom")))
 	s.want(points{"md_degraded device=md0": "gauge 1"})
-	// Another type at another time is another series, though it has the name.
+	// With another type the metric is another series, even with the same name.
 	s.write("raid.prom", "# TYPE md_degraded counter\nmd_degraded{device=\"md0\"} 21\n")
 	s.want(points{"md_degraded device=md0": "counter 21"})
 	check(t, os.RemoveAll(s.dir))
 	s.want(points{}, "read "+s.dir+": no such file or directory")
 }
 
-// TestTextfileProblems cost the file that has them, and name it.
+// TestTextfileProblems checks that a mistake only affects its own file, and
+// that the error names the file.
 func TestTextfileProblems(t *testing.T) {
 	s := newScripts(t)
 	good := points{"good": "gauge 1", "same x=1": "gauge 1", "two a=1 b=2": "gauge 5"}
@@ -165,8 +167,8 @@ func join(errs ...error) error {
 	return nil
 }
 
-// TestTextfileRepaired has each file come back once it is whole, in the same
-// size and the same second too.
+// TestTextfileRepaired checks that each file is sent again once it is repaired,
+// even with the same size and in the same second.
 func TestTextfileRepaired(t *testing.T) {
 	s := newScripts(t)
 	s.write("x.prom", "x 1")
@@ -189,8 +191,8 @@ func TestTextfileRepaired(t *testing.T) {
 	s.want(points{"x": "gauge 4"})
 }
 
-// textfileAllowed has a file sent as soon as it may be read, though nothing of
-// it changes but that. It must not be root who runs it.
+// textfileAllowed checks that a file is sent as soon as its permissions allow
+// reading it, without any other change. It must not run as root.
 func textfileAllowed(t *testing.T) {
 	s := newScripts(t)
 	s.write("x.prom", "x 1\n")
@@ -211,8 +213,8 @@ func TestTooManyTextfiles(t *testing.T) {
 	}
 }
 
-// TestTextfilesTogether are bounded in samples: a file that is one too many is
-// left out whole, and those after it may still fit.
+// TestTextfilesTogether checks the common limit on samples. A file that would
+// exceed it is left out completely, and later files may still fit.
 func TestTextfilesTogether(t *testing.T) {
 	s := boundedScripts(t, 5)
 	const over = ": is left out: with the files before it, it has more samples than HEKA_MAX_SERIES"
@@ -225,16 +227,17 @@ func TestTextfilesTogether(t *testing.T) {
 	s.write("a.prom", "a 1\n") // now there is room
 	all := points{"a": "gauge 1", "b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"}
 	s.want(all)
-	s.write("a.prom", "a 1\naa 2\naaa 3\n") // and no more
+	s.write("a.prom", "a 1\naa 2\naaa 3\n") // and no more room
 	s.want(ac, "b.prom"+over)
 	s.write("a.prom", strings.Repeat("a 1\n", 6))
 	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1"}, "a.prom"+over)
 	check(t, os.Remove(filepath.Join(s.dir, "a.prom")))
-	s.write("d.prom", "d -1e+30\n") // just as many as there may be
+	s.write("d.prom", "d -1e+30\n") // exactly as many as allowed
 	s.want(points{"b": "gauge 1", "bb": "gauge 2", "bbb": "gauge 3", "c": "gauge 1", "d": "gauge -1e+30"})
 }
 
-// TestTextfileBytesTogether are bounded too, and what is over is not read.
+// TestTextfileBytesTogether checks the common limit on bytes. Files over the
+// limit are not read.
 func TestTextfileBytesTogether(t *testing.T) {
 	s := newScripts(t)
 	text := func(name string) string { return name + " 1\n" + strings.Repeat("# a comment\n", 1<<20/12-1) }
@@ -242,7 +245,7 @@ func TestTextfileBytesTogether(t *testing.T) {
 		s.write(fmt.Sprintf("%d.prom", i), text(fmt.Sprintf("x%d", i)))
 	}
 	s.write("9.prom", "x9 1\n")
-	s.write("0-bad.prom", strings.Repeat("# a comment\n", 1<<20/4)) // takes no room
+	s.write("0-bad.prom", strings.Repeat("# a comment\n", 1<<20/4)) // uses up no room
 	got, problem := s.collect()
 	const want = "0-bad.prom: is larger than 1048576 bytes\n8.prom: is left out: with the files before it, it is over the 8 MiB of all together"
 	if _, there := got["x9"]; len(got) != 9 || problem != want || !there {
@@ -254,8 +257,8 @@ func TestTextfileBytesTogether(t *testing.T) {
 	}
 }
 
-// TestTextfilesThatDoNotChange are not read again, and their points are the
-// same series.
+// TestTextfilesThatDoNotChange checks that unchanged files are not read again,
+// and that their points keep their series.
 func TestTextfilesThatDoNotChange(t *testing.T) {
 	s := newScripts(t)
 	s.write("x.prom", "x 1\n")
@@ -279,8 +282,8 @@ func TestTextfilesThatDoNotChange(t *testing.T) {
 	}
 }
 
-// TestTextfileStorm writes, breaks and removes files at random: each tick shows
-// exactly the whole files.
+// TestTextfileStorm writes, breaks and removes files at random. Each tick must
+// show exactly the intact files.
 func TestTextfileStorm(t *testing.T) {
 	s := newScripts(t)
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -310,7 +313,7 @@ func TestTextfileStorm(t *testing.T) {
 	}
 }
 
-// BenchmarkTextfile is a tick of five files of twenty points that do not change.
+// BenchmarkTextfile runs a tick with five unchanged files of twenty points.
 func BenchmarkTextfile(b *testing.B) {
 	dir := b.TempDir()
 	for f := range 5 {

@@ -8,9 +8,9 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// Uname returns what uname(2) says of the kernel, as labels under the names that
-// node_exporter has for them, in its order. It does not block. The node's name is
-// that of the agent's own UTS namespace.
+// Uname returns the result of uname(2) as labels, with the names and in the
+// order that node_exporter uses. It does not block. The node name is that of
+// the agent's own UTS namespace.
 func Uname() ([]metric.Label, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {

@@ -35,7 +35,7 @@ func newPoster(endpoint, caPath, key string) (poster, error) {
 	}}, nil
 }
 
-// post returns the status of the acknowledgement, or an error without one.
+// post returns the status of the acknowledgement, or an error if there is none.
 func (p poster) post(id string, body io.Reader) (status string, err error) {
 	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, p.endpoint, body)
 	if err != nil {
@@ -61,11 +61,11 @@ func (p poster) post(id string, body io.Reader) (status string, err error) {
 	return ack.Status, nil
 }
 
-// fakeTick is the fake agent's interval.
+// fakeTick is the interval of the fake agent.
 const fakeTick = 50 * time.Millisecond
 
-// fakeAgent ticks and delivers in order, keeps what it cannot deliver, and
-// delivers the rest when it is told to end.
+// fakeAgent takes ticks and delivers them in order. It keeps what it cannot
+// deliver, and delivers the rest when it is asked to end.
 func fakeAgent() int {
 	key, err := os.ReadFile(os.Getenv("HEKA_API_KEY_FILE"))
 	if err != nil {
@@ -82,8 +82,8 @@ func fakeAgent() int {
 	defer stop()
 	epoch := uint64(time.Now().UnixNano())
 	made, delivered := 0, 0
-	// One clock reading: batch n is of tick n, so that no tick is ever missing
-	// for another reason than a lost batch.
+	// The clock is read once, and batch n is tick n, so that a tick can only be
+	// missing because its batch was lost.
 	start := time.Now().UnixMilli()
 	tick := time.NewTicker(fakeTick)
 	defer tick.Stop()

@@ -23,8 +23,8 @@ import (
 func watchHosts(ctx context.Context, args []string, std stdio) error {
 	flags := flag.NewFlagSet("watch", flag.ContinueOnError)
 	base := flags.String("url", "https://"+defaultListen, "the ingest's `URL`")
-	ca := flags.String("ca", "", "CA `file` (PEM) that the ingest's certificate is checked against; none: the system's")
-	keyFile := flags.String("api-key-file", "", "`file` with the API key, if the ingest wants one")
+	ca := flags.String("ca", "", "`file` (PEM) of the CA that signed the ingest's certificate (default: the system's CAs)")
+	keyFile := flags.String("api-key-file", "", "`file` with the API key, if the ingest requires one")
 	once := flags.Bool("once", false, "show the hosts once and exit")
 	if err := parse(flags, args, std); err != nil {
 		return err
@@ -43,14 +43,15 @@ func watchHosts(ctx context.Context, args []string, std stdio) error {
 	return watch.Run(ctx, cfg)
 }
 
-// demoRestart is when the demo restarts a child that died unseen.
+// demoRestart is how long after its death the demo restarts a child when there
+// is no terminal.
 const demoRestart = 10 * time.Second
 
 func runDemo(ctx context.Context, args []string, std stdio) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	agent := flags.String("agent", "", "the agent's `program` (required)")
-	data := flags.String("data", ".run", "`directory` for everything the two write")
-	restart := flags.Duration("restart-after", demoRestart, "without a terminal: when a program that died is started again")
+	data := flags.String("data", ".run", "`directory` for the files of both programs")
+	restart := flags.Duration("restart-after", demoRestart, "without a terminal, restart a program that died after this time")
 	if err := parse(flags, args, std); err != nil {
 		return err
 	}
@@ -66,8 +67,8 @@ func runDemo(ctx context.Context, args []string, std stdio) error {
 	return demo.Run(ctx, cfg)
 }
 
-// prepareDemo makes what the ingest and the agent must agree on: a port, a
-// certificate and a key.
+// prepareDemo creates what the ingest and the agent share: a port, a
+// certificate and an API key.
 func prepareDemo(ctx context.Context, agent, data string) (demo.Config, error) {
 	var cfg demo.Config
 	data, err := filepath.Abs(data)
@@ -108,8 +109,8 @@ func prepareDemo(ctx context.Context, agent, data string) (demo.Config, error) {
 	return cfg, err
 }
 
-// freeAddress returns the usual address, or one with another port if that is
-// taken, and says so.
+// freeAddress returns the usual address. If its port is taken, it returns an
+// address with a free port and a note that says so.
 func freeAddress(ctx context.Context) (address, note string, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", defaultListen)
 	if err == nil {
@@ -123,7 +124,7 @@ func freeAddress(ctx context.Context) (address, note string, err error) {
 	return address, fmt.Sprintf("%s is taken, so the ingest is at %s", defaultListen, address), l.Close()
 }
 
-// ensureKey makes a random API key unless there is one.
+// ensureKey creates a random API key unless there is one.
 func ensureKey(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {

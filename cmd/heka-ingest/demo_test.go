@@ -18,7 +18,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// demoRun is a started `heka-ingest demo` with the fake agent.
+// demoRun is a running `heka-ingest demo` with the fake agent.
 type demoRun struct {
 	*exec.Cmd
 	out    *output
@@ -76,7 +76,7 @@ func (d demoRun) pid(t *testing.T, child string) int {
 	return pid
 }
 
-// arrives waits until that many batches have arrived, without a gap.
+// arrives waits until that many batches have arrived without a gap.
 func (d demoRun) arrives(t *testing.T, batches int64) wire.Host {
 	t.Helper()
 	var host wire.Host
@@ -94,7 +94,8 @@ func (d demoRun) arrives(t *testing.T, batches int64) wire.Host {
 	return host
 }
 
-// state returns the process state letter, or "" when there is no such process.
+// state returns the state letter of a process, or "" if there is no such
+// process.
 func state(t *testing.T, pid int) string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -132,7 +133,7 @@ func TestDemoSurvivesItsIngest(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.out.find(t, `ingest: ENDED \(signal: killed\)`)
-	d.out.find(t, `what has ended is started again`)
+	d.out.find(t, `what has ended is restarted`)
 	d.arrives(t, before.Batches+10)
 	until(t, "the new ingest's pid", func() bool { return d.pid(t, "ingest") != killed })
 	d.end(t, syscall.SIGTERM)
@@ -158,19 +159,20 @@ func TestDemoSuspends(t *testing.T) {
 	d.end(t, syscall.SIGINT)
 }
 
-// On a terminal the screen is drawn over, and Enter starts what has ended.
+// On a terminal the screen is redrawn in place, and Enter restarts what has
+// ended.
 func TestDemoOnTerminal(t *testing.T) {
 	keyboard, screen := openTerminal(t)
 	d := newDemo(t, t.TempDir())
 	d.Stdin, d.Stdout, d.Stderr = screen, screen, screen
-	go func() { _, _ = io.Copy(d.out, keyboard) }() // ends when the test closes it
+	go func() { _, _ = io.Copy(d.out, keyboard) }() // ends when the test closes the terminal
 	d.start(t)
 	before := d.arrives(t, 3)
 	killed := d.pid(t, "ingest")
 	if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	d.out.find(t, "press Enter to start again what has ended")
+	d.out.find(t, "press Enter to restart what has ended")
 	if _, err := io.WriteString(keyboard, "\n"); err != nil {
 		t.Fatal(err)
 	}

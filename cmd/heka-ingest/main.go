@@ -1,6 +1,6 @@
-// Command heka-ingest is the single-machine ingest for heka-insights-agent: it
-// takes batches in over HTTPS, keeps them in one SQLite file and shows them. It
-// is for first runs, small fleets and tests (docs/ingest.md).
+// Command heka-ingest is the single-machine ingest for heka-insights-agent. It
+// receives batches over HTTPS, stores them in one SQLite file and shows them.
+// It is meant for first runs, small fleets and tests (docs/ingest.md).
 package main
 
 import (
@@ -26,7 +26,7 @@ const (
 	exitUsage   = 2
 )
 
-// usageError is an error of whoever wrote the command line.
+// usageError is a mistake on the command line.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
@@ -42,7 +42,7 @@ type command struct {
 	run           func(ctx context.Context, args []string, stdio stdio) error
 }
 
-// stdio is what a command talks to.
+// stdio holds the standard streams of a command.
 type stdio struct {
 	in       *os.File
 	out, err io.Writer
@@ -109,9 +109,9 @@ func printUsage(w io.Writer) {
 	fmt.Fprint(w, "\nheka-ingest COMMAND --help lists the flags.\n")
 }
 
-// parse reads flags, and refuses arguments that are none.
+// parse parses flags and refuses positional arguments.
 func parse(flags *flag.FlagSet, args []string, std stdio) error {
-	flags.SetOutput(io.Discard) // the error is printed once, by run
+	flags.SetOutput(io.Discard) // run prints the error, once
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// asProgram makes the test binary be heka-ingest, or, when it is started as the
-// demo starts an agent, a small agent.
+// asProgram makes the test binary run as heka-ingest or, if it is started like
+// the demo starts an agent, as a small agent.
 const asProgram = "INGEST_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// program returns the test binary as heka-ingest, not started yet.
+// program returns a command that runs the test binary as heka-ingest.
 func program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -38,12 +38,12 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	// The race detector would wait for a second before it exits.
+	// By default the race detector waits for a second before the process exits.
 	cmd.Env = append(os.Environ(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
-// output collects what a program prints, and lets a test wait for it.
+// output collects what a program prints, and lets a test wait for text.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -61,10 +61,11 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// patience bounds every wait in these tests; none of them gets near it.
+// patience limits every wait in these tests. It is far longer than any of them
+// takes.
 const patience = 60 * time.Second
 
-// until waits for something to become true.
+// until waits until a condition is true.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -76,7 +77,8 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// find waits until the output has a match, and returns its last one's groups.
+// find waits until the output matches, and returns the groups of the last
+// match.
 func (o *output) find(t *testing.T, pattern string) []string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -163,7 +165,7 @@ func TestParseSize(t *testing.T) {
 	}
 }
 
-// serving is a started `heka-ingest serve`.
+// serving is a running `heka-ingest serve`.
 type serving struct {
 	*exec.Cmd
 	out  *output

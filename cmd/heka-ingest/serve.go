@@ -23,12 +23,12 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/tlscert"
 )
 
-// What the flags of serve are when not given.
+// The defaults of the flags of serve.
 const (
 	defaultListen    = "127.0.0.1:9443"
 	defaultRetention = 7 * 24 * time.Hour
 	defaultMaxBody   = 16 << 20
-	// budgetBodies is how many bodies of the largest size may wait at once.
+	// budgetBodies is how many bodies of the maximum size fit into the budget.
 	budgetBodies = 4
 	queueBatches = 256
 )
@@ -47,15 +47,15 @@ func parseServe(args []string, std stdio) (serveFlags, error) {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	flags.StringVar(&f.listen, "listen", defaultListen, "`address` to serve HTTPS on")
 	flags.StringVar(&f.data, "data", "", "`directory` of the database and the certificate (required)")
-	flags.StringVar(&f.keyFile, "api-key-file", "", "`file` of the API keys that are let in, one a line; none: everybody is")
-	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM); none: one is made, with a CA, in DATA/tls")
-	flags.StringVar(&f.tlsKey, "tls-key", "", "its key `file` (PEM)")
-	flags.Func("tls-name", "further host `name` or IP address for the certificate that is made; may be repeated", func(s string) error {
+	flags.StringVar(&f.keyFile, "api-key-file", "", "`file` of the accepted API keys, one per line (default: requests need no key)")
+	flags.StringVar(&f.tlsCert, "tls-cert", "", "certificate `file` (PEM) (default: created in DATA/tls, with a CA)")
+	flags.StringVar(&f.tlsKey, "tls-key", "", "key `file` (PEM) of the certificate")
+	flags.Func("tls-name", "additional host `name` or IP address for the created certificate; may be repeated", func(s string) error {
 		f.tlsNames = append(f.tlsNames, s)
 		return nil
 	})
 	flags.DurationVar(&f.retention, "retention", defaultRetention, "how long points are kept")
-	flags.Func("max-body", "largest batch `size`, as sent and inflated (default 16MiB)", func(s string) (err error) {
+	flags.Func("max-body", "maximum batch `size`, both as sent and decompressed (default 16MiB)", func(s string) (err error) {
 		f.maxBody, err = parseSize(s)
 		return err
 	})
@@ -89,7 +89,7 @@ func (f serveFlags) check() error {
 	return nil
 }
 
-// parseSize reads bytes, or KiB, MiB, GiB.
+// parseSize parses a number of bytes, optionally with KiB, MiB or GiB.
 func parseSize(s string) (int64, error) {
 	digits, unit := s, int64(1)
 	for i, suffix := range []string{"KiB", "MiB", "GiB"} {
@@ -141,8 +141,8 @@ func serve(ctx context.Context, args []string, std stdio) error {
 	return err
 }
 
-// runBoth runs the server on top of the store, and ends the store after the
-// last request is answered.
+// runBoth runs the server and the store. It ends the store after the last
+// request is answered.
 func runBoth(ctx context.Context, srv *server.Server, db *store.Store, l net.Listener) error {
 	storing, endStore := context.WithCancel(context.WithoutCancel(ctx))
 	stored := make(chan error, 1)
@@ -169,8 +169,8 @@ func openCertificate(f serveFlags) (func(*tls.ClientHelloInfo) (*tls.Certificate
 
 func tlsDir(data string) string { return filepath.Join(data, "tls") }
 
-// certificateNames are the names that a client on this machine, or one that
-// uses its host name, may know the ingest by.
+// certificateNames returns the names by which a client on this machine, or a
+// client that uses its host name, may know the ingest.
 func certificateNames(listen string, more []string) []string {
 	names := []string{"localhost", "127.0.0.1", "::1"}
 	if hostname, err := os.Hostname(); err == nil && hostname != "" {
@@ -195,11 +195,11 @@ func announce(log zerolog.Logger, f serveFlags, addr net.Addr) {
 	}
 	line.Msg("serving")
 	if ip := addr.(*net.TCPAddr).IP; f.keyFile == "" && !ip.IsLoopback() {
-		log.Warn().Msg("no --api-key-file: whoever reaches this port can read and write")
+		log.Warn().Msg("no --api-key-file: anyone who reaches this port can read and write")
 	}
 }
 
-// newLog writes for people on a terminal, and JSON otherwise.
+// newLog logs as text on a terminal, and as JSON otherwise.
 func newLog(std stdio, debug bool) zerolog.Logger {
 	out := std.err
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// What was acknowledged before a kill -9 is there after it.
+// Acknowledged batches must survive kill -9.
 func TestKillNineKeepsWhatWasAcknowledged(t *testing.T) {
 	data := t.TempDir()
 	acked := map[string]int{}
@@ -33,7 +33,7 @@ func TestKillNineKeepsWhatWasAcknowledged(t *testing.T) {
 		}
 		var mu sync.Mutex
 		var count atomic.Int64
-		target := 3 + rand.Int64N(30) // the kill comes while others are in flight
+		target := 3 + rand.Int64N(30) // the kill comes while other batches are in flight
 		var senders sync.WaitGroup
 		for range 6 {
 			senders.Go(func() {
@@ -93,8 +93,8 @@ func TestServeRefusesSecond(t *testing.T) {
 	}
 }
 
-// A client that checks the certificate reaches the ingest by the address that
-// it listens on, and by the names that it was given.
+// A client that verifies the certificate can reach the ingest by its listening
+// address and by the names that it was given.
 func TestCertificateCoversAddressAndNames(t *testing.T) {
 	s := startServe(t, t.TempDir(), "--listen", "127.0.0.2:0", "--tls-name", "127.0.0.3", "--tls-name", "ingest.example")
 	port := s.url[strings.LastIndex(s.url, ":"):]
@@ -141,7 +141,7 @@ func TestWatchOnce(t *testing.T) {
 	if code != exitOK || !strings.Contains(out.String(), "HOST") || !strings.Contains(out.String(), "web-1") || !strings.Contains(out.String(), "25.0%") {
 		t.Errorf("exit %d\n%s", code, out.String())
 	}
-	// Without the CA it must not be trusted.
+	// Without the CA the client must not trust it.
 	if code := run(context.Background(), []string{"watch", "--once", "--url", s.url}, stdio{out: &out, err: &out}); code != exitFailure {
 		t.Errorf("without the CA: exit %d", code)
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 func setupCheck(flags *flag.FlagSet) action {
-	connect := flags.Bool("connect", false, "try the endpoint too: with an empty batch, or with one real tick where the exporter has no empty one")
-	all := flags.Bool("all", false, "print the variables too that are not set, with their defaults")
+	connect := flags.Bool("connect", false, "also try the endpoint: with an empty batch, or with one real tick if an empty batch would prove nothing")
+	all := flags.Bool("all", false, "also print the variables that are not set, with their defaults")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		cfg, warnings, err := agent.LoadConfig(envFile)
 		printWarnings(stderr, warnings)
@@ -37,8 +37,8 @@ func setupCheck(flags *flag.FlagSet) action {
 	}
 }
 
-// good is the last line of a report without problems: a comment, so that the
-// whole can be read as an env file.
+// good returns the last line of a report without problems. It is a comment, so
+// that the report can be read as an env file.
 func good(warnings int) string {
 	switch warnings {
 	case 0:

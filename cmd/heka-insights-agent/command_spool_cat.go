@@ -15,7 +15,7 @@ import (
 
 func setupSpoolCat(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
-	dead := flags.Bool("dead", false, "print dead letters instead of the batches that wait")
+	dead := flags.Bool("dead", false, "print dead letters instead of waiting batches")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		if *common.format == "table" {
 			return usageErrorf("cat prints bodies, which are JSON: ls and dead print tables")
@@ -52,16 +52,18 @@ func plainBody(payload []byte) ([]byte, error) {
 	return line.Bytes(), nil
 }
 
-// skipped is why one batch cannot be had; the next one may.
+// skipped is the reason why one batch cannot be read. Other batches may be
+// readable.
 type skipped struct{ cause error }
 
 func (e *skipped) Error() string { return e.cause.Error() }
 
-// each calls do for each sound batch that was asked for: those of keys wherever
-// they are, once each, and all letters of theirs, or, without keys, all that
-// wait, or all dead letters. What is damaged or not found is said, and an error
-// in the end.
-func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do func(*spool.Finding) error) error {
+// each calls do for each intact batch that was requested. With keys these are
+// the batches with these ids, once each and wherever they are, and all their
+// letters. Without keys they are all waiting batches, or all dead letters if
+// dead is set. each reports what is damaged or not found, and then returns an
+// error.
+func (l *inspection) each(ctx context.Context, keys map[batchKey]bool, dead bool, do func(*spool.Finding) error) error {
 	l.query.Payloads = true
 	l.query.Letters = dead || len(keys) > 0
 	l.query.Segments = !dead || len(keys) > 0
@@ -91,17 +93,17 @@ func (l *look) each(ctx context.Context, keys map[batchKey]bool, dead bool, do f
 	}
 	for key, done := range keys {
 		if !done {
-			miss("batch %s is not in the spool, or not sound: spool verify says more", key)
+			miss("batch %s is not in the spool, or is damaged: run spool verify", key)
 		}
 	}
 	if missed > 0 {
-		return fmt.Errorf("not all could be had: the %d lines above say what", missed)
+		return fmt.Errorf("could not read everything: see the %d lines above", missed)
 	}
 	return nil
 }
 
-// wanted says whether a finding is a batch that can be had and was asked for,
-// and notes that it was found.
+// wanted reports whether a finding is a readable batch that was requested, and
+// marks it as found.
 func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
 	if f.Record.Payload == nil {
 		return false
@@ -110,7 +112,7 @@ func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
 		return f.Found == spool.FoundLetter || f.State == spool.StateWaiting
 	}
 	if f.Found == spool.FoundLetter {
-		return found(f, keys)
+		return markFound(f, keys)
 	}
 	done, asked := keys[keyOf(f)]
 	if asked {
@@ -119,9 +121,9 @@ func wanted(f *spool.Finding, keys map[batchKey]bool) bool {
 	return asked && !done
 }
 
-// found notes that a letter was found by the batch that it is of, or by its own
-// id.
-func found(f *spool.Finding, keys map[batchKey]bool) (asked bool) {
+// markFound reports whether a letter was requested, by the id of its batch or by
+// its own id, and marks the ids as found.
+func markFound(f *spool.Finding, keys map[batchKey]bool) (asked bool) {
 	for _, key := range []batchKey{batchKey(f.Of), keyOf(f)} {
 		if _, ok := keys[key]; ok {
 			keys[key], asked = true, true
@@ -130,7 +132,8 @@ func found(f *spool.Finding, keys map[batchKey]bool) (asked bool) {
 	return asked
 }
 
-// costsBatches says whether damage may be to what was to be delivered.
+// costsBatches reports whether a damage may affect batches that were to be
+// delivered.
 func costsBatches(f *spool.Finding) bool {
 	if f.Found == spool.FoundRecord {
 		return f.State == spool.StateCorrupt

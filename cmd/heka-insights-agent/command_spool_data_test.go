@@ -14,7 +14,8 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// TestSpoolCat prints bodies that decode, whatever their compression.
+// TestSpoolCat checks that the printed bodies can be decoded, whatever their
+// compression.
 func TestSpoolCat(t *testing.T) {
 	dir := closedSpool(t, 6)
 	seqs := func(text string) (all []uint64) {
@@ -51,7 +52,7 @@ func TestSpoolCat(t *testing.T) {
 	}
 }
 
-// TestSpoolCatForeignBody skips a body that is no batch.
+// TestSpoolCatForeignBody checks that a body that is not a batch is skipped.
 func TestSpoolCatForeignBody(t *testing.T) {
 	dir := t.TempDir()
 	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 1 << 20})
@@ -112,8 +113,8 @@ func TestSpoolExport(t *testing.T) {
 	}
 }
 
-// TestSpoolDamagedDelivered gets out all that waits, and says so, although a
-// batch that was delivered before is damaged.
+// TestSpoolDamagedDelivered exports everything that waits, although a batch
+// that was delivered before is damaged, and reports success.
 func TestSpoolDamagedDelivered(t *testing.T) {
 	dir := closedSpool(t, 5)
 	flip(t, dir, 2)
@@ -126,8 +127,8 @@ func TestSpoolDamagedDelivered(t *testing.T) {
 	ask(t, exitFailure, dir, "cat", batchID(2))
 }
 
-// TestSpoolDeadAndReplay lists what the backend refused and has a running spool
-// send it again.
+// TestSpoolDeadAndReplay lists what the backend refused, and a running spool
+// sends it again.
 func TestSpoolDeadAndReplay(t *testing.T) {
 	dir, s := liveSpool(t, 5)
 	stdout, _ := ask(t, exitOK, dir, "dead")
@@ -155,8 +156,8 @@ func TestSpoolDeadAndReplay(t *testing.T) {
 	}
 }
 
-// TestSpoolLetters has letters named by their file, with and without its suffix,
-// and by each batch that they hold, and takes them whole.
+// TestSpoolLetters names letters by their file, with and without its suffix,
+// and by each batch that they hold. A letter is always taken as a whole.
 func TestSpoolLetters(t *testing.T) {
 	dir, s := liveSpool(t, 9)
 	refuseBatches(t, s, "422", 4, 5)
@@ -222,7 +223,7 @@ func TestSpoolPurge(t *testing.T) {
 	}
 }
 
-// TestSpoolPurgeQuarantine removes damaged segments that were set aside.
+// TestSpoolPurgeQuarantine removes damaged segments from quarantine.
 func TestSpoolPurgeQuarantine(t *testing.T) {
 	dir := closedSpool(t, 5)
 	flip(t, dir, 4)
@@ -248,8 +249,8 @@ func TestSpoolPurgeQuarantine(t *testing.T) {
 	}
 }
 
-// What a running agent is building is not exported: its ids are those of batches
-// to come. Once no agent runs, it is.
+// The batch that a running agent is building is not exported, because its ids
+// belong to batches that do not exist yet. When no agent runs, it is exported.
 func TestSpoolExportLeavesALiveDraftOut(t *testing.T) {
 	dir := t.TempDir()
 	s := spool.Open(spool.Config{Dir: dir, MaxBytes: 1 << 20})

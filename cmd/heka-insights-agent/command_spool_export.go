@@ -15,7 +15,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// exportLine is one file that was written, or was there already.
+// exportLine describes a file that was written or that already existed.
 type exportLine struct {
 	BatchID         string `json:"batch_id"`
 	Points          int64  `json:"points"`
@@ -29,7 +29,7 @@ type exportLine struct {
 
 func setupSpoolExport(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
-	dead := flags.Bool("dead", false, "export dead letters instead of the batches that wait")
+	dead := flags.Bool("dead", false, "export dead letters instead of waiting batches")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		if flags.NArg() == 0 {
 			return usageErrorf("name the directory to write to")
@@ -43,7 +43,7 @@ func setupSpoolExport(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		l.rows.unheard(stdout)
+		l.rows.ignoreReader(stdout)
 		to := flags.Arg(0)
 		source, err := os.Stat(l.query.Dir)
 		if err != nil {
@@ -57,14 +57,14 @@ func setupSpoolExport(flags *flag.FlagSet) action {
 		}
 		ticks := 0
 		err = l.each(ctx, keys, *dead, func(f *spool.Finding) error {
-			if f.Draft { // sent by hand, it would pass for the batch that is being built
+			if f.Draft { // if sent by hand, it would pass for the batch that is being built
 				ticks++
 				return nil
 			}
 			return l.export(f, to)
 		})
 		if ticks > 0 {
-			l.say("left out: %d ticks of a batch that a running agent may be building: stop it to have them", ticks)
+			l.say("left out: %d ticks of a batch that a running agent may be building: stop the agent to export them", ticks)
 		}
 		if err != nil {
 			return errors.Join(err, syncDirectory(to))
@@ -73,7 +73,7 @@ func setupSpoolExport(flags *flag.FlagSet) action {
 	}
 }
 
-// within says whether dir is that directory, or somewhere below it.
+// within reports whether dir is the directory that, or a directory below it.
 func within(dir string, that os.FileInfo) bool {
 	dir, _ = filepath.Abs(dir)
 	for {
@@ -88,7 +88,7 @@ func within(dir string, that os.FileInfo) bool {
 	}
 }
 
-// extensions of files, by how their content is compressed.
+// extension returns the extension of a file by the compression of its content.
 func extension(kind ship.Compression) string {
 	switch kind {
 	case ship.CompressionGzip:
@@ -100,7 +100,7 @@ func extension(kind ship.Compression) string {
 	}
 }
 
-func (l *look) export(f *spool.Finding, to string) error {
+func (l *inspection) export(f *spool.Finding, to string) error {
 	id, kind := keyOf(f).String(), ship.CompressionOf(f.Record.Payload)
 	line := exportLine{
 		BatchID: id, Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS, Time: timeText(f.Record.TimeMS),
@@ -114,7 +114,7 @@ func (l *look) export(f *spool.Finding, to string) error {
 	case err == nil && bytes.Equal(there, f.Record.Payload):
 		line.Status = "present"
 	case err == nil:
-		return &skipped{fmt.Errorf("%s holds something else: it is left alone", line.File)}
+		return &skipped{fmt.Errorf("%s holds something else and is not overwritten", line.File)}
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	default:
@@ -125,8 +125,7 @@ func (l *look) export(f *spool.Finding, to string) error {
 	return l.rows.row(line, line.BatchID, line.Time, line.Points, line.Bytes, line.Status, line.File)
 }
 
-// writeDurably makes a file that is whole or not there. Its directory is still
-// to be synced.
+// writeDurably writes a file atomically. The caller has to sync its directory.
 func writeDurably(name string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".export-*") // 0600
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// batchLine is a batch in a segment.
+// batchLine describes a batch in a segment.
 type batchLine struct {
 	BatchID string `json:"batch_id"`
 	Epoch   string `json:"epoch"`
@@ -22,14 +22,15 @@ type batchLine struct {
 	Segment string `json:"segment"`
 	Offset  int64  `json:"offset"`
 	State   string `json:"state"`
-	// Dead are the points of a settled batch that the backend refused for good.
+	// Dead is how many points of a settled batch the backend permanently
+	// refused.
 	Dead int64 `json:"dead,omitempty"`
 }
 
 func setupSpoolLs(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
-	all := flags.Bool("all", false, "list batches that do not wait any more too, as long as their segment is there")
-	summary := flags.Bool("summary", false, "print the sums alone")
+	all := flags.Bool("all", false, "also list settled batches whose segment still exists")
+	summary := flags.Bool("summary", false, "print only the totals")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		l, err := common.open(envFile, stdout, stderr,
 			column{"BATCH", 32}, column{"TIME", 24}, column{"POINTS", -7}, column{"BYTES", -8}, column{"STATE", 9}, column{"SEGMENT", 0})
@@ -47,14 +48,14 @@ func setupSpoolLs(flags *flag.FlagSet) action {
 			return err
 		}
 		if *summary {
-			return l.sums(&sum)
+			return l.printSummary(&sum)
 		}
-		l.sum(&sum)
+		l.printTotals(&sum)
 		return damageFound(&sum)
 	}
 }
 
-func (l *look) batch(f *spool.Finding) error {
+func (l *inspection) batch(f *spool.Finding) error {
 	line := batchLine{
 		BatchID: keyOf(f).String(), Epoch: metric.EpochString(f.Record.Epoch), Seq: f.Record.Seq,
 		Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS, Time: timeText(f.Record.TimeMS),
@@ -63,22 +64,22 @@ func (l *look) batch(f *spool.Finding) error {
 	return l.rows.row(line, line.BatchID, line.Time, line.Points, line.Bytes, line.State, line.Segment)
 }
 
-// sum tells an operator what the lines add up to.
-func (l *look) sum(s *spool.Summary) {
+// printTotals prints the totals to the operator.
+func (l *inspection) printTotals(s *spool.Summary) {
 	l.say("%d batches wait: %d points, %d bytes%s", s.Records, s.Points, s.Bytes, span(s))
 	l.say("appended %d points = delivered %d + evicted %d + expired %d + corrupt %d + dead %d + waiting %d",
 		s.Appended, s.Delivered, s.Evicted, s.Expired, s.Corrupt, s.Dead, s.Points)
 	if s.Letters > 0 {
-		l.say("%d dead letters: %d points, %d of them to be sent again: spool dead", s.Letters, s.LetterPoints, s.Replays)
+		l.say("%d dead letters: %d points, %d letters marked for replay: see spool dead", s.Letters, s.LetterPoints, s.Replays)
 	}
 	if s.LettersLost > 0 {
-		l.say("%d points that were refused have no letter any more", s.LettersLost)
+		l.say("the letters of %d refused points are gone", s.LettersLost)
 	}
 	if s.Quarantined > 0 {
 		l.say("%d damaged segments are in quarantine: %d bytes", s.Quarantined, s.QuarantinedBytes)
 	}
 	if s.Moved {
-		l.say("the agent was at work meanwhile: the figures are a moment old")
+		l.say("the agent was running: the numbers may be slightly out of date")
 	}
 }
 
@@ -89,22 +90,23 @@ func span(s *spool.Summary) string {
 	return fmt.Sprintf(", %s to %s", timeText(s.OldestMS), timeText(s.NewestMS))
 }
 
-// damageFound is the outcome of a look, which is no error of its own.
+// damageFound returns an error if the spool is damaged. The inspection itself
+// succeeded.
 func damageFound(s *spool.Summary) error {
 	if s.Damages == 0 {
 		return nil
 	}
-	return fmt.Errorf("damage found in %d places, %d points are lost: spool verify says where", s.Damages, s.Lost)
+	return fmt.Errorf("damage found in %d places, %d points are lost: run spool verify to see where", s.Damages, s.Lost)
 }
 
-// sumsLine is all of a summary.
-type sumsLine struct {
-	Waiting     batchSums        `json:"waiting"`
+// summaryLine holds a whole summary.
+type summaryLine struct {
+	Waiting     batchTotals      `json:"waiting"`
 	Oldest      string           `json:"oldest,omitempty"`
 	Newest      string           `json:"newest,omitempty"`
-	Segments    fileSums         `json:"segments"`
-	Quarantine  fileSums         `json:"quarantine"`
-	DeadLetters batchSums        `json:"dead_letters"`
+	Segments    fileTotals       `json:"segments"`
+	Quarantine  fileTotals       `json:"quarantine"`
+	DeadLetters batchTotals      `json:"dead_letters"`
 	LettersLost int64            `json:"letters_lost"`
 	Replays     int64            `json:"replays"`
 	Foreign     int64            `json:"foreign"`
@@ -115,23 +117,24 @@ type sumsLine struct {
 	Moved       bool             `json:"moved"`
 }
 
-type batchSums struct {
+type batchTotals struct {
 	Batches int64 `json:"batches"`
 	Points  int64 `json:"points"`
 	Bytes   int64 `json:"bytes"`
 }
 
-type fileSums struct {
+type fileTotals struct {
 	Files int64 `json:"files"`
 	Bytes int64 `json:"bytes"`
 }
 
-// sums prints the summary alone: an object, or the lines that follow a table.
-func (l *look) sums(s *spool.Summary) error {
+// printSummary prints only the summary: a JSON object, or the lines that follow a
+// table.
+func (l *inspection) printSummary(s *spool.Summary) error {
 	if l.rows.json == nil {
 		l.stderr = l.rows.out
-		l.sum(s)
-	} else if err := l.rows.row(sumsOf(s)); err != nil {
+		l.printTotals(s)
+	} else if err := l.rows.row(summaryOf(s)); err != nil {
 		return err
 	}
 	if err := l.rows.flush(); err != nil {
@@ -140,13 +143,13 @@ func (l *look) sums(s *spool.Summary) error {
 	return damageFound(s)
 }
 
-func sumsOf(s *spool.Summary) sumsLine {
-	line := sumsLine{
-		Waiting:  batchSums{s.Records, s.Points, s.Bytes},
+func summaryOf(s *spool.Summary) summaryLine {
+	line := summaryLine{
+		Waiting:  batchTotals{s.Records, s.Points, s.Bytes},
 		Oldest:   timeText(s.OldestMS),
 		Newest:   timeText(s.NewestMS),
-		Segments: fileSums{s.Segments, s.SegmentBytes}, Quarantine: fileSums{s.Quarantined, s.QuarantinedBytes},
-		DeadLetters: batchSums{s.LetterEntries, s.LetterPoints, s.LetterBytes}, LettersLost: s.LettersLost, Replays: s.Replays, Foreign: s.Foreign,
+		Segments: fileTotals{s.Segments, s.SegmentBytes}, Quarantine: fileTotals{s.Quarantined, s.QuarantinedBytes},
+		DeadLetters: batchTotals{s.LetterEntries, s.LetterPoints, s.LetterBytes}, LettersLost: s.LettersLost, Replays: s.Replays, Foreign: s.Foreign,
 		Totals: map[string]int64{
 			"appended": s.Appended, "delivered": s.Delivered, "evicted": s.Evicted, "expired": s.Expired,
 			"corrupt": s.Corrupt, "dead": s.Dead, "waiting": s.Points,

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestSpoolReaderLeaves ends quietly when the reader of a pipe has seen enough.
+// TestSpoolReaderLeaves checks that a command ends quietly when the reader of
+// its pipe goes away.
 func TestSpoolReaderLeaves(t *testing.T) {
 	dir := closedSpool(t, 5)
 	left := brokenWriter{&os.PathError{Op: "write", Path: "stdout", Err: syscall.EPIPE}}
@@ -28,8 +29,8 @@ func TestSpoolReaderLeaves(t *testing.T) {
 	}
 }
 
-// TestSpoolReaderLeavesWork has those that do more than print do all of it,
-// although the reader of a pipe has seen enough.
+// TestSpoolReaderLeavesWork checks that commands that do more than print finish
+// their work when the reader of their pipe goes away.
 func TestSpoolReaderLeavesWork(t *testing.T) {
 	const n = 100
 	dir, s := liveSpool(t, n)

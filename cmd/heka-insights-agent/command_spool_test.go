@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const testEpoch = 0xfeedfacecafebeef
 
-// nativeBody is batch seq, compressed unless seq is odd.
+// nativeBody returns batch seq, compressed if seq is even.
 func nativeBody(t *testing.T, seq uint64) []byte {
 	t.Helper()
 	b := metric.Batch{
@@ -39,7 +39,7 @@ func nativeBody(t *testing.T, seq uint64) []byte {
 		return body
 	}
 	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.NoCompression) // of the same length in every Go
+	w, err := gzip.NewWriterLevel(&packed, gzip.NoCompression) // the same length with every version of Go
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +52,8 @@ func nativeBody(t *testing.T, seq uint64) []byte {
 
 func batchID(seq uint64) string { return metric.BatchID(testEpoch, seq) }
 
-// liveSpool makes a spool with batches 1 to n, batch 2 delivered and batch 3
-// dead, and leaves it open.
+// liveSpool creates a spool with batches 1 to n, where batch 2 is delivered and
+// batch 3 is dead, and leaves it open.
 func liveSpool(t *testing.T, n uint64) (dir string, s *spool.Spool) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "spool")
@@ -70,10 +70,10 @@ func liveSpool(t *testing.T, n uint64) (dir string, s *spool.Spool) {
 	return dir, s
 }
 
-// letterID is that of the entry of a batch in a letter.
+// letterID returns the id of a batch's entry in a letter.
 func letterID(seq uint64) string { return metric.BatchID(testEpoch+1, seq) }
 
-// refuseBatches has all points of batches refused, and one letter written.
+// refuseBatches marks all points of batches as refused and writes one letter.
 func refuseBatches(t *testing.T, s *spool.Spool, reason string, seqs ...uint64) {
 	t.Helper()
 	for _, seq := range seqs {
@@ -88,7 +88,8 @@ func refuseBatches(t *testing.T, s *spool.Spool, reason string, seqs ...uint64) 
 	}
 }
 
-// closedSpool is that after its agent has stopped.
+// closedSpool returns the directory of such a spool after its agent has
+// stopped.
 func closedSpool(t *testing.T, n uint64) string {
 	t.Helper()
 	dir, s := liveSpool(t, n)
@@ -98,7 +99,7 @@ func closedSpool(t *testing.T, n uint64) string {
 	return dir
 }
 
-// flip damages the payload of batch seq, and of no other.
+// flip damages only the payload of batch seq.
 func flip(t *testing.T, dir string, seq uint64) {
 	t.Helper()
 	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
@@ -173,8 +174,8 @@ func TestSpoolMissing(t *testing.T) {
 	}
 }
 
-// TestSpoolElsewhere has a directory of other things be no sound and empty
-// spool, which would be a trap.
+// TestSpoolElsewhere checks that a directory with other contents is not
+// reported as an intact, empty spool, which would mislead the operator.
 func TestSpoolElsewhere(t *testing.T) {
 	dir := filepath.Dir(closedSpool(t, 5))
 	for _, args := range []string{"ls", "verify", "cat", "dead", "export " + t.TempDir(), "replay --all", "purge --waiting --yes"} {
@@ -203,8 +204,8 @@ func TestSpoolEmpty(t *testing.T) {
 	}
 }
 
-// TestSpoolDirectory takes the directory from the environment too, where the
-// rest of it is of no use.
+// TestSpoolDirectory also takes the directory from the environment, even if the
+// rest of the environment is invalid.
 func TestSpoolDirectory(t *testing.T) {
 	dir := closedSpool(t, 4)
 	vars := map[string]string{"HEKA_SPOOL_DIR": dir, "HEKA_TIMEOUT": "x", "HEKA_ENDPONT": "y"}
@@ -238,16 +239,16 @@ func TestSpoolLs(t *testing.T) {
 	same(t, "states", field(objects(t, stdout), "state"), []string{"waiting", "delivered", "dead", "waiting", "waiting"})
 
 	stdout, stderr = ask(t, exitOK, dir, "ls", "--summary")
-	var sums sumsLine
+	var sums summaryLine
 	if err := json.Unmarshal([]byte(stdout), &sums); err != nil || stderr != "" {
 		t.Fatalf("%v, stderr %q", err, stderr)
 	}
-	if sums.Waiting != (batchSums{3, 100, sums.Waiting.Bytes}) || sums.DeadLetters.Points != 30 || sums.Totals["appended"] != 150 || sums.Running {
+	if sums.Waiting != (batchTotals{3, 100, sums.Waiting.Bytes}) || sums.DeadLetters.Points != 30 || sums.Totals["appended"] != 150 || sums.Running {
 		t.Errorf("sums %+v", sums)
 	}
 }
 
-// TestSpoolTable shows people a table.
+// TestSpoolTable checks the tables that people see.
 func TestSpoolTable(t *testing.T) {
 	dir := closedSpool(t, 5)
 	flip(t, dir, 5)
@@ -275,7 +276,7 @@ func TestSpoolTable(t *testing.T) {
 	}
 }
 
-// TestSpoolVerify says which batch is damaged, and what lies beside a gap.
+// TestSpoolVerify names the damaged batch and the batches next to a gap.
 func TestSpoolVerify(t *testing.T) {
 	dir := closedSpool(t, 6)
 	stdout, _ := ask(t, exitOK, dir, "verify")
@@ -290,7 +291,7 @@ func TestSpoolVerify(t *testing.T) {
 		!strings.Contains(stderr, "40 points are lost") {
 		t.Errorf("stdout %s, stderr %s", stdout, stderr)
 	}
-	// The header of batch 5 as well.
+	// Damage the header of batch 5 too.
 	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
 	b, err := os.ReadFile(segments[0])
 	if err != nil {
@@ -308,7 +309,7 @@ func TestSpoolVerify(t *testing.T) {
 	}
 }
 
-// listing is names, modes and contents of a directory.
+// listing returns the names, modes and contents of a directory.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var all strings.Builder
@@ -334,8 +335,8 @@ func listing(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// TestSpoolReadersChangeNothing runs each command that only reads, beside an
-// agent and without one, on a sound spool and on a damaged one.
+// TestSpoolReadersChangeNothing runs each command that only reads, with and
+// without a running agent, on an intact and on a damaged spool.
 func TestSpoolReadersChangeNothing(t *testing.T) {
 	for _, what := range []string{"sound", "damaged", "live"} {
 		t.Run(what, func(t *testing.T) {

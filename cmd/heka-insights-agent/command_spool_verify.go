@@ -10,20 +10,21 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// faultLine is one thing that is wrong, or worth knowing.
+// faultLine describes a damage or a notice.
 type faultLine struct {
 	Severity string `json:"severity"`
 	What     string `json:"what"`
 	Problem  string `json:"problem"`
-	// BatchID, Epoch, Seq and Time are of the batch, where the damage left its
-	// name; else After and Before name the sound ones beside it.
+	// BatchID, Epoch, Seq and Time identify the batch if the damage left its
+	// name readable. Otherwise After and Before name the intact batches next to
+	// it.
 	BatchID string        `json:"batch_id,omitempty"`
 	Epoch   string        `json:"epoch,omitempty"`
 	Seq     uint64        `json:"seq,omitempty"`
 	Time    string        `json:"time,omitempty"`
 	After   *neighbourRef `json:"after,omitempty"`
 	Before  *neighbourRef `json:"before,omitempty"`
-	// Points is null where nothing says how many there were.
+	// Points is null if the number of points is unknown.
 	Points *int64 `json:"points"`
 	File   string `json:"file"`
 	Offset int64  `json:"offset"`
@@ -37,7 +38,7 @@ type neighbourRef struct {
 	Time    string `json:"time"`
 }
 
-// verdictLine ends the report.
+// verdictLine is the last line of the report.
 type verdictLine struct {
 	Severity    string `json:"severity"`
 	What        string `json:"what"`
@@ -76,7 +77,7 @@ func setupSpoolVerify(flags *flag.FlagSet) action {
 	}
 }
 
-func (l *look) fault(f *spool.Finding) error {
+func (l *inspection) fault(f *spool.Finding) error {
 	line := faultLine{
 		Severity: severity(f.Severity), What: f.Found.String(), Problem: f.Problem,
 		After: refTo(f.After), Before: refTo(f.Before), File: f.File, Offset: f.Offset, Length: f.Length,
@@ -107,7 +108,7 @@ func refTo(n *spool.Neighbour) *neighbourRef {
 	return &neighbourRef{batchKey(n.ID).String(), metric.EpochString(n.Epoch), n.Seq, timeText(n.TimeMS)}
 }
 
-func (l *look) verdict(s *spool.Summary) error {
+func (l *inspection) verdict(s *spool.Summary) error {
 	line := verdictLine{
 		Severity: "ok", What: "summary", Damages: s.Damages, Notices: s.Notices, PointsLost: s.Lost,
 		Batches: s.Scanned, Segments: s.Segments, Bytes: s.SegmentBytes, DeadLetters: s.Letters,

@@ -22,7 +22,8 @@ func setupVersion(*flag.FlagSet) action {
 	}
 }
 
-// build says what was built; `go install` sets no variables but records its own.
+// build returns the version and commit. `go install` sets no linker variables,
+// but records them in the build information.
 func build() agent.Build {
 	b := agent.Build{Version: version, Commit: commit}
 	info, _ := debug.ReadBuildInfo()

@@ -1,6 +1,6 @@
 // The program heka-insights-agent reads its host's metrics and ships them. This
-// package is the process edge: commands, flags, signals and exit codes. All
-// else is in package agent.
+// package holds the commands, flags, signals and exit codes. Everything else is
+// in package agent.
 package main
 
 import (
@@ -30,31 +30,33 @@ const (
 // command is one row of the table of commands.
 type command struct {
 	name, args, summary string
-	// setup declares the command's flags and returns what it does. What is no
-	// flag is flags.Args(), if the command says in args that it takes any.
+	// setup declares the command's flags and returns its action. flags.Args()
+	// holds the positional arguments, if operands says that the command takes
+	// any.
 	setup    func(flags *flag.FlagSet) action
 	operands bool
-	// group holds the commands of a command that is only their common name.
+	// group holds the subcommands, if the command is only their common name.
 	group []command
 }
 
-// action does a command's work. envFile is "" unless --env-file was given.
+// action runs a command. envFile is "" unless --env-file was given.
 type action func(ctx context.Context, envFile string, stdout, stderr io.Writer) error
 
-// commands returns the table; the first row is what runs without a name.
+// commands returns the table of commands. The first one is the default.
 func commands() []command {
 	return []command{
 		{name: "run", summary: "run the agent until SIGINT or SIGTERM (the default)", setup: setupRun},
 		{name: "once", args: "[--format json|prometheus]", summary: "print one batch to stdout, ship nothing", setup: setupOnce},
 		{name: "check", args: "[--connect] [--all]", summary: "validate the configuration and print it resolved", setup: setupCheck},
 		{name: "config", args: "[--format env|markdown]", summary: "list every variable, its type, default and meaning", setup: setupConfig},
-		{name: "spool", args: "ls|verify|cat|export|…", summary: "inspect and repair the spool, also beside a running agent", group: spoolCommands()},
+		{name: "spool", args: "ls|verify|cat|export|…", summary: "inspect and repair the spool, also while the agent runs", group: spoolCommands()},
 		{name: "version", summary: "print version, commit and Go version", setup: setupVersion},
 	}
 }
 
 func main() {
-	// A reader that goes away is an error of one write, not the end of the agent.
+	// If the reader of a pipe goes away, only that write fails; the agent goes
+	// on.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := untilSignal(context.Background())
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -62,8 +64,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process: it picks the command and turns its outcome
-// into an exit code.
+// run runs the program without exiting the process. It selects the command and
+// returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	table := commands()
 	switch {
@@ -78,8 +80,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return pick(ctx, "", table, args, stdout, stderr)
 }
 
-// pick runs the command of table that args begin with. within is the group
-// that the table belongs to, and a space.
+// pick runs the command of table that args begin with. within is the name of
+// the group that the table belongs to, followed by a space.
 func pick(ctx context.Context, within string, table []command, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 || !isWord(args[0]) {
 		if len(args) > 0 && isHelp(args[0]) {
@@ -131,7 +133,8 @@ func execute(ctx context.Context, cmd *command, args []string, stdout, stderr io
 	return exitCode(err, cmd, flags, stderr)
 }
 
-// parse reads flags wherever they stand; flags.Args() is all that is none.
+// parse parses flags in any position. flags.Args() then holds the positional
+// arguments.
 func parse(flags *flag.FlagSet, args []string) error {
 	operands := []string{"--"}
 	for {
@@ -146,13 +149,13 @@ func parse(flags *flag.FlagSet, args []string) error {
 	}
 }
 
-// exitCode reports err, if there is one, and says how the process ends.
+// exitCode reports err, if any, and returns the exit code.
 func exitCode(err error, cmd *command, flags *flag.FlagSet, stderr io.Writer) int {
 	var bad *usageError
 	var config *agent.ConfigError
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE):
-		// Whoever read stdout has seen enough.
+		// The reader of stdout has seen enough.
 		return exitOK
 	case errors.As(err, &bad):
 		fmt.Fprintf(stderr, "%s %s: %v\n\n", program, cmd.name, bad)
@@ -174,7 +177,7 @@ func exitCode(err error, cmd *command, flags *flag.FlagSet, stderr io.Writer) in
 	}
 }
 
-// verdict ends what check has to say of what is wrong.
+// verdict prints the last line of check after a failure.
 func verdict(stderr io.Writer, cmd *command, problems int) {
 	switch {
 	case cmd.name != "check":
@@ -185,7 +188,7 @@ func verdict(stderr io.Writer, cmd *command, problems int) {
 	}
 }
 
-// usageError is a command line that makes no sense.
+// usageError is an invalid command line.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }

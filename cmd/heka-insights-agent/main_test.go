@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// start runs the program in this process with an environment of its own.
+// start runs the program in this process with its own environment.
 func start(ctx context.Context, t *testing.T, vars map[string]string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	setEnvironment(t, vars)
@@ -33,7 +33,8 @@ func setEnvironment(t *testing.T, vars map[string]string) {
 		}
 	})
 	os.Clearenv()
-	// Two processors stay two: a test must not slow down those after it.
+	// Keep GOMAXPROCS at two, so that a test does not slow down the tests after
+	// it.
 	os.Setenv("GOMAXPROCS", "2")
 	os.Setenv("STATE_DIRECTORY", t.TempDir())
 	for name, text := range vars {
@@ -41,7 +42,7 @@ func setEnvironment(t *testing.T, vars map[string]string) {
 	}
 }
 
-// done returns a context that has ended, so that run stops at once.
+// done returns a context that has already ended, so that run stops at once.
 func done() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -58,7 +59,7 @@ func TestExitCodes(t *testing.T) {
 		args           string
 		vars           map[string]string
 		code           int
-		stdout, stderr string // what each must hold; "" for nothing at all
+		stdout, stderr string // what each must contain; "" means that it must be empty
 	}{
 		{"version", nil, 0, program + " ", ""},
 		{"config", nil, 0, "#HEKA_ENDPOINT=\n", ""},
@@ -132,7 +133,8 @@ func holds(t *testing.T, stream, got, want string) {
 	}
 }
 
-// TestCheckPrintsWhatIsSet has a report without a line for what is not.
+// TestCheckPrintsWhatIsSet checks that the report has no line for a variable
+// that is not set.
 func TestCheckPrintsWhatIsSet(t *testing.T) {
 	_, stdout, _ := start(done(), t, map[string]string{"HEKA_DETAIL": "detailed"}, "check")
 	if got, _, _ := strings.Cut(stdout, "\n\n"); got != "HEKA_DETAIL=detailed  # environment" || !strings.HasSuffix(stdout, "\n# good\n") {
@@ -140,7 +142,8 @@ func TestCheckPrintsWhatIsSet(t *testing.T) {
 	}
 }
 
-// TestEveryCommandTakesEnvFile holds the table against the contract's promise.
+// TestEveryCommandTakesEnvFile checks a promise of the contract for every
+// command.
 func TestEveryCommandTakesEnvFile(t *testing.T) {
 	all := slices.DeleteFunc(commands(), func(c command) bool { return c.group != nil })
 	for _, c := range spoolCommands() {

@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// untilReaderLeaves returns a context that ends when a write to stdout finds
-// nobody left to read it, as in `heka-insights-agent | head`; without that the
-// console would be retried for ever. What is no pipe is returned as it is, so
-// that a terminal is still known for one.
+// untilReaderLeaves returns a context that ends when the reader of stdout has
+// gone, as in `heka-insights-agent | head`. Otherwise the console exporter
+// would retry forever. A stdout that is not a pipe is returned unchanged, so
+// that a terminal is still recognised.
 func untilReaderLeaves(parent context.Context, stdout io.Writer) (context.Context, context.CancelFunc, io.Writer) {
 	ctx, cancel := context.WithCancel(parent)
 	file, ok := stdout.(*os.File)

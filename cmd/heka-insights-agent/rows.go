@@ -15,8 +15,8 @@ import (
 	"golang.org/x/term"
 )
 
-// rows writes one line after the other: JSON for programs, a table for people.
-// flush must be called at the end.
+// rows writes lines of output: JSON for programs, a table for people. Call
+// flush at the end.
 type rows struct {
 	out   *bufio.Writer
 	json  *json.Encoder // nil for a table
@@ -24,14 +24,15 @@ type rows struct {
 	begun bool
 }
 
-// column is one of a table. What is in it begins at the left, or, with a
-// negative width, ends at the right.
+// column is a column of a table. A positive width aligns it to the left, a
+// negative one to the right.
 type column struct {
 	title string
 	width int
 }
 
-// newRows makes rows in a format: json, table, or whichever fits stdout.
+// newRows returns rows in the given format: json, table, or auto to choose by
+// stdout.
 func newRows(stdout io.Writer, format string, shape []column) *rows {
 	r := &rows{out: bufio.NewWriter(stdout), shape: shape}
 	if format == "json" || format == "auto" && !isTerminal(stdout) {
@@ -41,13 +42,13 @@ func newRows(stdout io.Writer, format string, shape []column) *rows {
 	return r
 }
 
-// unheard has rows be written to the end of the work, although nobody reads
-// them any more: for a command that does more than to print.
-func (r *rows) unheard(stdout io.Writer) { r.out.Reset(unheard{stdout}) }
+// ignoreReader makes rows ignore that the reader of stdout has gone. It is for
+// commands that do more than print, so that they finish their work.
+func (r *rows) ignoreReader(stdout io.Writer) { r.out.Reset(readerIgnorer{stdout}) }
 
-type unheard struct{ io.Writer }
+type readerIgnorer struct{ io.Writer }
 
-func (u unheard) Write(b []byte) (int, error) {
+func (u readerIgnorer) Write(b []byte) (int, error) {
 	n, err := u.Writer.Write(b)
 	if errors.Is(err, syscall.EPIPE) {
 		return len(b), nil
@@ -86,7 +87,7 @@ func (r *rows) line(cells []any) error {
 		}
 		fmt.Fprintf(&b, "%*v", -r.shape[i].width, cell)
 	}
-	// A backend's answer may be among the cells: it must not drive the terminal.
+	// A cell may hold a backend's answer, which must not control the terminal.
 	text := strings.Map(printable, strings.TrimRight(b.String(), " "))
 	_, err := fmt.Fprintln(r.out, text)
 	return err
@@ -101,7 +102,7 @@ func printable(c rune) rune {
 
 func (r *rows) flush() error { return r.out.Flush() }
 
-// timeText is a time in Unix ms as RFC 3339, "" for 0.
+// timeText formats a time in Unix ms as RFC 3339. It returns "" for 0.
 func timeText(ms int64) string {
 	if ms == 0 {
 		return ""

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// sameRequest is how long after the first signal further ones are the same
-// request: a supervisor signals the process and then its group, a terminal that
-// closes signals through the shell and by itself.
+// sameRequest is the time after the first signal in which further signals count
+// as the same request. A supervisor signals the process and then its group; a
+// closing terminal signals through the shell and by itself.
 const sameRequest = 2 * time.Second
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM, or
-// SIGHUP where [hangupEnds]. One that comes sameRequest or more after it ends the
-// process at once with exit code 1, whatever is still going on. stop gives the
-// signals back and ends the goroutine that waits for them.
+// with SIGHUP if [hangupEnds]. A signal that comes sameRequest or more after
+// the first ends the process at once with exit code 1. stop stops the handling
+// of signals and ends its goroutine.
 func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	hangup := hangupEnds()
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	go obey(signals, hangup, cancel, func() { os.Exit(exitFailure) })
+	go handle(signals, hangup, cancel, func() { os.Exit(exitFailure) })
 	return ctx, func() {
 		signal.Stop(signals)
 		close(signals)
@@ -30,9 +30,9 @@ func untilSignal(parent context.Context) (ctx context.Context, stop func()) {
 	}
 }
 
-// obey calls end at the first signal, and abort at one that comes later than the
-// same request would. It returns when signals is closed.
-func obey(signals <-chan os.Signal, hangup bool, end, abort func()) {
+// handle calls end at the first signal, and abort at a signal that comes
+// sameRequest or more after it. It returns when signals is closed.
+func handle(signals <-chan os.Signal, hangup bool, end, abort func()) {
 	var first time.Time
 	for sig := range signals {
 		switch {
@@ -46,9 +46,10 @@ func obey(signals <-chan os.Signal, hangup bool, end, abort func()) {
 	}
 }
 
-// hangupEnds reports whether SIGHUP says that a person has gone: there is a
-// controlling terminal, and nohup did not ask to survive it. Call it before
-// anything takes the signal, and early: a terminal that has hung up is none.
+// hangupEnds reports whether SIGHUP means that the user has gone: the process
+// has a controlling terminal, and was not started with nohup. Call it before
+// anything handles SIGHUP, and early, because a terminal that has hung up
+// cannot be opened.
 func hangupEnds() bool {
 	if signal.Ignored(syscall.SIGHUP) {
 		return false
@@ -61,7 +62,7 @@ func hangupEnds() bool {
 	return true
 }
 
-// onHangup calls do at each SIGHUP, until stop has returned.
+// onHangup calls do at each SIGHUP until stop returns.
 func onHangup(do func()) (stop func()) {
 	signals, ended := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, syscall.SIGHUP)

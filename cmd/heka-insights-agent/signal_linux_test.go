@@ -36,11 +36,11 @@ func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// A hangup ends an agent that a person started at a terminal, whether the signal
-// is sent or the terminal closes.
+// A hangup ends an agent that was started at a terminal, whether the signal is
+// sent or the terminal closes.
 func TestHangupOfATerminalEnds(t *testing.T) {
-	// Where the tests run under nohup, their children do not: what is caught here
-	// is not ignored there.
+	// If the tests run under nohup, their children must not: a signal that is
+	// caught here is not ignored there.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -69,8 +69,8 @@ func TestHangupOfATerminalEnds(t *testing.T) {
 	}
 }
 
-// Without a terminal, and with one under nohup, a hangup opens the log file
-// again, any number of times.
+// Without a terminal, and at a terminal under nohup, each hangup reopens the
+// log file.
 func TestHangupOfAServiceReopensTheLogFile(t *testing.T) {
 	for name, prepare := range map[string]func(*exec.Cmd){
 		"service": func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} },
@@ -106,7 +106,7 @@ func TestHangupOfAServiceReopensTheLogFile(t *testing.T) {
 				}
 				for _, err := os.Stat(log); err != nil; _, err = os.Stat(log) {
 					select {
-					case <-ended: // at the latest when its time is up
+					case <-ended: // at the latest when the test times out
 						t.Fatalf("hangup %d: it ended: %v", n, err)
 					case <-time.After(10 * time.Millisecond):
 					}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary play the program: signals end a process, so
-// they are tested on one of their own.
+// TestMain can run the program instead of the tests. Signals end a process, so
+// they are tested on a process of their own.
 func TestMain(m *testing.M) {
 	switch os.Getenv("PLAY") {
 	case "":
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// playStuck says on stdout how far it got, and never stops by itself.
+// playStuck reports its progress on stdout and never stops by itself.
 func playStuck() {
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
@@ -58,7 +58,7 @@ func spawn(t *testing.T, prepare func(cmd *exec.Cmd)) (*exec.Cmd, *bufio.Reader)
 	}
 	t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait() // a second Wait only says so
+		_ = cmd.Wait() // a second Wait fails, which does not matter
 	})
 	return cmd, bufio.NewReader(stdout)
 }
@@ -86,8 +86,8 @@ func exitCodeOf(err error) int {
 	return 0
 }
 
-// Whatever signals come, and however close, the first one asks to end and only
-// one that comes two seconds after it, or later, aborts.
+// The first signal asks the process to end, whatever signals follow it and
+// however soon. Only a signal two seconds or more after the first aborts it.
 func TestRepeatedSignals(t *testing.T) {
 	const term, interrupt, hangup = syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP
 	type sent struct {
@@ -112,7 +112,7 @@ func TestRepeatedSignals(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start, ends, aborted := time.Now(), time.Duration(-1), time.Duration(-1)
 				signals := make(chan os.Signal)
-				go obey(signals, c.hangup, func() {
+				go handle(signals, c.hangup, func() {
 					if ends >= 0 {
 						t.Error("asked to end twice")
 					}

@@ -38,7 +38,7 @@ func usage(w io.Writer, within string, table []command) {
 	if within == "" {
 		fmt.Fprintf(w, "\nIt is configured by environment variables: %s config\n", program)
 	}
-	fmt.Fprintf(w, "\nEach has more to say: %s %sCOMMAND --help\n%s\n", program, within, exitCodes)
+	fmt.Fprintf(w, "\nFlags of a command: %s %sCOMMAND --help\n%s\n", program, within, exitCodes)
 }
 
 // commandUsage describes one command with its flags.
@@ -53,7 +53,7 @@ func commandUsage(w io.Writer, cmd *command, flags *flag.FlagSet) {
 	fmt.Fprintf(w, "\n%s\n", exitCodes)
 }
 
-// oneOf refuses a flag's value that is not among allowed.
+// oneOf returns an error if text, the value of a flag, is not in allowed.
 func oneOf(name, text string, allowed []string) error {
 	if slices.Contains(allowed, text) {
 		return nil

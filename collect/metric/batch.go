@@ -7,53 +7,55 @@ import (
 
 // Agent identifies the process that made a batch.
 type Agent struct {
-	// ID is stable per host: HEKA_AGENT_ID, or derived from the machine id.
+	// ID is stable for an agent on a host: HEKA_AGENT_ID, or derived from the
+	// machine id.
 	ID string
 	// Version is the agent's version.
 	Version string
-	// Epoch is random per process start.
+	// Epoch is random for each start of the process.
 	Epoch uint64
-	// Seq counts batches from 1 within an epoch, without holes.
+	// Seq counts the batches of an epoch from 1, without gaps.
 	Seq uint64
 }
 
-// Batch is a run of ticks in columnar form: names and labels once, and one
-// value a tick for each series. It is what the schema heka.batch/1 describes
-// (docs/wire.md).
+// Batch is a run of ticks in columnar form: names and labels once, and for each
+// series one value per tick. docs/wire.md describes it as the schema
+// heka.batch/1.
 type Batch struct {
 	Agent Agent
-	// Part is empty for a whole batch, and "/0", "/1", … for the parts of one
-	// that had to be cut. It ends the batch id.
+	// Part is empty for a whole batch, and a path such as "/0" or "/1" for a
+	// part of a batch that had to be cut. It is the end of the batch id.
 	Part string
-	// Resource describes the host, the same for every series.
+	// Resource describes the host. It is the same for every series.
 	Resource []Label
-	// StartMS is the host's boot in Unix ms: where counters start that have no
-	// start of their own.
+	// StartMS is the time of the host's boot in Unix ms. Counters without a
+	// start of their own start there.
 	StartMS int64
 	// IntervalMS is the time between two ticks.
 	IntervalMS int64
-	// Times holds one wall-clock time a tick, Unix ms, strictly increasing.
+	// Times holds the wall-clock time of each tick in Unix ms, strictly
+	// increasing.
 	Times []int64
 	// Series holds the columns.
 	Series []Column
-	// Loss is cumulative by reason over the agent's life on its host.
+	// Loss holds the points lost over the agent's life on its host, by reason.
 	Loss []Loss
 }
 
-// Column is one series of a batch. Values has as many elements as the batch
-// has times; null where a tick has none.
+// Column is one series of a batch. Values has one element for each of the
+// batch's times: the null [Value] if the series has no value in that tick.
 type Column struct {
 	*Series
 	Values []Value
 }
 
-// Loss counts the points that were given up for one reason.
+// Loss counts the points that were lost for one reason.
 type Loss struct {
 	Reason string
 	Points int64
 }
 
-// Points returns how many values the batch holds, nulls left out.
+// Points returns how many values the batch holds, not counting nulls.
 func (b *Batch) Points() int64 {
 	var n int64
 	for i := range b.Series {
@@ -66,20 +68,21 @@ func (b *Batch) Points() int64 {
 	return n
 }
 
-// ID returns the batch id: 16 hex digits of the epoch, 16 of seq, and the part.
+// ID returns the batch id: 16 hex digits of the epoch, 16 of seq, and Part.
 func (b *Batch) ID() string { return BatchID(b.Agent.Epoch, b.Agent.Seq) + b.Part }
 
-// BatchID returns the id of the whole batch seq of epoch.
+// BatchID returns the id of the whole batch with the given epoch and seq.
 func BatchID(epoch, seq uint64) string {
 	return string(appendHex64(appendHex64(make([]byte, 0, 32), epoch), seq))
 }
 
-// EpochString returns an epoch as its 16 hex digits.
+// EpochString returns the 16 hex digits of an epoch. [ParseEpoch] is its
+// inverse.
 func EpochString(epoch uint64) string {
 	return string(appendHex64(make([]byte, 0, 16), epoch))
 }
 
-// ParseEpoch is the inverse of EpochString; it accepts exactly 16 hex digits.
+// ParseEpoch is the inverse of [EpochString]. It accepts exactly 16 hex digits.
 func ParseEpoch(s string) (epoch uint64, ok bool) {
 	if len(s) != 16 {
 		return 0, false

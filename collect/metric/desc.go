@@ -5,11 +5,12 @@ type Kind uint8
 
 // The kinds of the wire format. The zero Kind is Gauge.
 const (
-	// Gauge is a reading that stands for itself: a temperature, a ratio.
+	// Gauge is a value that stands for itself, such as a temperature or a
+	// ratio.
 	Gauge Kind = iota
-	// Counter is cumulative and monotonic since the series' start.
+	// Counter is cumulative and monotonic since the start of the series.
 	Counter
-	// UpDown is a cumulative amount that may also fall: bytes in use.
+	// UpDown is an amount that may rise and fall, such as bytes in use.
 	UpDown
 )
 
@@ -24,7 +25,7 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// ParseKind is the inverse of Kind.String; ok is false for any other text.
+// ParseKind is the inverse of [Kind.String]; ok is false for any other text.
 func ParseKind(s string) (k Kind, ok bool) {
 	for i, name := range kindNames {
 		if s == name {
@@ -34,8 +35,8 @@ func ParseKind(s string) (k Kind, ok bool) {
 	return Gauge, false
 }
 
-// Desc describes one metric. A Desc is declared once, as a package-level
-// literal beside its collector, and never changes: its address identifies it.
+// Desc describes one metric. It is declared once, as a package-level literal
+// beside its collector, and never changes: its address identifies it.
 type Desc struct {
 	// Name is the OpenTelemetry name, such as "system.cpu.time".
 	Name string
@@ -43,14 +44,14 @@ type Desc struct {
 	Unit string
 	// Kind is how values combine over time.
 	Kind Kind
-	// Detailed marks a metric that HEKA_DETAIL=basic leaves out, or, of heka.agent.*,
-	// HEKA_SELF_METRICS=basic.
+	// Detailed marks a metric that HEKA_DETAIL=basic leaves out. For
+	// heka.agent.* it marks one that HEKA_SELF_METRICS=basic leaves out.
 	Detailed bool
 	// Labels lists the label keys that its series may carry, in order.
 	Labels []string
 	// Help is one sentence for the generated docs/metrics.md.
 	Help string
-	// Source names where the kernel reports it: "/proc/stat".
+	// Source names the place where the kernel reports it, such as "/proc/stat".
 	Source string
 }
 
@@ -59,16 +60,17 @@ type Label struct {
 	Key, Value string
 }
 
-// L is shorthand for a Label.
+// L returns a [Label].
 func L(key, value string) Label { return Label{Key: key, Value: value} }
 
-// Series is one stream of values: a metric and its label values. It is
-// immutable once made and safe to share between goroutines.
+// Series is one stream of values: a metric with label values. It is immutable
+// and may be shared between goroutines.
 type Series struct {
 	*Desc
-	// Labels holds the label values, in the order the collector gave them.
+	// Labels holds the label values in the order in which the collector gave
+	// them.
 	Labels []Label
-	// StartMS is the Unix time in ms since which a counter accumulates;
-	// 0 means the host's boot.
+	// StartMS is the Unix time in ms from which a counter accumulates; 0 means
+	// the host's boot.
 	StartMS int64
 }

@@ -1,17 +1,18 @@
 package metric
 
-// Rejected is what a backend left out of a batch that it acknowledged. The zero
-// value is nothing.
+// Rejected describes the points that a backend refused in a batch that it
+// otherwise acknowledged. The zero value means none.
 type Rejected struct {
-	// Points counts what was left out.
+	// Points is how many points were refused.
 	Points int64
-	// Series are the indexes, in the batch, of series that were left out whole,
-	// and Places are single points; both are empty where the backend does not say.
+	// Series holds the indexes, in the batch, of series that were refused
+	// completely. Places holds single points. Both are empty if the backend
+	// does not name them.
 	Series []int
 	Places []Place
-	// Reason is the first that the backend gave.
+	// Reason is the first reason that the backend gave.
 	Reason string
 }
 
-// Place is where a point is in a batch: the indexes of its series and its time.
+// Place locates a point in a [Batch] by the indexes of its series and its time.
 type Place struct{ Series, Time int }

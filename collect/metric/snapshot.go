@@ -12,22 +12,24 @@ type Point struct {
 	Value  Value
 }
 
-// sweepEvery is how many ticks pass between two sweeps of unused series, and
-// idleTicks how long a series must have been silent to be swept: an hour at
-// the default interval, so that a mount which comes and goes stays one series.
+// sweepEvery is the number of ticks between two sweeps of unused series.
+// idleTicks is the number of ticks without a value after which a series is
+// swept: an hour at the default interval, so that a mount that comes and goes
+// stays one series.
 const (
 	sweepEvery = 120
 	idleTicks  = 720
 )
 
 // Snapshot collects the points of one tick and is reused for the next. It
-// also interns series, so that a series keeps one address from tick to tick
-// and steady state allocates nothing, and bounds how many there can be.
-// A Snapshot is not safe for concurrent use; the series it hands out are.
+// interns series, so that a series keeps its address from tick to tick and a
+// steady tick allocates nothing, and it limits their number. A Snapshot is not
+// safe for concurrent use; the series that it returns are.
 type Snapshot struct {
 	// TimeMS is the tick's wall-clock time in Unix ms.
 	TimeMS int64
-	// Points holds the tick's readings. The slice is valid until Reset.
+	// Points holds the tick's readings. The slice is valid until
+	// [Snapshot.Reset].
 	Points []Point
 
 	max        int
@@ -45,13 +47,14 @@ type interned struct {
 	lastTick uint64
 }
 
-// NewSnapshot returns an empty snapshot that admits at most maxSeries series
-// at any one time; 0 means no bound.
+// NewSnapshot returns an empty snapshot that holds at most maxSeries live
+// series; 0 means no limit.
 func NewSnapshot(maxSeries int) *Snapshot {
 	return &Snapshot{max: maxSeries, series: make(map[string]*interned)}
 }
 
-// Reset empties the snapshot for a tick at timeMS.
+// Reset empties the snapshot for a tick at timeMS, in Unix ms. It keeps the
+// series.
 func (s *Snapshot) Reset(timeMS int64) {
 	s.TimeMS = timeMS
 	s.Points = s.Points[:0]
@@ -63,20 +66,21 @@ func (s *Snapshot) Reset(timeMS int64) {
 	}
 }
 
-// Since sets the start time, in Unix ms, of the counters added from here on;
-// 0, the default after Reset, means the host's boot.
+// Since sets the start time, in Unix ms, of the counters that are added after
+// it. 0 means the host's boot and is the default after [Snapshot.Reset].
 func (s *Snapshot) Since(startMS int64) { s.startMS = startMS }
 
-// OverLimit returns how many points were dropped because the bound on series
-// was reached, since the snapshot was made.
+// OverLimit returns how many points were dropped because of the limit on
+// series, since the snapshot was created.
 func (s *Snapshot) OverLimit() int64 { return s.overLimit }
 
-// Refused returns the first series since Reset that was dropped at the bound,
-// or nil.
+// Refused returns the first series that was dropped because of the limit since
+// [Snapshot.Reset], or nil.
 func (s *Snapshot) Refused() *Series { return s.refused }
 
-// Drop counts n more points as OverLimit, that of the series refused among them:
-// another snapshot dropped them before they came here.
+// Drop adds n to the count that [Snapshot.OverLimit] returns. It is for points
+// that another snapshot dropped; refused is the first series among them, or
+// nil.
 func (s *Snapshot) Drop(n int64, refused *Series) {
 	s.overLimit += n
 	if s.refused == nil {
@@ -84,22 +88,22 @@ func (s *Snapshot) Drop(n int64, refused *Series) {
 	}
 }
 
-// Duplicates returns how many points were dropped because their series
-// already had a value in the same tick, since the snapshot was made.
+// Duplicates returns how many points were dropped because their series already
+// had a value in the same tick, since the snapshot was created.
 func (s *Snapshot) Duplicates() int64 { return s.duplicates }
 
-// Int adds an integer reading. labels is not retained.
+// Int adds an integer reading. It does not retain labels.
 func (s *Snapshot) Int(d *Desc, v int64, labels ...Label) { s.add(d, Int(v), labels) }
 
-// Uint adds an unsigned reading. Values beyond 2^63-1, which no kernel
-// counter reaches but "unlimited" sentinels do, are left out.
+// Uint adds an unsigned reading. It drops values above 2^63-1. No kernel
+// counter reaches them, but "unlimited" sentinels do.
 func (s *Snapshot) Uint(d *Desc, v uint64, labels ...Label) {
 	if v <= math.MaxInt64 {
 		s.add(d, Int(int64(v)), labels)
 	}
 }
 
-// Float adds a floating-point reading; NaN and infinities are left out.
+// Float adds a floating-point reading. It drops NaN and infinities.
 func (s *Snapshot) Float(d *Desc, v float64, labels ...Label) {
 	if value := Float(v); !value.IsNull() {
 		s.add(d, value, labels)
@@ -122,7 +126,8 @@ func (s *Snapshot) add(d *Desc, v Value, labels []Label) {
 	}
 }
 
-// intern finds or makes the series, or returns nil at the bound.
+// intern finds or creates the series. It returns nil if that would exceed the
+// limit.
 func (s *Snapshot) intern(d *Desc, labels []Label) *interned {
 	key := append(s.key[:0], d.Name...)
 	for _, l := range labels {
@@ -140,15 +145,15 @@ func (s *Snapshot) intern(d *Desc, labels []Label) *interned {
 		e = &interned{}
 		s.series[string(key)] = e
 	case e.lastTick == s.tick, e.series.StartMS == s.startMS && e.series.Desc == d:
-		return e // the first of a tick keeps the series, whoever comes after it
+		return e // the first value of a tick determines the series
 	}
-	// New, or a counter that started anew, or a metric that a file declares
-	// otherwise now: a series is immutable, so replace it.
+	// The series is new, or a counter restarted, or a file now declares the
+	// metric differently. A series is immutable, so replace it.
 	e.series = &Series{Desc: d, Labels: cloneLabels(labels), StartMS: s.startMS}
 	return e
 }
 
-// sweep forgets series that have had no value for idleTicks.
+// sweep removes series that have had no value for idleTicks.
 func (s *Snapshot) sweep() {
 	for key, e := range s.series {
 		if e.lastTick+idleTicks < s.tick {
@@ -157,7 +162,7 @@ func (s *Snapshot) sweep() {
 	}
 }
 
-// cloneLabels copies the text too: readings are often slices of a whole /proc
+// cloneLabels also copies the text. A reading is often a slice of a whole /proc
 // file, which a retained label would keep alive.
 func cloneLabels(labels []Label) []Label {
 	out := slices.Clone(labels)

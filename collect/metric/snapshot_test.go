@@ -23,7 +23,7 @@ func seriesOf(t *testing.T, s *metric.Snapshot) *metric.Series {
 
 func TestSeriesKeepTheirAddress(t *testing.T) {
 	s := metric.NewSnapshot(0)
-	labels := []metric.Label{metric.L("of", "sda")} // as callers do, one slice for all
+	labels := []metric.Label{metric.L("of", "sda")} // callers reuse one slice too
 	add := func(ms int64) *metric.Series {
 		s.Reset(ms)
 		s.Int(&gauge, ms, labels...)
@@ -42,7 +42,7 @@ func TestSeriesKeepTheirAddress(t *testing.T) {
 	}
 }
 
-// TestSteadyStateAllocatesNothing is why series are interned at all.
+// TestSteadyStateAllocatesNothing checks the purpose of interning series.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
 	s := metric.NewSnapshot(10)
 	label := metric.L("of", "sda")
@@ -57,7 +57,8 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestLabelsAreOneIdentity tells series apart whose labels run together alike.
+// TestLabelsAreOneIdentity distinguishes series whose concatenated labels are
+// equal.
 func TestLabelsAreOneIdentity(t *testing.T) {
 	s := metric.NewSnapshot(0)
 	s.Reset(1)
@@ -84,7 +85,7 @@ func TestSecondValueOfATickIsDropped(t *testing.T) {
 }
 
 // TestStartOfACounter replaces a series, which is immutable, when its counter
-// starts anew.
+// restarts.
 func TestStartOfACounter(t *testing.T) {
 	s := metric.NewSnapshot(1)
 	add := func(start int64) *metric.Series {
@@ -124,8 +125,8 @@ func TestSeriesOverTheLimit(t *testing.T) {
 	}
 }
 
-// TestSilentSeriesAreSwept makes room for another series once one has been
-// silent for an hour's ticks, and not for less.
+// TestSilentSeriesAreSwept checks that a series is swept after an hour of ticks
+// without a value, and not before.
 func TestSilentSeriesAreSwept(t *testing.T) {
 	const hour = 720
 	s := metric.NewSnapshot(2)

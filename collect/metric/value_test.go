@@ -36,8 +36,7 @@ func TestValueAppend(t *testing.T) {
 	}
 }
 
-// TestFloatsReadBack writes floats of every size as JSON that reads back as
-// the same float.
+// TestFloatsReadBack checks that floats of every size survive JSON unchanged.
 func TestFloatsReadBack(t *testing.T) {
 	for bits := uint64(1); bits < 1<<63; bits += 1<<55 + 12345678901 {
 		for _, sign := range []uint64{0, 1 << 63} {

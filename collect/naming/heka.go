@@ -2,10 +2,10 @@ package naming
 
 import "github.com/heka-insights/heka-insights-agent/collect/metric"
 
-// hekaRules are the eleven metrics of the Python agent, with psutil's meaning of
-// them. Its aggregates over all disks have no labels. Its unit "count" is none of
-// UCUM's, and stays: a Prometheus that takes OTLP makes heka_disk_reads_count_total
-// of it, which dashboards ask for.
+// hekaRules are the eleven metrics of the Python agent, as psutil defines them.
+// Its totals over all disks have no labels. Its unit "count" is not a UCUM
+// unit. It is kept because a Prometheus that receives OTLP derives
+// heka_disk_reads_count_total from it, and dashboards query that name.
 func hekaRules() []rule {
 	percent := func(name string) *metric.Desc { return &metric.Desc{Name: name, Unit: "%"} }
 	bytes := func(name string) *metric.Desc { return &metric.Desc{Name: name, Unit: "By"} }
@@ -44,7 +44,7 @@ func hekaRules() []rule {
 
 func state(value string) []metric.Label { return []metric.Label{metric.L("state", value)} }
 
-// cpuModes are the kernel's words for what OpenTelemetry calls states.
+// cpuModes maps OpenTelemetry's CPU states to the kernel's names.
 func cpuModes() map[string]string {
 	return map[string]string{"wait": "iowait", "interrupt": "irq"}
 }

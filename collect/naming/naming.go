@@ -1,12 +1,12 @@
-// Package naming gives metrics other names than OpenTelemetry's: those of the
-// Python agent that came before, or node_exporter's, so that dashboards made for
-// them go on working. It stands between the collectors and the queue.
+// Package naming renames OpenTelemetry metrics to the names of the former
+// Python agent or of node_exporter, so that existing dashboards keep working.
+// It stands between the collectors and the queue.
 //
 //	scheduler ─Put─> Mapper ─Put─> queue
 //
-// A table (heka.go, node.go) says what becomes of which metric. Most are renamed
-// one to one; some are sums, such as a total over all disks. What no rule speaks
-// of keeps its name.
+// A table (heka.go, node.go) lists what each metric becomes. Most are renamed
+// one to one; some become part of a sum, such as a total over all disks. A
+// metric without a rule keeps its name.
 package naming
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// Sink takes the ticks. It must not block, nor keep s.
+// Sink receives the ticks. Put must not block and must not retain s.
 type Sink interface {
 	Put(s *metric.Snapshot)
 }
@@ -35,32 +35,34 @@ const (
 // Config says how metrics are named.
 type Config struct {
 	Scheme Scheme
-	// Prefix goes before every name, with a dot between; "" for none.
+	// Prefix is put before every name, separated by a dot; "" means none.
 	Prefix string
-	// Detailed and PerCore say what was asked for. A scheme needs metrics that are
-	// collected in detail alone, and those that it has no name for are left out
-	// unless they were asked for.
+	// Detailed and PerCore say which metrics the user asked for. A scheme may
+	// need metrics that are collected only in detail. Those without a new name
+	// are left out unless the user asked for them.
 	Detailed, PerCore bool
 	// RenamedOnly leaves out every metric that the scheme does not rename.
 	RenamedOnly bool
-	// Host is what the scheme node says of the host itself.
+	// Host holds what the scheme node reports about the host itself.
 	Host Host
-	// Conflict, if not nil, is told once of each metric that has a series in two
-	// sources: a new name may be one that somebody else's metric has. The one that
-	// is renamed is sent.
+	// Conflict, if not nil, is called once for each metric that has the same
+	// series from two sources: another source may already use the new name. The
+	// renamed series is sent and the other one dropped.
 	Conflict func(name string)
 }
 
-// Host describes a host. What is zero is not sent.
+// Host describes a host. Fields that are zero are not sent.
 type Host struct {
-	// BootMS is when it booted, in Unix ms.
+	// BootMS is the time of the host's boot in Unix ms.
 	BootMS int64
-	// Uname are the labels of node_uname_info, by which dashboards find their hosts.
+	// Uname holds the labels of node_uname_info, by which dashboards find their
+	// hosts.
 	Uname []metric.Label
 }
 
-// Needs reports what a collector has to collect for the scheme, whatever was
-// asked for: the metrics of HEKA_DETAIL=detailed, and a series for each CPU.
+// Needs reports what a collector has to collect for the scheme, regardless of
+// what the user asked for: the metrics of HEKA_DETAIL=detailed, and a series
+// for each CPU.
 func (s Scheme) Needs(collector string) (detailed, perCore bool) {
 	switch {
 	case s == Heka:
@@ -74,26 +76,29 @@ func (s Scheme) Needs(collector string) (detailed, perCore bool) {
 	}
 }
 
-// rule says what becomes of one metric, or of one state of it.
+// rule describes what becomes of one metric, or of one state of it.
 type rule struct {
-	// from is the OpenTelemetry name, of a series with these labels, which go.
+	// from is the OpenTelemetry name. where holds labels that the series must
+	// have; they are removed.
 	from  string
 	where []metric.Label
-	// absent are labels that the series must not have.
+	// absent holds labels that the series must not have.
 	absent []string
 	// to is the new metric; nil drops the series.
 	to *metric.Desc
-	// keep says which labels stay, each under its new key; values translates theirs.
+	// keep lists the labels that stay, each with its new key. values translates
+	// their values.
 	keep   []rename
 	values map[string]string
-	// scale multiplies a value; 0 is 1.
+	// scale multiplies the value; 0 means 1.
 	scale float64
 	// weight makes the series part of a sum over all series with the same new
-	// name and labels: 1 adds, -1 subtracts. 0 renames.
+	// name and labels: 1 adds it, -1 subtracts it. 0 renames the series.
 	weight int64
-	// also leaves the series its own name, too.
+	// also sends the series under its own name as well.
 	also bool
-	// terms is how many series a sum must have in a tick to be one; 0 is any.
+	// terms is how many series a sum needs in a tick to be sent; 0 means any
+	// number.
 	terms int
 }
 
@@ -107,57 +112,61 @@ func same(keys ...string) []rename {
 	return pairs
 }
 
-// idleTicks is after how many ticks without a value a series is forgotten, and
-// sweepTicks how often that is looked for.
+// idleTicks is the number of ticks without a value after which a series is
+// removed. sweepTicks is the number of ticks between two checks for such
+// series.
 const (
 	idleTicks  = 720
 	sweepTicks = 120
 )
 
-// Mapper is a Sink that renames. It is used by one goroutine, like its own sink.
+// Mapper is a [Sink] that renames. Like the sink behind it, it must be used by
+// one goroutine only.
 type Mapper struct {
-	cfg    Config
-	rules  []rule
-	sink   Sink
-	out    *metric.Snapshot
-	tick   uint64
-	routes map[*metric.Series]*route
-	sums   map[string]*sum
-	order  []*sum                   // of this tick
-	kept   []metric.Point           // of this tick, with a name that stays
-	counts map[string]*metric.Value // what each counter that is added up was last
-	prefix map[*metric.Desc]*metric.Desc
-	facts  []fact
-	told   map[string]bool // the names that Conflict knows
+	cfg      Config
+	rules    []rule
+	sink     Sink
+	out      *metric.Snapshot
+	tick     uint64
+	routes   map[*metric.Series]*route
+	sums     map[string]*sum
+	order    []*sum                   // the sums of this tick
+	kept     []metric.Point           // the points of this tick that keep their names
+	counts   map[string]*metric.Value // the last value of each counter that is part of a sum
+	prefix   map[*metric.Desc]*metric.Desc
+	facts    []fact
+	reported map[string]bool // the names that Conflict was called with
 }
 
-// fact is a metric of the host itself, which is made of no other.
+// fact is a metric of the host itself, which is not derived from another
+// metric.
 type fact struct {
 	to     *metric.Desc
 	labels []metric.Label
 	value  func(nowMS int64) metric.Value
 }
 
-// route is what becomes of a series.
+// route describes what becomes of a series.
 type route struct {
 	targets []target
-	keeps   bool          // its name stays
-	last    *metric.Value // in Mapper.counts; nil if no counter is made of it
+	keeps   bool          // the series keeps its name
+	last    *metric.Value // in Mapper.counts; nil if the series is not a counter that is part of a sum
 	tick    uint64
 }
 
 type target struct {
 	rule   *rule
 	labels []metric.Label
-	sum    *sum // nil if it is renamed
+	sum    *sum // nil if the series is renamed
 }
 
-// NewSink returns a Mapper before sink, or sink itself if there is nothing to do.
+// NewSink returns a [Mapper] in front of sink, or sink itself if nothing is to
+// be renamed.
 func NewSink(cfg Config, sink Sink) Sink {
 	m := &Mapper{
 		cfg: cfg, sink: sink, out: metric.NewSnapshot(0),
 		routes: make(map[*metric.Series]*route), sums: make(map[string]*sum),
-		counts: make(map[string]*metric.Value), prefix: make(map[*metric.Desc]*metric.Desc), told: make(map[string]bool),
+		counts: make(map[string]*metric.Value), prefix: make(map[*metric.Desc]*metric.Desc), reported: make(map[string]bool),
 	}
 	switch cfg.Scheme {
 	case Heka:
@@ -172,7 +181,7 @@ func NewSink(cfg Config, sink Sink) Sink {
 	return m
 }
 
-// Put renames a tick and hands it on. In steady state it allocates nothing.
+// Put renames a tick and passes it on. In steady state it allocates nothing.
 func (m *Mapper) Put(in *metric.Snapshot) {
 	m.tick++
 	m.out.Reset(in.TimeMS)
@@ -224,13 +233,14 @@ func (m *Mapper) emit(d *metric.Desc, v metric.Value, startMS int64, labels []me
 	} else {
 		m.out.Float(m.prefixed(d), v.Float64(), labels...)
 	}
-	if m.out.Duplicates() > before && m.cfg.Conflict != nil && !m.told[d.Name] {
-		m.told[d.Name] = true
+	if m.out.Duplicates() > before && m.cfg.Conflict != nil && !m.reported[d.Name] {
+		m.reported[d.Name] = true
 		m.cfg.Conflict(d.Name)
 	}
 }
 
-// prefixed is a description under the prefix, unless its name has that already.
+// prefixed returns the description with the prefix, unless the name already has
+// it.
 func (m *Mapper) prefixed(d *metric.Desc) *metric.Desc {
 	if m.cfg.Prefix == "" || strings.HasPrefix(d.Name, m.cfg.Prefix+".") {
 		return d
@@ -267,16 +277,16 @@ func (m *Mapper) route(s *metric.Series) *route {
 		}
 		r.targets = append(r.targets, t)
 	}
-	r.keeps = !spoken && !m.cfg.RenamedOnly && (m.rules == nil || m.asked(s))
+	r.keeps = !spoken && !m.cfg.RenamedOnly && (m.rules == nil || m.requested(s))
 	return r
 }
 
-// asked reports whether a series would be there if it were not for the scheme.
-func (m *Mapper) asked(s *metric.Series) bool {
+// requested reports whether the series would be sent without the scheme.
+func (m *Mapper) requested(s *metric.Series) bool {
 	if strings.HasPrefix(s.Desc.Name, "heka.agent.") {
-		return true // HEKA_SELF_METRICS, which no scheme concerns, has decided
+		return true // HEKA_SELF_METRICS has already decided; no scheme affects it
 	}
-	ofCPU := strings.HasPrefix(s.Desc.Name, "system.cpu.") // others may have a label of that name too
+	ofCPU := strings.HasPrefix(s.Desc.Name, "system.cpu.") // metrics of other collectors may have this label too
 	detailed := s.Desc.Detailed || s.Desc.Name == "system.cpu.utilization" && hasLabel(s, "state")
 	return (!detailed || m.cfg.Detailed) && (!ofCPU || !hasLabel(s, "cpu") || m.cfg.PerCore)
 }
@@ -294,7 +304,7 @@ func (r *rule) matches(s *metric.Series) bool {
 			return false
 		}
 	}
-	// A rule that keeps a label needs it.
+	// A rule that keeps a label applies only to series that have it.
 	return !slices.ContainsFunc(r.keep, func(k rename) bool { return !hasLabel(s, k.from) })
 }
 

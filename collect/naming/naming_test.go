@@ -11,7 +11,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/naming"
 )
 
-// tick is what a sink got last: a line for each point.
+// tick holds the last tick of a sink, with a line for each point.
 type tick []string
 
 func (t *tick) Put(s *metric.Snapshot) {
@@ -56,7 +56,7 @@ var (
 	uptime      = &metric.Desc{Name: "system.uptime", Unit: "s"}
 )
 
-// host is a tick of a small host, with all that the schemes speak of.
+// host returns a tick of a small host with all metrics of the schemes.
 func host() *metric.Snapshot {
 	s := metric.NewSnapshot(0)
 	s.Reset(1000)
@@ -91,8 +91,8 @@ func host() *metric.Snapshot {
 	return s
 }
 
-// The Python agent's names: its psutil took used memory for total less free,
-// buffers, cache and reclaimable slab.
+// TestHekaNames checks the Python agent's names. In its psutil, used memory was
+// total less free, buffers, cache and reclaimable slab.
 func TestHekaNames(t *testing.T) {
 	var got tick
 	naming.NewSink(naming.Config{Scheme: naming.Heka}, &got).Put(host())
@@ -133,8 +133,8 @@ func TestHekaNames(t *testing.T) {
 		system.uptime{} 3.5 s gauge`)
 }
 
-// What node_exporter has no name for keeps its own, unless it is collected for
-// the scheme alone; what it has none of is left out.
+// TestNodeNames checks that a metric unknown to node_exporter keeps its name,
+// unless it is collected only for the scheme. Such a metric is left out.
 func TestNodeNames(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		var got tick
@@ -181,7 +181,8 @@ func TestNodeNames(t *testing.T) {
 	}
 }
 
-// What dashboards find a host by; of what is not known nothing is said.
+// TestNodeFacts checks the metrics by which dashboards find a host. Unknown
+// facts are not sent.
 func TestNodeFacts(t *testing.T) {
 	s := metric.NewSnapshot(0)
 	s.Reset(1795368867500)
@@ -201,8 +202,8 @@ func TestNodeFacts(t *testing.T) {
 	}
 }
 
-// Receivers of OTLP that write for Prometheus put _total after the name of a
-// counter, and after no other.
+// TestTotalIsInTheNameOfCounters: OTLP receivers that write for Prometheus
+// append _total to the names of counters, and to no others.
 func TestTotalIsInTheNameOfCounters(t *testing.T) {
 	for _, scheme := range []naming.Scheme{naming.Heka, naming.Node} {
 		for _, n := range naming.Names(scheme) {
@@ -214,7 +215,8 @@ func TestTotalIsInTheNameOfCounters(t *testing.T) {
 	}
 }
 
-// A label of somebody else's metric may be called as ours are.
+// TestOtherMetricsKeepTheirLabels: a metric from another source may have labels
+// with the same keys as ours.
 func TestOtherMetricsKeepTheirLabels(t *testing.T) {
 	temperature := &metric.Desc{Name: "sensor_celsius"}
 	s := metric.NewSnapshot(0)
@@ -230,7 +232,8 @@ func TestOtherMetricsKeepTheirLabels(t *testing.T) {
 	}
 }
 
-// A ratio of six digits is a percentage of six.
+// TestPercentagesAreShort: a ratio with six digits becomes a percentage with as
+// many.
 func TestPercentagesAreShort(t *testing.T) {
 	s := metric.NewSnapshot(0)
 	for millionths := 0; millionths <= 1e6; millionths += 997 {
@@ -242,7 +245,8 @@ func TestPercentagesAreShort(t *testing.T) {
 	}
 }
 
-// The prefix goes before every name that has it not, and nothing else changes.
+// TestPrefix: the prefix is put before every name that does not have it.
+// Nothing else changes.
 func TestPrefix(t *testing.T) {
 	var got tick
 	s := metric.NewSnapshot(0)
@@ -260,7 +264,7 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
-// starts keeps when the series of a tick began.
+// starts holds the start times of the series of a tick.
 type starts map[string]int64
 
 func (s starts) Put(in *metric.Snapshot) {
@@ -302,7 +306,8 @@ func (s *totals) Put(in *metric.Snapshot) {
 	}
 }
 
-// Disks come, go, come back and begin anew; what all of them read is the total.
+// TestATotalNeverFalls: disks are added and removed, come back and restart
+// their counters. The total is what all of them read.
 func TestATotalNeverFalls(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	out := &totals{t: t}
@@ -317,7 +322,7 @@ func TestATotalNeverFalls(t *testing.T) {
 			case 0:
 				there[i] = !there[i]
 			case 1:
-				counts[i] = 0 // taken out and put in again
+				counts[i] = 0 // removed and inserted again
 			}
 			if there[i] {
 				n := rng.Int64N(100)
@@ -348,8 +353,9 @@ type nothing struct{}
 
 func (nothing) Put(*metric.Snapshot) {}
 
-// A text file may have a metric under the very name that one of ours gets: ours
-// is sent, wherever in the tick it stands, and that is said once.
+// TestOneSourceOfASeries: a text file may have a metric with the new name of
+// one of ours. Ours is sent, wherever it is in the tick, and this is reported
+// once.
 func TestOneSourceOfASeries(t *testing.T) {
 	load := &metric.Desc{Name: "system.cpu.load_average.1m"}
 	text := func(name string) *metric.Desc {

@@ -7,8 +7,8 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// nodeRules are the metrics of node_exporter that mean exactly what ours do
-// (collect/truth compares them on a live host).
+// nodeRules are the metrics of node_exporter that mean exactly the same as
+// ours. collect/truth compares them on a live host.
 func nodeRules() []rule {
 	rules := []rule{
 		{from: "system.cpu.time", absent: []string{"cpu"}}, // node_exporter has no total
@@ -24,8 +24,9 @@ func nodeRules() []rule {
 		{from: "system.processes.created", to: counter("node_forks_total", "{processes}")},
 		{from: "system.paging.usage", where: state("free"), to: gauge("node_memory_SwapFree_bytes", "By")},
 		{from: "system.paging.usage", to: gauge("node_memory_SwapTotal_bytes", "By"), weight: 1, terms: 2},
-		// node_exporter does not type what /proc/vmstat has. As a counter, an OTLP
-		// receiver of Prometheus would put _total after the name.
+		// node_exporter sends the metrics of /proc/vmstat without a type. If
+		// they were counters, Prometheus's OTLP receiver would append _total to
+		// their names.
 		{from: "system.paging.operations", where: paging("page_in"), to: gauge("node_vmstat_pswpin", "{operations}")},
 		{from: "system.paging.operations", where: paging("page_out"), to: gauge("node_vmstat_pswpout", "{operations}")},
 		{from: "system.paging.faults", where: kind("major"), to: gauge("node_vmstat_pgmajfault", "{faults}")},
@@ -37,14 +38,15 @@ func nodeRules() []rule {
 	return rules
 }
 
-// nodeFacts are what dashboards find hosts by and take their uptime from.
+// nodeFacts are the metrics by which dashboards find hosts and compute their
+// uptime.
 func nodeFacts(h Host) []fact {
 	facts := []fact{{to: gauge("node_time_seconds", "s"), value: seconds}}
 	if h.BootMS != 0 {
 		boot := seconds(h.BootMS)
 		facts = append(facts, fact{to: gauge("node_boot_time_seconds", "s"), value: func(int64) metric.Value { return boot }})
 	}
-	// To Prometheus an empty label is none.
+	// Prometheus treats an empty label as absent.
 	uname := slices.DeleteFunc(slices.Clone(h.Uname), func(l metric.Label) bool { return l.Value == "" })
 	if len(uname) > 0 {
 		facts = append(facts, fact{to: gauge("node_uname_info", ""), labels: uname, value: func(int64) metric.Value { return metric.Int(1) }})
@@ -114,7 +116,7 @@ func nodeMemory() (rules []rule) {
 	})
 }
 
-// directed makes two rules of a metric that has a direction: one for each.
+// directed makes two rules, one for each direction of a metric.
 func directed(from string, first, second string, to [2]*metric.Desc) []rule {
 	device := same("device")
 	return []rule{
@@ -139,7 +141,8 @@ func nodeDisk() (rules []rule) {
 		rule{from: "system.disk.pending_operations", to: gauge("node_disk_io_now", "{operations}"), keep: same("device")})
 }
 
-// nodeFilesystem: what is reserved is free, but not available.
+// nodeFilesystem returns the rules for file systems. Reserved space is free,
+// but not available.
 func nodeFilesystem() []rule {
 	mount := []rename{{"device", "device"}, {"type", "fstype"}, {"mountpoint", "mountpoint"}}
 	size, free := gauge("node_filesystem_size_bytes", "By"), gauge("node_filesystem_free_bytes", "By")

@@ -2,7 +2,7 @@ package naming
 
 import "github.com/heka-insights/heka-insights-agent/collect/metric"
 
-// sum is a metric over several series.
+// sum is a metric computed from several series.
 type sum struct {
 	rule   *rule
 	labels []metric.Label
@@ -10,7 +10,7 @@ type sum struct {
 	terms  int
 	whole  int64
 	part   float64
-	// integral says that all terms are integers so far.
+	// integral means that all terms so far are integers.
 	integral bool
 }
 
@@ -25,10 +25,10 @@ func (m *Mapper) sum(r *rule, labels []metric.Label) *sum {
 	return s
 }
 
-// lastOf returns where the last value of a counter is kept that is added up. It
-// is kept for good: a snapshot forgets a series that is silent for long, and a
-// disk that answers again after an hour must not be added a second time. What
-// is plugged in anew in the meantime begins at 0, and mostly below.
+// lastOf returns where the last value of a counter in a sum is kept. It is kept
+// for good, because a snapshot forgets a series that is silent for long: a disk
+// that answers again after an hour must not be added a second time. A device
+// that was replaced in the meantime starts at 0, so its value is usually lower.
 func (m *Mapper) lastOf(s *metric.Series) *metric.Value {
 	key := identity(s.Name, s.Labels)
 	last := m.counts[key]
@@ -46,8 +46,9 @@ func identity(name string, labels []metric.Label) string {
 	return name
 }
 
-// add adds a series to its sum. A counter adds what it grew by, so that the sum
-// never falls: not when a device goes, nor when its counter starts anew.
+// add adds a series to its sum. Of a counter it adds the increase, so that the
+// sum never falls, neither when a device goes away nor when its counter
+// restarts.
 func (m *Mapper) add(t *target, r *route, p metric.Point) {
 	s := t.sum
 	if s.tick != m.tick {
@@ -70,8 +71,8 @@ func (m *Mapper) add(t *target, r *route, p metric.Point) {
 	}
 }
 
-// grown is what a counter added since its last value: all of it, if it is new or
-// began anew.
+// grown returns the increase of a counter since its last value: the whole value
+// if the counter is new or was restarted.
 func grown(last, now metric.Value) metric.Value {
 	switch {
 	case last.IsNull() || now.Float64() < last.Float64():
@@ -90,9 +91,9 @@ func (s *sum) value() metric.Value {
 	return metric.Float(float64(s.whole) + s.part)
 }
 
-// sweep forgets series that have had no value for long, and the sums that are
-// made of them alone, such as the size of a file system. A counter stays, with
-// what they added to it.
+// sweep removes series that have had no value for long, and sums that consist
+// only of such series, such as the size of a file system. A sum of counters
+// stays, with what its series added.
 func (m *Mapper) sweep() {
 	for series, r := range m.routes {
 		if r.tick+idleTicks < m.tick {

@@ -9,11 +9,12 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/naming"
 )
 
-// hours of ticks, after which a snapshot has forgotten a silent series.
+// hours is a number of ticks after which a snapshot has forgotten a silent
+// series.
 const hours = 2000
 
-// A disk that does not answer for hours is not added a second time when it does:
-// only what it read meanwhile is.
+// TestATotalIsNotDoubledAfterALongSilence: when a disk answers again after
+// hours, only what it read meanwhile is added.
 func TestATotalIsNotDoubledAfterALongSilence(t *testing.T) {
 	out := &totals{t: t}
 	sink := naming.NewSink(naming.Config{Scheme: naming.Heka}, out)
@@ -37,8 +38,8 @@ func TestATotalIsNotDoubledAfterALongSilence(t *testing.T) {
 	}
 }
 
-// Mounts come and go by the thousand on a host of containers. What a mapper
-// knew of them goes too.
+// TestSumsThatAreGoneAreForgotten: on a container host, mounts come and go by
+// the thousand. The mapper must forget them too.
 func TestSumsThatAreGoneAreForgotten(t *testing.T) {
 	sink := naming.NewSink(naming.Config{Scheme: naming.Node}, nothing{})
 	s := metric.NewSnapshot(0)

@@ -1,12 +1,12 @@
-// Package promtext reads the Prometheus text exposition format, version 0.0.4.
+// Package promtext parses the Prometheus text exposition format, version 0.0.4.
 //
 //	# HELP node_backup_bytes Size of the last backup.
 //	# TYPE node_backup_bytes gauge
 //	node_backup_bytes{target="nas"} 1.5e+09
 //
-// The format: https://prometheus.io/docs/instrumenting/exposition_formats/.
-// It is pure: text in, samples out. docs/adr/0010 says why it is here beside
-// prometheus/common, which its tests compare it with.
+// See https://prometheus.io/docs/instrumenting/exposition_formats/. The package
+// does no I/O. docs/adr/0010 explains why it exists; its tests compare it with
+// prometheus/common.
 package promtext
 
 import (
@@ -17,11 +17,11 @@ import (
 	"strings"
 )
 
-// Type is what a file declares a metric to be.
+// Type is the declared type of a metric.
 type Type uint8
 
-// The types of the format. Untyped, the zero Type, is a metric without a TYPE
-// line too.
+// The types of the format. Untyped, the zero Type, is also the type of a metric
+// without a TYPE line.
 const (
 	Untyped Type = iota
 	Counter
@@ -40,39 +40,43 @@ type Label struct{ Name, Value string }
 
 // Sample is one line of a file.
 type Sample struct {
-	// Name is the line's name: of a histogram h, h_bucket, h_sum or h_count.
+	// Name is the name on the line. A histogram h has the names h_bucket, h_sum
+	// and h_count.
 	Name string
-	// Type is that of the metric that the line belongs to, h for h_bucket.
+	// Type is the type of the metric that the line belongs to: that of h for
+	// h_bucket.
 	Type Type
-	// Help is the metric's; "" if it has none.
+	// Help is the help text of the metric; "" if it has none.
 	Help string
-	// Labels are in the order of the line, without repetition.
+	// Labels holds the labels in the order of the line, without duplicates.
 	Labels []Label
 	// Value may be NaN or infinite.
 	Value float64
-	// Timed says that the line has a time stamp.
+	// Timed reports whether the line has a time stamp.
 	Timed bool
 }
 
-// ErrTooMany is the error for a text with more samples than were asked for.
+// ErrTooMany is returned by [Parse] if a text has too many samples.
 var ErrTooMany = errors.New("too many samples")
 
-// Error is a mistake in a text.
+// Error describes a mistake in a text.
 type Error struct {
 	// Line counts from 1.
 	Line int
-	// Wrong says what is wrong.
+	// Wrong describes the mistake.
 	Wrong string
 }
 
-// Error returns the mistake with its line.
+// Error returns the line number and the mistake.
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Wrong) }
 
-// Parse returns the samples of a text, which may be none, in their order. They
-// share the text's memory. The error is an *Error or ErrTooMany, and there is then no sample:
-// a text that has a mistake, or that ends within a line, is not to be trusted
-// in the rest. That a sample is there once is not checked. A text with more than
-// most samples is ErrTooMany, whatever follows them.
+// Parse returns the samples of a text in their order. There may be none. They
+// share the text's memory. Parse does not check for duplicate samples.
+//
+// If the text contains a mistake or ends within a line, Parse returns an
+// [*Error]. If it has more than most samples, Parse returns [ErrTooMany],
+// whatever follows them. In both cases it returns no samples, because the rest
+// of such a text cannot be trusted.
 func Parse(text string, most int) ([]Sample, error) {
 	p := parser{metrics: make(map[string]*metric)}
 	for n := 1; text != ""; n++ {
@@ -91,12 +95,12 @@ func Parse(text string, most int) ([]Sample, error) {
 	return p.samples, nil
 }
 
-// metric is what was declared of a name.
+// metric holds what was declared about a name.
 type metric struct {
 	name          string
 	typ           Type
 	help          string
-	typed, helped bool // by lines of their own, or past
+	typed, helped bool // a TYPE or HELP line was seen, or can no longer follow
 }
 
 type parser struct {
@@ -104,7 +108,7 @@ type parser struct {
 	samples []Sample
 }
 
-// line takes one line and returns what is wrong with it.
+// line parses one line and returns what is wrong with it.
 func (p *parser) line(text string) (wrong string) {
 	s := scanner{text: text}
 	s.blanks()
@@ -128,7 +132,7 @@ func (p *parser) comment(s *scanner) (wrong string) {
 	name := s.name(true)
 	switch {
 	case s.text == "":
-		return "" // a comment that says nothing
+		return "" // an ordinary comment
 	case name == "" || !s.blanks():
 		return "no metric name after " + keyword
 	case s.text == "":
@@ -193,8 +197,8 @@ func (p *parser) sample(s *scanner) (wrong string) {
 	return ""
 }
 
-// of returns the metric that a name belongs to: h_bucket to a histogram h that
-// was declared before it.
+// of returns the metric that a name belongs to. h_bucket belongs to a histogram
+// h that was declared before it.
 func (p *parser) of(name string) *metric {
 	if m := p.metrics[name]; m != nil {
 		return m
@@ -210,7 +214,7 @@ func (p *parser) of(name string) *metric {
 	return m
 }
 
-// partOf checks that a line of a histogram or a summary is one of its parts.
+// partOf checks that a line of a histogram or summary is a valid part of it.
 func partOf(sample *Sample, m *metric) (wrong string) {
 	part := strings.TrimPrefix(sample.Name, m.name)
 	var key string

@@ -62,7 +62,7 @@ h_total 1
 	}
 }
 
-// TestMistakes cost the whole text, and name the line.
+// TestMistakes checks that a mistake fails the whole text and names the line.
 func TestMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"a 1\nb 2":                         "line 2: the last line has no end: half of a file",
@@ -106,8 +106,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// FuzzParse compares with the library of the format's authors: what is accepted
-// here they accept, and read the same from it.
+// FuzzParse compares with prometheus/common: it must accept everything that
+// Parse accepts, and return the same.
 func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.prom")
 	if err != nil || len(files) == 0 {

@@ -12,14 +12,15 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/promtext"
 )
 
-// lines are samples in a form that both parsers' results can be brought to:
-// sorted, bounds as numbers, counts whole, the last of several sums.
+// lines is a normal form for the results of both parsers: samples are sorted,
+// bounds are numbers, counts are whole, and the last of several sums counts.
 type lines struct {
 	several []string
 	last    map[string]string
 }
 
-// add adds a sample; key is "le" or "quantile" for what belongs to a bound.
+// add adds a sample. key is "le" or "quantile" if the sample belongs to a
+// bound.
 func (l *lines) add(name string, labels map[string]string, typ promtext.Type, value float64) {
 	if typ == promtext.Histogram && !strings.HasSuffix(name, "_sum") || typ == promtext.Summary && strings.HasSuffix(name, "_count") {
 		value = float64(uint64(value))
@@ -47,7 +48,7 @@ func mine(samples []promtext.Sample) []string {
 		sums := bounded && (strings.HasSuffix(s.Name, "_sum") || strings.HasSuffix(s.Name, "_count"))
 		for _, label := range s.Labels {
 			switch bound := s.Type == promtext.Histogram && label.Name == "le" || s.Type == promtext.Summary && label.Name == "quantile"; {
-			case bound && sums: // the reference forgets it
+			case bound && sums: // the reference drops it
 			case bound:
 				v, _ := strconv.ParseFloat(label.Value, 64)
 				labels[label.Name] = fmt.Sprint(v)

@@ -8,17 +8,17 @@ import (
 	"unicode/utf8"
 )
 
-// scanner takes a line apart, from the left.
+// scanner consumes a line from left to right.
 type scanner struct{ text string }
 
-// blanks skips blanks and tabs, and reports whether there was any.
+// blanks skips spaces and tabs and reports whether there were any.
 func (s *scanner) blanks() bool {
 	before := len(s.text)
 	s.text = strings.TrimLeft(s.text, " \t")
 	return len(s.text) < before
 }
 
-// take skips c if it is next.
+// take consumes c if it is next, and reports whether it was.
 func (s *scanner) take(c byte) bool {
 	if s.text == "" || s.text[0] != c {
 		return false
@@ -27,7 +27,7 @@ func (s *scanner) take(c byte) bool {
 	return true
 }
 
-// word takes all up to the next blank.
+// word consumes everything up to the next space or tab.
 func (s *scanner) word() string {
 	n := strings.IndexAny(s.text, " \t")
 	if n < 0 {
@@ -38,7 +38,8 @@ func (s *scanner) word() string {
 	return word
 }
 
-// name takes a name, of a metric with colons; "" if there is none.
+// name consumes a name and returns it, or "" if there is none. With colons it
+// accepts the colons of a metric name.
 func (s *scanner) name(colons bool) string {
 	n := 0
 	for n < len(s.text) && isNameByte(s.text[n], n, colons) {
@@ -53,7 +54,8 @@ func isNameByte(c byte, at int, colons bool) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == ':' && colons || c >= '0' && c <= '9' && at > 0
 }
 
-// labels takes what follows a brace, up to and with the closing one.
+// labels consumes the labels after an opening brace, including the closing
+// brace.
 func (s *scanner) labels() (labels []Label, wrong string) {
 	for s.blanks(); !s.take('}'); s.blanks() {
 		name := s.name(false)
@@ -82,7 +84,7 @@ func (s *scanner) labels() (labels []Label, wrong string) {
 	return labels, ""
 }
 
-// quoted takes the value of a label.
+// quoted consumes the value of a label.
 func (s *scanner) quoted(name string) (value, wrong string) {
 	if !s.take('"') {
 		return "", fmt.Sprintf("want a quoted value of the label %s, got %.40q", name, s.text)
@@ -108,13 +110,13 @@ func (s *scanner) quoted(name string) (value, wrong string) {
 	return value, ""
 }
 
-// timestamp takes a time stamp, which ends the line.
+// timestamp consumes a time stamp at the end of the line.
 func (s *scanner) timestamp() bool {
 	_, err := strconv.ParseInt(s.word(), 10, 64)
 	return err == nil && s.text == ""
 }
 
-// unescape replaces \\ and \n, and with quotes \".
+// unescape replaces \\ and \n, and with quotes also \".
 func unescape(text string, quotes bool) (plain string, ok bool) {
 	if !strings.Contains(text, `\`) {
 		return text, true
@@ -139,7 +141,8 @@ func unescape(text string, quotes bool) (plain string, ok bool) {
 	return b.String(), true
 }
 
-// parseFloat takes what Go does, but for hexadecimal and underscores.
+// parseFloat parses what [strconv.ParseFloat] accepts, except hexadecimal
+// numbers and underscores.
 func parseFloat(text string) (float64, bool) {
 	if strings.ContainsAny(text, "pP_xX") {
 		return 0, false

@@ -15,8 +15,8 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect"
 )
 
-// hostmetricsRules are for the metrics of the receiver that are not the same
-// here, by name, or by name and one label.
+// hostmetricsRules are for the metrics of the receiver that differ from ours,
+// by name, or by name and one label.
 var hostmetricsRules = map[string]rule{
 	"system.memory.usage{state=cached}": {
 		ours:    []string{"system.memory.usage{state=cached}", "system.memory.usage{state=slab_reclaimable}"},
@@ -35,8 +35,9 @@ var hostmetricsRules = map[string]rule{
 	"system.cpu.time":                                         {ours: []string{"system.cpu.time{state=$state}"}, within: cpuRounding()},
 }
 
-// cpuRounding is what the kernel's sum over all CPUs and the sum of its CPUs
-// differ by: each is cut to hundredths of a second.
+// cpuRounding is the possible difference between the kernel's sum over all CPUs
+// and the sum of its CPUs, because each of them is rounded down to hundredths
+// of a second.
 func cpuRounding() float64 { return 0.01 * float64(runtime.NumCPU()+1) }
 
 func pagingMajor(direction string) rule {
@@ -47,15 +48,15 @@ func pagingMinor(direction string) rule {
 	return rule{ours: []string{"system.paging.operations{direction=" + direction + ",type=minor}"}, factor: 1. / 4096 / 4, within: 1, differs: "system.paging.operations"}
 }
 
-// hostmetricsPoint is a line of the program.
+// hostmetricsPoint is a line of output of the program.
 type hostmetricsPoint struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels"`
 	Value  float64           `json:"value"`
 }
 
-// compareHostmetrics builds the program, which has a go.mod of its own, so that
-// none of the receiver's modules is the agent's.
+// compareHostmetrics builds the program, which has its own go.mod, so that the
+// agent does not depend on the receiver's modules.
 func compareHostmetrics(t *testing.T) map[string]bool {
 	program := filepath.Join(t.TempDir(), "hostmetrics")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")

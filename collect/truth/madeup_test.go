@@ -12,9 +12,9 @@ import (
 	"github.com/shirou/gopsutil/v4/common"
 )
 
-// TestNodeExporterOnAMadeUpHost has both read the same files, in which no two
-// numbers are the same: a live host has many zeros, behind which one column may
-// be taken for another.
+// TestNodeExporterOnAMadeUpHost lets both read the same files, in which all
+// numbers differ. On a live host many numbers are zero, which would hide that
+// one column is taken for another.
 func TestNodeExporterOnAMadeUpHost(t *testing.T) {
 	ctx, proc := writeMadeUpHost(t)
 	ask := startNodeExporter(t, "--path.procfs="+proc, "--no-collector.netdev.netlink")
@@ -29,7 +29,7 @@ func TestNodeExporterOnAMadeUpHost(t *testing.T) {
 	}
 }
 
-// madeUpHost makes files of /proc, in the form of Linux 6.
+// madeUpHost returns files of /proc in the format of Linux 6.
 func madeUpHost(rng *rand.Rand) map[string]string {
 	n := func() int64 { return 1_000_000 + rng.Int64N(1_000_000) }
 	row := func(count int) string {
@@ -83,7 +83,8 @@ func madeUpMeminfo(n func() int64) string {
 	return b.String()
 }
 
-// writeMadeUpHost makes such a host, and a context in which the collectors read it.
+// writeMadeUpHost writes the files of such a host, and returns a context in
+// which the collectors read them.
 func writeMadeUpHost(t *testing.T) (ctx context.Context, proc string) {
 	t.Helper()
 	proc = filepath.Join(t.TempDir(), "proc")

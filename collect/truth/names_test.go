@@ -26,7 +26,7 @@ func (c captured) Put(s *metric.Snapshot) {
 	}
 }
 
-// underNodeNames reads the host as HEKA_METRIC_NAMES=node has it.
+// underNodeNames reads the host with HEKA_METRIC_NAMES=node.
 func underNodeNames(ctx context.Context, t *testing.T) captured {
 	t.Helper()
 	cfg := collect.Config{
@@ -71,8 +71,8 @@ func theirs(ctx context.Context, t *testing.T, more ...string) captured {
 	return c
 }
 
-// Under node_exporter's names we send what node_exporter does: the same series,
-// with the same values where the host stands still.
+// TestNodeNamesAreNodeExporters: under node_exporter's names we send the same
+// series as node_exporter, with the same values where the host does not change.
 func TestNodeNamesAreNodeExporters(t *testing.T) {
 	ctx, proc := writeMadeUpHost(t)
 	want := theirs(ctx, t, "--path.procfs="+proc, "--no-collector.netdev.netlink", "--collector.time", "--collector.uname")
@@ -98,7 +98,7 @@ func TestNodeNamesAreNodeExporters(t *testing.T) {
 	}
 	for _, n := range naming.Names(naming.Node) {
 		name, _, _ := strings.Cut(n.Name, "{")
-		if !names[name] && !strings.HasPrefix(name, "node_filesystem_") { // it has no mounts
+		if !names[name] && !strings.HasPrefix(name, "node_filesystem_") { // the made-up host has no mounts
 			t.Errorf("%s is in the table, but no collector has what it is made of", n.Name)
 		}
 	}

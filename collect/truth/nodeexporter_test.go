@@ -19,7 +19,7 @@ import (
 
 const nodeExporter = "/usr/bin/prometheus-node-exporter"
 
-// same is the rule of a metric with no more labels than ours.
+// same is the rule for a metric that has no more labels than ours.
 func same(ours ...string) rule { return rule{ours: ours} }
 
 func memory(name string) rule { return same("system.linux.memory." + name + "{}") }
@@ -57,7 +57,7 @@ func paging(direction string, factor float64) rule {
 	return rule{ours: []string{"system.paging.operations{direction=" + direction + ",type=" + kind + "}"}, factor: factor, within: 1 - factor}
 }
 
-// nodeRules say what node_exporter's metrics are here.
+// nodeRules map node_exporter's metrics to ours.
 var nodeRules = map[string]rule{
 	"node_cpu_seconds_total": {ours: []string{"system.cpu.time{cpu=cpu$cpu,state=$mode}"}},
 	"node_boot_time_seconds": same(bootTime),
@@ -148,8 +148,8 @@ var nodeRules = map[string]rule{
 	"node_pressure_io_stalled_seconds_total":     pressure("io", "full"),
 }
 
-// nodeOnly are the metrics of node_exporter's collectors that have no name in
-// OpenTelemetry's host metrics, and those of itself.
+// nodeOnly matches metrics of node_exporter that have no name in
+// OpenTelemetry's host metrics, and those about itself.
 var nodeOnly = regexp.MustCompile(`^(go|process|promhttp|node_scrape|node_exporter)_|^node_(` + strings.Join([]string{
 	`cpu_guest_seconds_total`, `context_switches_total`, `intr_total`,
 	`memory_((Active|Inactive)_(anon|file)|AnonPages|Balloon|Bounce|DirectMap\w+|File(HugePages|PmdMapped)|Hugetlb|KReclaimable|KernelStack|` +
@@ -169,13 +169,15 @@ func compareNodeExporter(t *testing.T) map[string]bool {
 	return compare(t.Context(), t, ask)
 }
 
-// startNodeExporter starts Debian's, with the collectors that read what we do.
+// startNodeExporter starts Debian's node_exporter with the collectors that read
+// the same as ours.
 func startNodeExporter(t *testing.T, more ...string) func(context.Context) []claim {
 	scrape := scrapeNodeExporter(t, more...)
 	return func(ctx context.Context) []claim { return nodeClaims(t, scrape(ctx)) }
 }
 
-// scrapeNodeExporter starts it, and returns what reads it.
+// scrapeNodeExporter starts node_exporter, and returns a function that scrapes
+// it.
 func scrapeNodeExporter(t *testing.T, more ...string) func(context.Context) []promtext.Sample {
 	if _, err := exec.LookPath(nodeExporter); err != nil {
 		t.Skip("prometheus-node-exporter is not installed: make peers")
@@ -225,7 +227,7 @@ func nodeClaims(t *testing.T, samples []promtext.Sample) (claims []claim) {
 	return claims
 }
 
-// idleDisks are those that never did any input or output.
+// idleDisks returns the disks that never did any input or output.
 func idleDisks(samples []promtext.Sample) map[string]bool {
 	idle := map[string]bool{}
 	for _, s := range samples {

@@ -1,11 +1,12 @@
-// Package truth compares our readings of this host with those of other agents,
-// side by side in one run: prometheus-node-exporter, and the OpenTelemetry
+// Package truth compares our readings of this host with those of other agents
+// that run at the same time: prometheus-node-exporter, and the OpenTelemetry
 // Collector's hostmetrics receiver.
 //
-// Their reading is taken between two of ours. A counter of theirs must lie
-// between ours in every round; what may fall as well must do so in one of many,
-// since it may have moved and come back meanwhile. What they send and no rule
-// speaks of fails the test, and so does a metric of ours that no peer confirms.
+// Each of their readings is taken between two of ours. A counter of theirs must
+// lie between ours in every round. A value that may also fall must lie between
+// ours in one of many rounds, since it may have changed and changed back
+// meanwhile. The test fails if a peer sends a metric without a rule, or if no
+// peer confirms one of our metrics.
 package truth_test
 
 import (
@@ -23,7 +24,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// rounds bounds how often a peer is asked.
+// rounds is the maximum number of times that a peer is queried.
 const rounds = 60
 
 // value is one value of a reading.
@@ -44,8 +45,8 @@ func seriesName(name string, labels map[string]string) string {
 	return name + "{" + strings.Join(pairs, ",") + "}"
 }
 
-// own reads the host by every collector that reads it, with nothing left out.
-// The collectors are new each time: they remember nothing.
+// own reads the host with every collector that reads it, and leaves nothing
+// out. The collectors are new each time, so they have no state.
 func own(ctx context.Context, t *testing.T) reading {
 	t.Helper()
 	cfg := collect.Config{
@@ -71,7 +72,8 @@ func own(ctx context.Context, t *testing.T) reading {
 		for _, l := range p.Series.Labels {
 			labels[l.Key] = l.Value
 		}
-		// Idle time and waiting for I/O are estimates, which the kernel takes back.
+		// Idle time and waiting for I/O are estimates that the kernel may
+		// correct downwards.
 		estimate := labels["state"] == "idle" || labels["state"] == "wait"
 		r[seriesName(p.Series.Name, labels)] = value{p.Value.Float64(), p.Series.Kind == metric.Counter && !estimate}
 	}
@@ -83,28 +85,29 @@ func own(ctx context.Context, t *testing.T) reading {
 	return r
 }
 
-// bootTime stands for what is no metric but the start of all counters.
+// bootTime stands for the start of all counters, which is not a metric.
 const bootTime = "start{}"
 
 func ofTheHost(collector string) bool {
 	return !slices.Contains([]string{"container", "process", "textfile"}, collector)
 }
 
-// rule says what a metric of a peer is to us. The zero rule is one that has the
-// same name, labels and value here.
+// rule relates a metric of a peer to ours. The zero rule means that ours has
+// the same name, labels and value.
 type rule struct {
-	// ours are series that add up to theirs; $key stands for a label of theirs.
+	// ours are series whose sum equals theirs; $key stands for a label of
+	// theirs.
 	ours []string
-	// factor makes theirs ours; 0 means 1.
+	// factor converts theirs to ours; 0 means 1.
 	factor float64
 	// within is by how much they may differ at the same time.
 	within float64
-	// differs names the metric of ours that is another thing: a Difference must
-	// explain it. Without ours there is nothing to compare.
+	// differs names a metric of ours with another meaning, which a Difference
+	// must explain. If ours is empty, nothing is compared.
 	differs string
 }
 
-// translate finds our series for one of theirs; ok is false if there is none.
+// translate returns our series for one of theirs, or none.
 func (r rule) translate(labels map[string]string) (series []string) {
 	for _, ours := range r.ours {
 		series = append(series, os.Expand(ours, func(key string) string {
@@ -117,10 +120,10 @@ func (r rule) translate(labels map[string]string) (series []string) {
 	return series
 }
 
-// states are node_exporter's names that differ from OpenTelemetry's.
+// states maps node_exporter's names to OpenTelemetry's where they differ.
 var states = map[string]string{"iowait": "wait", "irq": "interrupt"}
 
-// claim is a value of a peer, and the series of ours that it speaks of.
+// claim is a value of a peer, with the series of ours that it is about.
 type claim struct {
 	theirs string
 	ours   []string
@@ -128,7 +131,7 @@ type claim struct {
 	within float64
 }
 
-// compare asks a peer until everything that it says was confirmed.
+// compare queries a peer until all of its values are confirmed.
 func compare(ctx context.Context, t *testing.T, ask func(ctx context.Context) []claim) (confirmed map[string]bool) {
 	t.Helper()
 	agreed, confirmed := map[string]bool{}, map[string]bool{}
@@ -166,7 +169,7 @@ func compare(ctx context.Context, t *testing.T, ask func(ctx context.Context) []
 	return confirmed
 }
 
-// check compares a claim with the readings around it; counter says that the
+// check compares a claim with the readings around it. counter means that the
 // claim can never have been true.
 func (c claim) check(before, after reading) (problem string, counter bool) {
 	var low, high float64
@@ -187,7 +190,7 @@ func (c claim) check(before, after reading) (problem string, counter bool) {
 	return "", false
 }
 
-// explained checks that an intended difference is on the page.
+// explained checks that an intended difference is documented.
 func explained(t *testing.T, peer, name string) {
 	t.Helper()
 	if !slices.ContainsFunc(collect.Differences(), func(d collect.Difference) bool { return d.Peer == peer && d.Metric == name }) {
@@ -195,15 +198,16 @@ func explained(t *testing.T, peer, name string) {
 	}
 }
 
-// alone are metrics that no peer has in this form, and where they are tested.
+// alone lists the metrics that no peer has in this form, and where they are
+// tested.
 var alone = map[string]string{
 	"system.cpu.utilization":   "computed from system.cpu.time: collect/cpu_test.go",
 	"heka.agent.mounts.stuck":  "what only the agent can know: collect/fuse_test.go",
 	"heka.agent.mounts.hidden": "what only the agent can know: collect/mounts_test.go",
 }
 
-// TestEveryMetricIsConfirmed runs both peers and holds what we send on this host
-// against what they confirmed. A kernel may lack some of it.
+// TestEveryMetricIsConfirmed runs both peers, and checks that they confirm what
+// we send on this host. A kernel may lack some of it.
 func TestEveryMetricIsConfirmed(t *testing.T) {
 	confirmed, asked := map[string]bool{}, 0
 	peers := map[string]func(*testing.T) map[string]bool{

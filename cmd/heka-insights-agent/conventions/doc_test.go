@@ -1,6 +1,6 @@
-// Package conventions_test holds the source tree to its own rules: what may
-// import what, and that the documentation speaks of log lines, files and make
-// targets that exist.
+// Package conventions_test checks the source tree against its own rules: the
+// allowed imports, and that the documentation only mentions log lines, files
+// and make targets that exist.
 package conventions_test
 
 import (
@@ -14,8 +14,9 @@ import (
 // root is the module's folder, as seen from here.
 const root = "../../.."
 
-// tree returns all that is in the module, folders with a slash at the end, by
-// paths below its root. Git's own files are left out, and what make puts there.
+// tree returns the paths of all files and folders in the module, relative to
+// its root. Folders end with a slash. It leaves out git's own files and what
+// make creates.
 func tree(t *testing.T) []string {
 	t.Helper()
 	var paths []string
@@ -39,7 +40,7 @@ func tree(t *testing.T) []string {
 	return paths
 }
 
-// pages returns the documentation, by paths below the root.
+// pages returns the documentation by path relative to the root.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}

@@ -15,12 +15,12 @@ var (
 	notInAnchors = regexp.MustCompile(`[^a-z0-9 _-]`)
 )
 
-// TestFilesNamedInTheDocumentation looks for each file, folder and heading that a
-// page names or links to. thing.go is the example of contributing.md.
+// TestFilesNamedInTheDocumentation looks up each file, folder and heading that
+// a page names or links to. thing.go is the example in contributing.md.
 func TestFilesNamedInTheDocumentation(t *testing.T) {
 	paths, texts, found := tree(t), pages(t), 0
 	for page, text := range texts {
-		folder := "" // the one named last
+		folder := "" // the one mentioned last
 		for _, span := range codeSpan.FindAllStringSubmatch(text, -1) {
 			name := strings.TrimSuffix(span[1], "/")
 			top, _, below := strings.Cut(span[1], "/")
@@ -59,8 +59,8 @@ func TestFilesNamedInTheDocumentation(t *testing.T) {
 	}
 }
 
-// isNamed reports whether a page means the file at p by a name without a folder,
-// or by a pattern, after it has named a folder.
+// isNamed reports whether name, in a page that mentioned folder before, means
+// the file at p. name has no folder of its own, and may be a pattern.
 func isNamed(p, folder, name string) bool {
 	if strings.Contains(name, "*") || folder == "" {
 		match, _ := path.Match(name, path.Base(p))
@@ -69,7 +69,7 @@ func isNamed(p, folder, name string) bool {
 	return p == path.Join(folder, name)
 }
 
-// anchors returns what links to the headings of a page end with.
+// anchors returns the link anchors of a page's headings.
 func anchors(text string) []string {
 	var found []string
 	for _, h := range heading.FindAllStringSubmatch(text, -1) {

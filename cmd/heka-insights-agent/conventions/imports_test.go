@@ -16,12 +16,13 @@ import (
 	"testing"
 )
 
-// architecture is the table of allowed imports: each package with the packages
-// of this module that it imports, and the modules of others by their short names
-// in modules. ingest/ stands for cmd/heka-ingest/internal/. The standard library
-// is free. A line "tests" is what the tests of the package above it import
-// besides that. A package or import that is not here is refused, and what is here
-// but not in the code as well.
+// architecture is the table of allowed imports. Each line holds a package,
+// followed by the packages of this module that it imports and the third-party
+// modules by their short names in modules. ingest/ stands for
+// cmd/heka-ingest/internal/. The standard library is always allowed. A line
+// "tests" lists the additional imports of the tests of the package above it.
+// The test refuses a package or import that is not in the table, and an entry
+// of the table that is not in the code.
 const architecture = `
 collect/metric
 collect/promtext
@@ -61,10 +62,10 @@ cmd/heka-ingest                      ingest/demo ingest/server ingest/store inge
   tests                              ingest/wire sys
 `
 
-// own is this module.
+// own is the path of this module.
 const own = "github.com/heka-insights/heka-insights-agent/"
 
-// modules are those of others.
+// modules are the third-party modules.
 var modules = map[string]string{
 	"backoff":      "github.com/cenkalti/backoff/v4",
 	"client_model": "github.com/prometheus/client_model",
@@ -80,7 +81,7 @@ var modules = map[string]string{
 }
 
 func TestImports(t *testing.T) {
-	tree(t) // the cache of go test does not see what go list reads
+	tree(t) // go test does not see what go list reads, and would cache the result
 	want, got := allowed(), imported(t, root)
 	for _, edge := range except(got, want) {
 		t.Errorf("%s: not allowed by the table in imports_test.go", edge)
@@ -137,7 +138,7 @@ func TestForbiddenImportsAreRefused(t *testing.T) {
 	}
 }
 
-// allowed returns the table as imported returns the code.
+// allowed returns the table in the form in which imported returns the code.
 func allowed() []string {
 	var edges []string
 	var from, verb string
@@ -159,9 +160,9 @@ func allowed() []string {
 	return edges
 }
 
-// imported lists the packages of the module in dir and what they import: "spool",
-// "spool imports sys", "tests of spool import rapid". Files for other systems
-// count too.
+// imported lists the packages of the module in dir and their imports: "spool",
+// "spool imports sys", "tests of spool import rapid". It includes files for
+// other systems.
 func imported(t *testing.T, dir string) []string {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,IgnoredGoFiles", "./...")
@@ -222,14 +223,14 @@ func importsOf(t *testing.T, file string) []string {
 	return paths
 }
 
-// isStandard tells the standard library by what the go command reserves for it.
-// cgo is no part of it here: the programs are static.
+// isStandard reports whether path is reserved for the standard library by the
+// go command. It excludes cgo, because the programs are static.
 func isStandard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".") && path != "C"
 }
 
-// short is a package's name in the table.
+// short returns the name of a package in the table.
 func short(path string) string {
 	if own, ok := strings.CutPrefix(path, own); ok {
 		return strings.Replace(own, "cmd/heka-ingest/internal/", "ingest/", 1)

@@ -13,12 +13,12 @@ import (
 	"testing"
 )
 
-// A logLine is one that the agent can log. In the message … stands for what is
-// known only when it is logged.
+// A logLine is a line that the agent can log. In its message, … stands for the
+// parts that are only known when it is logged.
 type logLine struct{ level, message, where string }
 
 // TestLogLinesOfOperations compares the tables of docs/operations.md with the
-// code, both ways. A row may put … for any part of a message.
+// code, in both directions. A row may use … for any part of a message.
 func TestLogLinesOfOperations(t *testing.T) {
 	logged, rows := linesOfCode(t), linesOfPage(t)
 	if len(logged) < 30 || len(rows) < 30 {
@@ -36,16 +36,16 @@ func TestLogLinesOfOperations(t *testing.T) {
 	}
 }
 
-// isOf reports whether the row may speak of the line. Where either is hardly more
-// than … they have to be the same.
+// isOf reports whether the row may describe the line. If either is hardly more
+// than …, they have to be equal.
 func (l logLine) isOf(row logLine) bool {
 	letters := regexp.MustCompile(`[A-Za-z]{2}`)
 	same := l.message == row.message || letters.MatchString(l.message) && letters.MatchString(row.message) && fits(l.message, row.message)
 	return l.level == row.level && same
 }
 
-// fits reports whether a message can be one that the row has in mind: a … of the
-// row is for anything, and one of the message for a word.
+// fits reports whether a message matches a row. A … in the row matches any
+// text; a … in the message matches one word.
 func fits(message, row string) bool {
 	if rest, ok := strings.CutPrefix(row, "…"); ok {
 		return fits(message, rest) || message != "" && fits(message[1:], row)
@@ -65,7 +65,8 @@ var (
 	codeSpan   = regexp.MustCompile("`([^`]+)`")
 )
 
-// linesOfPage reads the rows that begin with a level and with one message or more.
+// linesOfPage returns the rows that begin with a level and one or more
+// messages.
 func linesOfPage(t *testing.T) []logLine {
 	var lines []logLine
 	for i, row := range strings.Split(read(t, filepath.Join(root, "docs/operations.md")), "\n") {
@@ -78,7 +79,7 @@ func linesOfPage(t *testing.T) []logLine {
 	return lines
 }
 
-// linesOfCode reads the messages from the calls that log.
+// linesOfCode returns the messages of the calls that log.
 func linesOfCode(t *testing.T) []logLine {
 	r := &reader{t: t, files: token.NewFileSet()}
 	for _, file := range agentSources(t, r.files) {
@@ -91,7 +92,7 @@ func linesOfCode(t *testing.T) []logLine {
 	return r.lines
 }
 
-// agentSources parses all that is not a test or of heka-ingest.
+// agentSources parses all source files except tests and heka-ingest.
 func agentSources(t *testing.T, files *token.FileSet) []*ast.File {
 	var parsed []*ast.File
 	for _, path := range tree(t) {
@@ -113,13 +114,12 @@ type reader struct {
 	lines []logLine
 }
 
-// relays are the functions whose message comes from their caller. Where logError
-// and warn are called, and where something is appended to warnings, is where such
-// a message is written.
+// relays are functions that log a message of their caller. Such a message is
+// read from the calls of logError and warn, and from appends to warnings.
 var relays = []string{"logError", "warn", "logWarnings", "Run"}
 
-// function collects the lines that are written in f. An event that f has in a
-// variable, such as event := log.Warn(), may have one of several levels.
+// function collects the lines that f logs. An event in a variable, such as
+// event := log.Warn(), may have one of several levels.
 func (r *reader) function(f *ast.FuncDecl) {
 	events := map[string][]string{}
 	ast.Inspect(f, func(n ast.Node) bool {
@@ -172,7 +172,7 @@ func (r *reader) add(f *ast.FuncDecl, levels []string, message ast.Expr) {
 	}
 }
 
-// levels returns the levels of the event that a chain of calls begins with.
+// levels returns the levels of the event that starts a chain of calls.
 func levels(chain ast.Expr, events map[string][]string) []string {
 	switch e := chain.(type) {
 	case *ast.CallExpr:
@@ -201,14 +201,14 @@ func lastName(e ast.Expr) string {
 	return ""
 }
 
-// sprintf is the call of fmt.Sprintf with the same arguments.
+// sprintf returns a call of fmt.Sprintf with the same arguments.
 func sprintf(call *ast.CallExpr) ast.Expr {
 	return &ast.CallExpr{Fun: &ast.Ident{Name: "Sprintf", NamePos: call.Pos()}, Args: call.Args}
 }
 
 var formatVerb = regexp.MustCompile(`%[-+# 0-9.]*[a-z]`)
 
-// text is what an expression says, with … for what is not in the code.
+// text returns the text of an expression, with … for what is not in the code.
 func text(e ast.Expr) string {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -225,8 +225,9 @@ func text(e ast.Expr) string {
 	return "…"
 }
 
-// TestCausesOfOperations looks for the words of each cause and error in the tables
-// of docs/operations.md: a string of the code has them, or the kernel's errors do.
+// TestCausesOfOperations checks that each cause and error in the tables of
+// docs/operations.md is in a string of the code or in one of the kernel's
+// errors.
 func TestCausesOfOperations(t *testing.T) {
 	var said []string
 	for _, file := range agentSources(t, token.NewFileSet()) {

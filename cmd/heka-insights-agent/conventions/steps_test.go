@@ -22,7 +22,8 @@ func contributing(t *testing.T) (page, makefile string) {
 	return read(t, filepath.Join(root, "docs/contributing.md")), read(t, filepath.Join(root, "Makefile"))
 }
 
-// TestContinuousIntegration compares the sentence on .ci/run with .ci/run.
+// TestContinuousIntegration compares what contributing.md says about .ci/run
+// with .ci/run.
 func TestContinuousIntegration(t *testing.T) {
 	page, _ := contributing(t)
 	_, sentence, _ := strings.Cut(page, "`.ci/run` runs")
@@ -38,8 +39,9 @@ func TestContinuousIntegration(t *testing.T) {
 	}
 }
 
-// TestMakeTargets compares the table of targets with the Makefile: each target of
-// make help is there, with those that it makes in turn; and no page has another.
+// TestMakeTargets compares the table of targets with the Makefile. Each target
+// of make help must be in the table, with the targets that it makes in turn. No
+// page may name another one.
 func TestMakeTargets(t *testing.T) {
 	page, makefile := contributing(t)
 	steps := stepsOf(makefile)
@@ -63,8 +65,8 @@ func TestMakeTargets(t *testing.T) {
 	}
 }
 
-// TestNeedsOfMake compares the variables, their values and the packages that the
-// page names with the Makefile.
+// TestNeedsOfMake compares the variables, values and packages on the page with
+// the Makefile.
 func TestNeedsOfMake(t *testing.T) {
 	page, makefile := contributing(t)
 	for _, a := range assignment.FindAllStringSubmatch(page, -1) {
@@ -81,7 +83,8 @@ func TestNeedsOfMake(t *testing.T) {
 	}
 }
 
-// TestPlacesToEdit looks for what the page says is in a file: `Name` in `file.go`.
+// TestPlacesToEdit checks the places that the page names as `Name` in
+// `file.go`.
 func TestPlacesToEdit(t *testing.T) {
 	page, _ := contributing(t)
 	places := whereIsIt.FindAllStringSubmatch(page, -1)
@@ -95,8 +98,8 @@ func TestPlacesToEdit(t *testing.T) {
 	}
 }
 
-// stepsOf returns the targets of make help, and those of them that each makes in
-// turn.
+// stepsOf returns the targets of make help, and the targets that each of them
+// makes in turn.
 func stepsOf(makefile string) map[string][]string {
 	steps := map[string][]string{}
 	rules := rule.FindAllStringSubmatch(makefile, -1)
@@ -124,7 +127,7 @@ func stepsOf(makefile string) map[string][]string {
 	return steps
 }
 
-// targets returns what a text says to make.
+// targets returns the make targets that a text names.
 func targets(text string) []string {
 	var found []string
 	for _, step := range makeStep.FindAllStringSubmatch(text, -1) {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority makes certificates.
+// authority is a certificate authority.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -38,7 +38,7 @@ func certificate(name string) *x509.Certificate {
 }
 
 // issue returns a certificate and its key, in PEM, for a server on this host or
-// a client of that name.
+// for a client with that name.
 func (a *authority) issue(name string) (certPEM, keyPEM string) {
 	a.t.Helper()
 	template := certificate(name)
@@ -48,8 +48,8 @@ func (a *authority) issue(name string) (certPEM, keyPEM string) {
 	return certPEM, keyPEM
 }
 
-// sign makes a key and a certificate for it, signed by itself while the
-// authority has none.
+// sign creates a key and a certificate for it. The certificate is self-signed
+// if the authority does not have one yet.
 func (a *authority) sign(template *x509.Certificate) (cert *x509.Certificate, key *ecdsa.PrivateKey, certPEM, keyPEM string) {
 	a.t.Helper()
 	must := func(err error) {

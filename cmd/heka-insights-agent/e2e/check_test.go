@@ -44,8 +44,7 @@ func TestCheckConnect(t *testing.T) {
 	}
 }
 
-// A proxy that refuses is no connection, and neither is one that answers in the
-// place of the ingest.
+// The check fails if a proxy refuses, or if it answers in place of the ingest.
 func TestCheckConnectThroughAProxyThatRefuses(t *testing.T) {
 	for _, status := range []int{200, 302, 400, 401, 403, 405, 407, 429, 500, 501, 502, 503, 504} {
 		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
@@ -61,10 +60,10 @@ func TestCheckConnectThroughAProxyThatRefuses(t *testing.T) {
 	}
 }
 
-// A server that never answers is no connection.
+// The check fails if the server never answers.
 func TestCheckConnectToASilentServer(t *testing.T) {
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then a client that leaves is seen
+		_, _ = io.Copy(io.Discard, r.Body) // the server notices that the client left only after reading the body
 		<-r.Context().Done()
 	}))
 	defer silent.Close()

@@ -14,15 +14,15 @@ import (
 	"github.com/heka-insights/heka-insights-agent/collect/metric"
 )
 
-// database is what an ingest has stored of its one agent.
+// database holds what an ingest has stored of its only agent.
 type database struct {
-	batches            map[string]bool     // by id, those of parts too
-	points             map[string]int64    // of a batch and all of its parts
+	batches            map[string]bool     // by id, including those of parts
+	points             map[string]int64    // by batch, including its parts
 	seqs               map[uint64][]uint64 // of each epoch, ascending
 	loss               map[string]int64    // points by reason
 	epochs, duplicates int64
 	times              []int64 // of all ticks, ascending
-	repeated           int     // points with the series and the time of another one
+	repeated           int     // points with the same series and time as another point
 }
 
 // readDatabase reads the file of an ingest that has ended.
@@ -85,9 +85,9 @@ func (db database) tickBetween(from, to time.Time) bool {
 	return i < len(db.times) && db.times[i] <= to.UnixMilli()
 }
 
-// unpackTimes reads the ticks of a chunk of the ingest that have a value. It
-// begins with how many ticks, the first, and the steps from one to the next; a
-// value is 0 for none, 1 and an integer, or 2 and 8 bytes.
+// unpackTimes returns the ticks with a value in a chunk of the ingest. A chunk
+// begins with the number of ticks, the first tick, and the steps between them.
+// A value is 0 for null, 1 followed by an integer, or 2 followed by 8 bytes.
 func unpackTimes(t *testing.T, chunk []byte) (times []int64) {
 	t.Helper()
 	next := func() int64 {

@@ -17,11 +17,11 @@ import (
 	"testing"
 )
 
-// gate stands before an ingest and refuses one batch for as long as it is shut.
+// gate stands in front of an ingest and refuses one batch while it is shut.
 type gate struct {
 	in      *ingest
 	mu      sync.Mutex
-	refused string // guarded by mu, like all below
+	refused string // guarded by mu, like the fields below
 	seen    int
 	open    bool
 	ticks   []int64 // of the refused batch
@@ -41,7 +41,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			g.ticks = b.Times
 		}
 	}
-	refuse := !g.open && g.refused != "" && strings.HasPrefix(id, g.refused) // its parts too
+	refuse := !g.open && g.refused != "" && strings.HasPrefix(id, g.refused) // also matches its parts
 	g.mu.Unlock()
 	if refuse {
 		http.Error(w, "a poisoned batch", http.StatusUnprocessableEntity)
@@ -62,9 +62,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, answer.Body)
 }
 
-// A batch that the backend refuses for good costs no other batch its delivery;
-// an operator finds it, with the reason, once its letter is written, and sends
-// it again beside the next agent: then nothing is missing.
+// A batch that the backend permanently refuses does not delay any other batch.
+// When its letter is written, an operator finds it with the reason, and sends
+// it again while the next agent runs. Then nothing is missing.
 func TestARefusedBatchComesBackByReplay(t *testing.T) {
 	in := startIngest(t)
 	g := &gate{in: in}
@@ -116,7 +116,8 @@ func TestARefusedBatchComesBackByReplay(t *testing.T) {
 	}
 }
 
-// deadPoints counts the points in letters, which are all of one batch.
+// deadPoints returns the number of points in letters. All of them belong to one
+// batch.
 func deadPoints(t *testing.T, spoolDir, of string) (points int64) {
 	t.Helper()
 	out, err := operate(t, spoolDir, "dead")
@@ -143,7 +144,7 @@ func deadPoints(t *testing.T, spoolDir, of string) (points int64) {
 	return points
 }
 
-// operate runs a command on the spool and returns what it prints.
+// operate runs a command on the spool and returns its output.
 func operate(t *testing.T, dir string, args ...string) (string, error) {
 	t.Helper()
 	args = append([]string{"spool", args[0], "--dir", dir}, args[1:]...)

@@ -15,8 +15,9 @@ import (
 // outageKills is how many agents TestKilledInAnOutage kills.
 const outageKills = 24
 
-// An agent that is killed in an outage, while a batch of a minute is being built,
-// loses the tick under way at most; what was on disk arrives with its successor.
+// An agent that is killed in an outage, while it builds a batch of a minute,
+// loses at most the tick under way. What was on disk is delivered by the next
+// agent.
 func TestKilledInAnOutage(t *testing.T) {
 	t.Parallel()
 	var running sync.WaitGroup
@@ -38,8 +39,8 @@ func TestKilledInAnOutage(t *testing.T) {
 	}
 }
 
-// wantAllOf has another agent deliver what is in a spool, and fails unless all of
-// it arrives once.
+// wantAllOf starts another agent on a spool, and fails unless everything in the
+// spool arrives exactly once.
 func wantAllOf(t *testing.T, in *ingest, env []string, dir string) {
 	times := ticksIn(t, dir)
 	agent := launch(t, append(env, "HEKA_BATCH_INTERVAL=1s"), "heka-insights-agent")
@@ -81,7 +82,7 @@ func killInOutage(t *testing.T, rng *rand.Rand, env []string, dir string) {
 	if len(times) == 0 {
 		t.Fatal("no tick is on disk")
 	}
-	// The tick under way, and the one before it on a machine that is busy.
+	// The tick under way and, on a busy machine, the one before it may be lost.
 	if age := killed.Sub(time.UnixMilli(times[len(times)-1])); age > 2*time.Second {
 		t.Errorf("the newest tick on disk is %v old: %d of them", age, len(times))
 	}
@@ -97,7 +98,7 @@ func ticksIn(t *testing.T, dir string) (times []int64) {
 		return nil
 	})
 	if err != nil {
-		return nil // not made yet
+		return nil // not created yet
 	}
 	slices.Sort(times)
 	return times

@@ -33,8 +33,8 @@ func TestNoTickIsLostWhenTheIngestIsKilled(t *testing.T) {
 	eventually(t, "the last batch", func() error { return in.whole(before.Ticks+30, restarted) })
 }
 
-// An agent that starts without its ingest, and is killed there, has spooled;
-// the next one delivers it.
+// An agent that starts without its ingest, and is then killed, has spooled its
+// batches. The next agent delivers them.
 func TestAKilledAgentKeepsWhatItSpooled(t *testing.T) {
 	in := startIngest(t)
 	env := in.agentEnv(t, "HEKA_SPOOL_FSYNC=never")
@@ -69,7 +69,7 @@ func TestAKilledAgentKeepsWhatItSpooled(t *testing.T) {
 		return err
 	})
 	eventually(t, "an empty spool", func() error {
-		agent.says(started) // earlier, SIGTERM would kill it
+		agent.says(started) // before that, SIGTERM would kill it
 		if agent.terminate() != 0 {
 			t.Fatal("exit code of the second agent")
 		}

@@ -20,10 +20,10 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
 
-// sink is an ingest over TLS that measures what arrives.
+// sink is an ingest over TLS that measures what it receives.
 type sink struct {
 	mu                   sync.Mutex
-	bytes, points, ticks int64 // of all batches but the first
+	bytes, points, ticks int64 // of all batches except the first
 	batches, series      int64
 }
 
@@ -63,9 +63,9 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 // BenchmarkFootprint measures the shipped binary against the budgets: resident
-// memory, CPU time per tick, bytes on the wire per point and the size of the
+// memory, CPU time per tick, bytes on the wire per point, and the size of the
 // binary, with default collectors over TLS. It ticks five times as fast as by
-// default, with as many ticks to a batch, so that a minute tells what five do.
+// default, with as many ticks per batch, so that one minute stands for five.
 func BenchmarkFootprint(b *testing.B) {
 	binary := program(b, "heka-insights-agent")
 	for _, ticks := range []int{3, 12} {
@@ -95,7 +95,7 @@ func footprint(b *testing.B, binary string, ticksPerBatch int) {
 	}
 	defer agent.Wait()
 	defer agent.Process.Signal(syscall.SIGTERM)
-	time.Sleep(10 * time.Second) // past the start
+	time.Sleep(10 * time.Second) // skip the start
 	cpuBefore, _ := usage(b, agent.Process.Pid)
 	const window = 60
 	time.Sleep(window * time.Second)
@@ -114,8 +114,8 @@ func footprint(b *testing.B, binary string, ticksPerBatch int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// usage reads a process's CPU time from the scheduler's own count in ns, and
-// its resident memory in bytes.
+// usage returns a process's CPU time, as the scheduler counts it in ns, and its
+// resident memory in bytes.
 func usage(b *testing.B, pid int) (cpu time.Duration, rss float64) {
 	b.Helper()
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
@@ -125,7 +125,7 @@ func usage(b *testing.B, pid int) (cpu time.Duration, rss float64) {
 	for _, task := range tasks {
 		raw, err := os.ReadFile(task)
 		if err != nil {
-			continue // a thread that ended in between
+			continue // the thread has ended meanwhile
 		}
 		ns, err := strconv.ParseInt(strings.Fields(string(raw))[0], 10, 64)
 		if err != nil {

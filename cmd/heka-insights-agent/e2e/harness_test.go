@@ -53,16 +53,16 @@ func program(t testing.TB, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// process is a program under test. Its output is shown when the test fails.
+// process is a program under test. Its output is shown if the test fails.
 type process struct {
 	*exec.Cmd
 	t      *testing.T
 	output transcript
-	quiet  bool          // do not show its output when the test fails
+	quiet  bool          // do not show its output if the test fails
 	ended  chan struct{} // closed when the program has ended
 }
 
-// transcript is what a program has printed so far.
+// transcript holds what a program has printed so far.
 type transcript struct {
 	mu   sync.Mutex
 	text bytes.Buffer // guarded by mu
@@ -86,7 +86,7 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 	return start(t, env, program(t, name), args...)
 }
 
-// start starts any program; the test's end ends it.
+// start starts a program. It is ended when the test ends.
 func start(t *testing.T, env []string, path string, args ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(path, args...), t: t, ended: make(chan struct{})}
@@ -97,7 +97,7 @@ func start(t *testing.T, env []string, path string, args ...string) *process {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.Wait() // ProcessState has it
+		_ = p.Wait() // ProcessState holds the result
 	}()
 	t.Cleanup(func() {
 		p.kill()
@@ -108,7 +108,7 @@ func start(t *testing.T, env []string, path string, args ...string) *process {
 	return p
 }
 
-// kill ends the program at once, if it has not ended by itself.
+// kill kills the program if it is still running.
 func (p *process) kill() {
 	_ = p.Process.Kill()
 	<-p.ended
@@ -147,8 +147,8 @@ type ingest struct {
 	data   string
 	addr   string
 	caFile string
-	flags  []string // of serve, beside the data and the address
-	key    string   // that the test itself shows; "" if none is asked for
+	flags  []string // more flags of serve
+	key    string   // for the test's own requests; "" if the ingest does not want one
 	client *http.Client
 }
 
@@ -166,7 +166,7 @@ func newIngest(t *testing.T, flags ...string) *ingest {
 	return in
 }
 
-// freeAddress is of a port that nobody listens on now.
+// freeAddress returns an address with a port that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -177,7 +177,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// launch starts the program; start waits until it answers, too.
+// launch starts the program. start also waits until it answers.
 func (in *ingest) launch() {
 	in.process = launch(in.t, nil, "heka-ingest", append([]string{"serve", "--data", in.data, "--listen", in.addr}, in.flags...)...)
 }
@@ -236,9 +236,9 @@ func (in *ingest) host() (host, error) {
 	return hosts[0], nil
 }
 
-// whole fails while anything is missing from what the ingest has: a batch, or
-// points that are counted as lost. What says nothing is a step between ticks: a
-// busy machine skips some.
+// whole returns an error if anything is missing in the ingest: a batch, or
+// points that are counted as lost. It does not check the steps between ticks,
+// because a busy machine skips ticks.
 func (in *ingest) whole(leastTicks int64, newerThan time.Time) error {
 	h, err := in.host()
 	switch {
@@ -255,14 +255,14 @@ func (in *ingest) whole(leastTicks int64, newerThan time.Time) error {
 	return nil
 }
 
-// delivers waits until ticks of now have arrived, and all before them.
+// delivers waits until current ticks have arrived, with everything before them.
 func (in *ingest) delivers() {
 	in.t.Helper()
 	now := time.Now()
 	eventually(in.t, "every tick up to now", func() error { return in.whole(3, now) })
 }
 
-// agentEnv is the environment of an agent that ticks fast.
+// agentEnv returns the environment of an agent with short intervals.
 func (in *ingest) agentEnv(t *testing.T, more ...string) []string {
 	return append([]string{
 		"HEKA_ENDPOINT=https://" + in.addr + "/v1/batches", "HEKA_TLS_CA_FILE=" + in.caFile,
@@ -271,7 +271,7 @@ func (in *ingest) agentEnv(t *testing.T, more ...string) []string {
 	}, more...)
 }
 
-// eventually polls until check passes, and fails the test after half a minute.
+// eventually polls until check passes. It fails the test after half a minute.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	var err error
@@ -283,7 +283,7 @@ func eventually(t *testing.T, what string, check func() error) {
 	t.Fatalf("%s: %v", what, err)
 }
 
-// write replaces a file as a careful program does: never half written.
+// write replaces a file atomically.
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {

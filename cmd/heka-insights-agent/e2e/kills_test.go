@@ -21,19 +21,20 @@ var (
 	killSeed = flag.Uint64("killseed", 0, "seed of TestKills; 0 draws one")
 )
 
-// Several pairs of agent and ingest are killed at the same time: they wait most
-// of it.
+// Several pairs of agent and ingest run at the same time, because they wait
+// most of the time.
 const (
 	lanesAlways    = 6
 	lanesOnFailure = 2
 )
 
-// TestKills kills agents and ingests with SIGKILL at random moments, one or the
-// other or both. In the end the ingest's database has each batch that it ever
-// acknowledged and each that ever was on the agent's disk, in parts or whole, with every point
-// once, without a hole, and no loss was counted. In mode always that is each
-// batch that ever left an agent; in mode on_failure, one that was under way
-// when the agent was killed may be missing.
+// TestKills kills agents, ingests or both with SIGKILL at random moments. In
+// the end the ingest's database must contain every batch that it acknowledged
+// and every batch that was ever on the agent's disk, in parts or whole. Each
+// point must be there exactly once, seq must have no gaps, and no loss may be
+// counted. In mode always that includes every batch that left an agent; in mode
+// on_failure, a batch that was under way when the agent was killed may be
+// missing.
 func TestKills(t *testing.T) {
 	t.Parallel()
 	seed := *killSeed
@@ -60,22 +61,22 @@ func TestKills(t *testing.T) {
 	}
 }
 
-// started is in the line that an agent logs once it runs.
+// started is part of the line that an agent logs when it runs.
 const started = `"message":"started"`
 
-// lane is an agent and its ingest, which live and die many times.
+// lane is an agent and its ingest, which are killed and restarted many times.
 type lane struct {
 	t     *testing.T
 	mode  string
 	rng   *rand.Rand
-	dir   string // the spool's
+	dir   string // the spool
 	env   []string
 	in    *ingest
 	relay *relay
 	agent *process
 
-	starts int              // of the agent
-	spared map[string]int64 // points of what was on disk when an agent was killed, by batch id
+	starts int              // starts of the agent
+	spared map[string]int64 // points, by batch id, that were on disk when an agent was killed
 }
 
 func newLane(t *testing.T, mode string, seed uint64) *lane {
@@ -92,7 +93,7 @@ func newLane(t *testing.T, mode string, seed uint64) *lane {
 	return l
 }
 
-// run returns how many batches were sent again after their ack.
+// run returns how many batches were sent again after they were acknowledged.
 func (l *lane) run(rounds int) (resent int64) {
 	l.startAgent()
 	for range rounds {
@@ -105,8 +106,8 @@ func (l *lane) run(rounds int) (resent int64) {
 	return db.duplicates
 }
 
-// round kills one of the two or both at a random moment, and starts again what
-// it killed, after a while of its own.
+// round kills one or both at a random moment, and restarts what it killed after
+// random delays.
 func (l *lane) round() {
 	time.Sleep(l.upTo(900 * time.Millisecond))
 	victim := l.rng.IntN(3)
@@ -138,7 +139,7 @@ func (l *lane) startAgent() {
 	l.starts++
 }
 
-// onDisk returns how many points of which batches wait in the spool.
+// onDisk returns the number of points of each batch that waits in the spool.
 func (l *lane) onDisk() map[string]int64 {
 	l.t.Helper()
 	ids := make(map[string]int64)
@@ -148,16 +149,16 @@ func (l *lane) onDisk() map[string]int64 {
 		}
 		return nil
 	})
-	if err != nil && l.starts > 1 { // the first may not have come to make it
+	if err != nil && l.starts > 1 { // the first agent may not have created it yet
 		l.t.Fatal(err)
 	}
 	return ids
 }
 
-// drain lets everything arrive that is to arrive, with an agent that makes little
-// of its own.
+// drain waits until everything has arrived, with an agent that produces little
+// itself.
 func (l *lane) drain() {
-	l.agent.says(started) // earlier, SIGTERM would kill it
+	l.agent.says(started) // before that, SIGTERM would kill it
 	if code := l.agent.terminate(); code != 0 {
 		l.t.Fatalf("exit code %d", code)
 	}

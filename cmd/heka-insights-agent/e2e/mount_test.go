@@ -11,13 +11,13 @@ import (
 // mount is a directory of files that are replaced while an agent reads them.
 type mount struct {
 	dir string
-	// replace puts new contents in place of the files' old ones.
+	// replace replaces the contents of the files.
 	replace func(t *testing.T, files map[string]string)
 }
 
 func (m mount) path(name string) string { return filepath.Join(m.dir, name) }
 
-// mounts are the ways in which files are replaced.
+// mounts returns the ways in which files are replaced.
 func mounts(t *testing.T) map[string]mount {
 	return map[string]mount{
 		"overwritten": overwritten(t.TempDir()),
@@ -26,7 +26,8 @@ func mounts(t *testing.T) map[string]mount {
 	}
 }
 
-// overwritten is what a shell's > does: each file is empty for a moment.
+// overwritten replaces files as > in a shell does: each file is empty for a
+// moment.
 func overwritten(dir string) mount {
 	return mount{dir, func(t *testing.T, files map[string]string) {
 		t.Helper()
@@ -38,7 +39,7 @@ func overwritten(dir string) mount {
 	}}
 }
 
-// renamed is what a careful program does, one file after the other.
+// renamed replaces the files one after another, each atomically.
 func renamed(dir string) mount {
 	return mount{dir, func(t *testing.T, files map[string]string) {
 		t.Helper()
@@ -48,9 +49,9 @@ func renamed(dir string) mount {
 	}}
 }
 
-// kubernetes is what the kubelet does to a mounted secret: files are links into
-// ..data, itself a link to a directory, and that link is replaced, so that all
-// files change at once.
+// kubernetes replaces files as the kubelet does with a mounted secret: the
+// files are links into ..data, which is itself a link to a directory. That link
+// is replaced, so that all files change at once.
 func kubernetes(dir string) mount {
 	version, current := 0, make(map[string]string)
 	return mount{dir, func(t *testing.T, files map[string]string) {

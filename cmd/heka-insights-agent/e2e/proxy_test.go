@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// proxyUser is the one user that the proxies of these tests know.
+// proxyUser is the only user of the proxies in these tests.
 const proxyUser = "agent"
 
 // proxy is a third-party program between the agent and the ingest.
 type proxy struct {
 	*process
 	name, path string
-	// config writes the configuration, for a user with that password, and
-	// returns the arguments that keep the proxy in the foreground.
+	// config writes a configuration for a user with that password. It returns
+	// the arguments that keep the proxy in the foreground.
 	config func(t *testing.T, dir, addr, password string) []string
 	addr   string
 }
 
-// proxies lists those that are tested. Both come from Debian: `make proxies`.
+// proxies returns the tested proxies. Both come from Debian: `make proxies`.
 func proxies() []*proxy {
 	return []*proxy{
 		{name: "squid", config: configureSquid},
@@ -44,7 +44,8 @@ func configureSquid(t *testing.T, dir, addr, password string) []string {
 	if out, err := exec.CommandContext(t.Context(), htpasswd, "-bcm", users, proxyUser, password).CombinedOutput(); err != nil {
 		t.Fatalf("htpasswd: %v: %s", err, out)
 	}
-	// Started by root, squid becomes a user of its own, who must get at the file.
+	// When root starts squid, it switches to a user of its own, who must be
+	// able to read the file.
 	for file, mode := range map[string]os.FileMode{users: 0o644, dir: 0o755, filepath.Dir(dir): 0o711} {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
@@ -80,7 +81,8 @@ func configureTinyproxy(t *testing.T, dir, addr, password string) []string {
 	return []string{"-d", "-c", filepath.Join(dir, "tinyproxy.conf")}
 }
 
-// serve starts the proxy for a user with that password, anew if it ran before.
+// serve starts the proxy for a user with that password. It restarts a running
+// proxy.
 func (p *proxy) serve(t *testing.T, password string) {
 	t.Helper()
 	var err error
@@ -102,9 +104,9 @@ func (p *proxy) serve(t *testing.T, password string) {
 	})
 }
 
-// through is the environment of an agent that reaches the ingest by the proxy
-// alone. The Go library never proxies what it takes for loopback; of 127.1, an
-// old way to write 127.0.0.1, only the proxy knows what it means.
+// through returns the environment of an agent that can reach the ingest only
+// through the proxy. The Go library never uses a proxy for what it considers
+// loopback. Only the proxy knows that 127.1 is an old way to write 127.0.0.1.
 func (p *proxy) through(t *testing.T, in *ingest, password string) []string {
 	_, port, err := net.SplitHostPort(in.addr)
 	if err != nil {
@@ -114,8 +116,8 @@ func (p *proxy) through(t *testing.T, in *ingest, password string) []string {
 		"HTTPS_PROXY=http://"+proxyUser+":"+password+"@"+p.addr)
 }
 
-// Through a proxy that wants a password every tick arrives, as it does
-// directly, also when the proxy is killed and comes back.
+// Through a proxy that requires a password, every tick arrives as it does
+// directly, even if the proxy is killed and restarted.
 func TestEveryTickArrivesThroughAProxy(t *testing.T) {
 	t.Parallel()
 	t.Run("direct", func(t *testing.T) {
@@ -145,9 +147,10 @@ func TestEveryTickArrivesThroughAProxy(t *testing.T) {
 	}
 }
 
-// A proxy that refuses the password pauses delivery, with a line that names
-// the variable and not the password. Nothing is lost meanwhile; once the proxy
-// knows the password, any change of a file that the agent watches resumes.
+// A proxy that refuses the password pauses delivery. The log line names the
+// variable and not the password. Nothing is lost meanwhile. When the proxy
+// accepts the password, a change of any file that the agent watches resumes
+// delivery.
 func TestAProxyThatRefusesThePasswordPausesDelivery(t *testing.T) {
 	t.Parallel()
 	for _, p := range proxies() {
@@ -187,7 +190,8 @@ func TestAProxyThatRefusesThePasswordPausesDelivery(t *testing.T) {
 	}
 }
 
-// NO_PROXY keeps an endpoint off the proxy that the rest goes through.
+// With NO_PROXY an endpoint is reached directly while other requests use the
+// proxy.
 func TestNoProxyIsHonoured(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -208,7 +212,8 @@ func TestNoProxyIsHonoured(t *testing.T) {
 	}()
 	in := startIngest(t)
 	_, port, _ := net.SplitHostPort(in.addr)
-	// This host, as connect(2) sees it, and not loopback to the Go library.
+	// connect(2) treats it as this host, but the Go library does not treat it
+	// as loopback.
 	env := in.agentEnv(t, "HEKA_ENDPOINT=https://0.0.0.0:"+port+"/v1/batches", "HEKA_TLS_SERVER_NAME=localhost",
 		"HTTPS_PROXY=http://"+listener.Addr().String())
 	agent := launch(t, append(env, "NO_PROXY=elsewhere.example,0.0.0.0"), "heka-insights-agent")

@@ -13,29 +13,29 @@ import (
 	"github.com/heka-insights/heka-insights-agent/ship/encode"
 )
 
-// spot is one point on the wire: its series and the time of its tick.
+// spot identifies a point on the wire by its series and the time of its tick.
 type spot struct {
 	series string
 	ms     int64
 }
 
 // picky is a backend that refuses each body with a point of certain series. It
-// remembers what it accepted, and what it was ever shown.
+// remembers what it received and what it accepted.
 type picky struct {
 	refuse func(w http.ResponseWriter)
 	choose func(i, n int) bool // which of a host's n series are bad
-	from   int                 // the tick from which on they are
+	from   int                 // the first tick in which they are bad
 
 	mu       sync.Mutex
-	open     bool              // guarded by mu, like all below: nothing is refused any more
-	series   []string          // of the first body, in its order
+	open     bool              // nothing is refused any more; guarded by mu, like the fields below
+	series   []string          // in the order of the first body
 	bad      map[string]bool   // series
-	since    int64             // the time of the tick from which on they are bad; 0: not yet
-	shown    map[spot]bool     // in any body
-	got      map[spot]string   // accepted, and the id of the body
-	told     map[string]uint64 // what an id names
-	ticks    []int64           // shown, ascending
-	twice    map[string]int    // points under two ids
+	since    int64             // the time of the first tick in which they are bad; 0 if unknown
+	shown    map[spot]bool     // received in any body
+	got      map[spot]string   // accepted, with the id of the body
+	told     map[string]uint64 // what an id stands for
+	ticks    []int64           // of received points, ascending
+	twice    map[string]int    // points received under two ids
 	refusals int
 	faults   []string
 }
@@ -115,7 +115,7 @@ func (s *picky) take(b *metric.Batch) bool {
 	return true
 }
 
-// learn notes series and ticks, and which are bad. It wants mu held.
+// learn records series and ticks, and which of them are bad. mu must be held.
 func (s *picky) learn(b *metric.Batch, spots []spot) {
 	for _, p := range spots {
 		if s.shown[p] = true; len(s.ticks) < 3 && !slices.Contains(s.series, p.series) {
@@ -140,8 +140,8 @@ func (s *picky) learn(b *metric.Batch, spots []spot) {
 
 func (s *picky) isBad(p spot) bool { return s.bad[p.series] && s.since != 0 && p.ms >= s.since }
 
-// lacks returns how many good points up to a time were shown, or wait
-// elsewhere, but not accepted.
+// lacks returns how many good points up to a time were received, or are in
+// elsewhere, but were not accepted.
 func (s *picky) lacks(elsewhere map[spot]bool, upTo int64) (n int, example spot) {
 	for _, all := range []map[spot]bool{s.shown, elsewhere} {
 		for p := range all {
@@ -153,12 +153,12 @@ func (s *picky) lacks(elsewhere map[spot]bool, upTo int64) (n int, example spot)
 	return n, example
 }
 
-// fresh fails until every good point of some ticks after the first bad one has
-// arrived, and of all before them.
+// fresh returns an error until every good point of some ticks after the first
+// bad one has arrived, with all points before them.
 func (s *picky) fresh() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	const ticks = 4 // the newest one may be under way
+	const ticks = 4 // the newest tick may be under way
 	if s.refusals == 0 || len(s.ticks) < s.from+2*ticks {
 		return fmt.Errorf("%d ticks, %d refusals", len(s.ticks), s.refusals)
 	}
@@ -174,7 +174,8 @@ func (s *picky) fresh() error {
 	return nil
 }
 
-// complete fails if a good point waits in the spool, up to the last tick but one.
+// complete returns an error if a good point waits in the spool, except for the
+// last tick.
 func (s *picky) complete(waiting map[spot]bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +185,8 @@ func (s *picky) complete(waiting map[spot]bool) error {
 	return nil
 }
 
-// holes counts the series, good or bad, of which no point of a tick is accepted.
+// holes returns the number of series, good or bad, without an accepted point in
+// a tick.
 func (s *picky) holes(ms int64, bad bool) (n int) {
 	for _, name := range s.series {
 		p := spot{name, ms}

@@ -31,7 +31,7 @@ func status(code int) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) { http.Error(w, "a series that this backend cannot take", code) }
 }
 
-// hangUp ends the connection without an answer.
+// hangUp closes the connection without an answer.
 func hangUp(reset bool) func(http.ResponseWriter) {
 	return func(w http.ResponseWriter) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -45,15 +45,15 @@ func hangUp(reset bool) func(http.ResponseWriter) {
 	}
 }
 
-// TestRefusedSeriesCostNothingElse runs the agent against backends that refuse
-// any body with a point of certain series, for good. Everything else arrives,
-// under one id, while what is refused waits in the spool, and a later agent
-// delivers it once it is accepted.
+// TestRefusedSeriesCostNothingElse runs the agent against backends that
+// permanently refuse any body with a point of certain series. Everything else
+// arrives, each point under one id, while the refused points wait in the spool.
+// A later agent delivers them when the backend accepts them.
 func TestRefusedSeriesCostNothingElse(t *testing.T) {
 	t.Parallel()
 	one := func(i, n int) bool { return i == n*2/5 }
 	var running sync.WaitGroup
-	defer running.Wait() // they wait most of the time, so that more run than there are processors
+	defer running.Wait() // they wait most of the time, so more run than there are processors
 	fast := []string{"HEKA_RETRY_INITIAL=100ms", "HEKA_RETRY_MAX=500ms"}
 	for _, c := range []refusalCase{
 		{name: "400 for one", refuse: status(400), choose: one},
@@ -105,7 +105,7 @@ func (c *refusalCase) run(t *testing.T) {
 	c.goOn(t, s, env, dir, waiting)
 }
 
-// within is eventually with a bound for what takes a search.
+// within is like eventually, with enough time for a search.
 func within(t *testing.T, what string, check func() error) {
 	t.Helper()
 	var err error
@@ -144,8 +144,8 @@ func wait(t *testing.T, dir string) (waiting, dead map[spot]bool, sum spool.Summ
 	return waiting, dead, sum
 }
 
-// inSpool returns the points that wait and those in letters, and fails if the
-// spool's own sums do not add up.
+// inSpool returns the points that wait and those in letters. It fails if the
+// totals of the spool do not add up.
 func inSpool(t *testing.T, dir string) (waiting, dead map[spot]bool) {
 	t.Helper()
 	waiting, dead, sum := wait(t, dir)
@@ -177,8 +177,8 @@ func inSpool(t *testing.T, dir string) (waiting, dead map[spot]bool) {
 	return waiting, dead
 }
 
-// judge wants every good point to have arrived, but for ticks after known, which
-// may wait, and every bad point to wait or to be dead.
+// judge fails unless every good point has arrived and every bad point waits or
+// is dead. Good points after known may wait.
 func (s *picky) judge(t *testing.T, known int64, waiting, dead map[spot]bool, log string) {
 	t.Helper()
 	s.mu.Lock()
@@ -217,7 +217,8 @@ func (s *picky) judge(t *testing.T, known int64, waiting, dead map[spot]bool, lo
 	s.wantSpans(t, ticks, first, last)
 }
 
-// spans returns the first and the last tick of each series that anybody knows.
+// spans returns the first and the last tick of each series, received or
+// waiting.
 func (s *picky) spans(waiting map[spot]bool) (first, last map[string]int64) {
 	first, last = make(map[string]int64), make(map[string]int64)
 	for _, all := range []map[spot]bool{s.shown, waiting} {
@@ -232,7 +233,7 @@ func (s *picky) spans(waiting map[spot]bool) (first, last map[string]int64) {
 }
 
 // wantSpans fails if a series begins after the third tick or ends before the
-// last but one: some need two ticks to be known, and the last comes early.
+// last but one. Some series need two ticks, and the last tick comes early.
 func (s *picky) wantSpans(t *testing.T, ticks map[int64]bool, first, last map[string]int64) {
 	t.Helper()
 	var all []int64
@@ -247,7 +248,7 @@ func (s *picky) wantSpans(t *testing.T, ticks map[int64]bool, first, last map[st
 	}
 }
 
-// skipped reports whether a whole collector is missing from a tick, since this
+// skipped reports whether a whole collector is missing in a tick because this
 // machine was too slow.
 func (s *picky) skipped(p spot) bool {
 	collector := func(name string) string { return strings.Join(strings.SplitN(name, ".", 3)[:2], ".") }
@@ -259,7 +260,8 @@ func (s *picky) skipped(p spot) bool {
 	return true
 }
 
-// goOn starts another agent over the spool, whose backend takes everything.
+// goOn starts another agent on the spool, with a backend that accepts
+// everything.
 func (c *refusalCase) goOn(t *testing.T, s *picky, env []string, dir string, waiting map[spot]bool) {
 	t.Helper()
 	s.mu.Lock()
@@ -291,8 +293,8 @@ func (c *refusalCase) goOn(t *testing.T, s *picky, env []string, dir string, wai
 	s.wantNoFaults(t)
 }
 
-// wantNoFaults fails if an id named two sets of points, or a point came under
-// two ids.
+// wantNoFaults fails if an id was used for two sets of points, or a point came
+// under two ids.
 func (s *picky) wantNoFaults(t *testing.T) {
 	t.Helper()
 	for _, fault := range s.faults {

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// relay stands between agents and their ingest, takes its time, and remembers
-// what passed. What an agent has sent it delivers, also when that agent is
-// dead by then.
+// relay stands between agents and their ingest, delays requests, and records
+// them. It delivers everything that an agent sent, even if that agent has been
+// killed.
 type relay struct {
 	addr   string // of the ingest
 	client *http.Client
 
 	mu    sync.Mutex
-	rng   *rand.Rand       // guarded by mu, like all below
-	sent  map[string]bool  // ids of the batches that left an agent
+	rng   *rand.Rand       // guarded by mu, like the fields below
+	sent  map[string]bool  // ids of batches sent by an agent
 	acked map[string]bool  // ids that the ingest acknowledged
-	fault http.HandlerFunc // answers instead of the ingest; nil: it answers itself
+	fault http.HandlerFunc // answers instead of the ingest, unless it is nil
 }
 
 func newRelay(in *ingest, seed uint64) *relay {
@@ -35,7 +35,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	id := request.Header.Get("Idempotency-Key")
 	body, err := io.ReadAll(request.Body)
 	if err != nil {
-		return // the agent was killed in the middle of it
+		return // the agent was killed while it sent
 	}
 	there, back, fault := r.take(id)
 	if fault != nil {
@@ -45,7 +45,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	time.Sleep(there)
 	status, answer, err := r.forward(request, body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // as the agent would see it without a relay
+		panic(http.ErrAbortHandler) // what the agent would see without a relay
 	}
 	if status == http.StatusOK {
 		r.mu.Lock()
@@ -57,7 +57,7 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// take notes a batch, and draws how long it and its answer are under way.
+// take records a batch, and draws the delays of the batch and its answer.
 func (r *relay) take(id string) (there, back time.Duration, fault http.HandlerFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +72,7 @@ func (r *relay) set(fault http.HandlerFunc) {
 	r.fault = fault
 }
 
-// upTo is 0 half of the time. It wants mu held.
+// upTo returns 0 half of the time. mu must be held.
 func (r *relay) upTo(most time.Duration) time.Duration {
 	return max(0, time.Duration(r.rng.Int64N(2*int64(most)))-most)
 }

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// A pause lasts a minute at least, and no test here waits for half of one: what
-// resumes does so because a file has changed.
+// A pause lasts at least a minute, and no test here waits for half of that. If
+// delivery resumes, it does so because a file has changed.
 
 const saysFailure = "delivery failing"
 
-// An API key that the ingest takes beside the old one is taken over without a
-// failure, and one that comes only after the old one was revoked without a
-// restart. Either way every tick arrives.
+// A new API key that the ingest accepts along with the old one is used without
+// a failure. If the old key is revoked before the new one is there, delivery
+// resumes without a restart. In both cases every tick arrives.
 func TestTheAPIKeyRotates(t *testing.T) {
 	t.Parallel()
 	for name, files := range mounts(t) {
@@ -58,7 +58,7 @@ func TestTheAPIKeyRotates(t *testing.T) {
 }
 
 // An ingest that comes back with a certificate of another authority is not
-// trusted, until the agent's file holds that authority.
+// trusted until the agent's CA file contains that authority.
 func TestTheAuthorityRotates(t *testing.T) {
 	t.Parallel()
 	for name, files := range mounts(t) {
@@ -91,7 +91,8 @@ func TestTheAuthorityRotates(t *testing.T) {
 	}
 }
 
-// mutual is a TLS server before an ingest that asks for a client's certificate.
+// mutual is a TLS server in front of an ingest that requires a client
+// certificate.
 type mutual struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -128,8 +129,8 @@ func startMutual(t *testing.T, a *authority, in *ingest, names ...string) *mutua
 
 func pair(cert, key string) (certPEM, keyPEM []byte) { return []byte(cert), []byte(key) }
 
-// accept revokes all certificates but those of these names, and ends the
-// connections that were made with one of them.
+// accept accepts only certificates with these names, and closes the connections
+// that were made with revoked ones.
 func (m *mutual) accept(names ...string) {
 	m.mu.Lock()
 	m.accepted = make(map[string]bool)
@@ -140,9 +141,9 @@ func (m *mutual) accept(names ...string) {
 	m.CloseClientConnections()
 }
 
-// A client's certificate that comes before the old one is revoked is taken over
-// without a failure, whichever way its files are replaced and however long one
-// of them waits for the other.
+// A client certificate that is replaced before the old one is revoked is used
+// without a failure, however its files are replaced and however long one file
+// is ahead of the other.
 func TestTheClientCertificateRotates(t *testing.T) {
 	t.Parallel()
 	for name, files := range mounts(t) {
@@ -173,7 +174,8 @@ func TestTheClientCertificateRotates(t *testing.T) {
 	}
 }
 
-// One that comes after the old one was revoked ends the pause at once.
+// A client certificate that is replaced after the old one was revoked ends the
+// pause at once.
 func TestARevokedClientCertificateIsReplaced(t *testing.T) {
 	t.Parallel()
 	for name, files := range mounts(t) {

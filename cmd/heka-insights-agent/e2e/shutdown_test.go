@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	shutdownTimeout = 500 * time.Millisecond // of the flush
-	diskTimeout     = 2 * time.Second        // what a slow disk may add
-	// shutdowns is how often each state is shut down in; package agent does it
-	// hundreds of times in virtual time.
+	shutdownTimeout = 500 * time.Millisecond // flush
+	diskTimeout     = 2 * time.Second        // the most that a slow disk may add
+	// shutdowns is how often the agent is shut down in each state. Package
+	// agent does it hundreds of times in virtual time.
 	shutdowns = 7
 )
 
-// What an endpoint may do instead of answering.
+// How an endpoint may fail to answer.
 func breaks(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 func refuses(w http.ResponseWriter, _ *http.Request)     { http.Error(w, "no", http.StatusUnauthorized) }
 func hangs(_ http.ResponseWriter, request *http.Request) { <-request.Context().Done() }
 
-// An agent that is asked to end does so in time, whatever state delivery is in,
-// or is killed. The tick that it then takes, and all before it, arrive: at once
-// or with its successor.
+// An agent that is asked to end does so in time in every state of delivery, or
+// is killed. Its last tick, and all ticks before it, arrive at once or from the
+// next agent.
 func TestShutdownsLoseNothing(t *testing.T) {
 	t.Parallel()
 	var running sync.WaitGroup
@@ -91,7 +91,7 @@ func (l *lane) shutDown(reach func()) {
 	}
 }
 
-// end asks the agent to end, and kills it when it is late.
+// end asks the agent to end, and kills it if it is late.
 func (l *lane) end() {
 	l.t.Helper()
 	if err := l.agent.Process.Signal(syscall.SIGTERM); err != nil {
@@ -105,8 +105,8 @@ func (l *lane) end() {
 	}
 }
 
-// A disk that answers no write for seconds holds up no tick, though each tick is
-// to be on disk before it is sent.
+// A disk that does not answer writes for seconds delays no tick, although each
+// tick is written to disk before it is sent.
 func TestNoTickWaitsForADiskThatHangs(t *testing.T) {
 	t.Parallel()
 	const interval = 500 * time.Millisecond
@@ -114,7 +114,7 @@ func TestNoTickWaitsForADiskThatHangs(t *testing.T) {
 	agent := launch(t, in.agentEnv(t, "HEKA_SPOOL_MODE=always", "HEKA_INTERVAL="+interval.String()), "heka-insights-agent")
 	eventually(t, "ticks", func() error { return in.whole(3, time.Time{}) })
 	lift := agent.delayDisk(8 * time.Second)
-	time.Sleep(6 * time.Second) // until the agent has given up waiting for it
+	time.Sleep(6 * time.Second) // until the agent has stopped waiting for the disk
 	lift()
 	lifted := time.Now()
 	eventually(t, "ticks after that", func() error {
@@ -128,8 +128,8 @@ func TestNoTickWaitsForADiskThatHangs(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	in.terminate()
-	times := readDatabase(t, in.data).times[1:] // the first is at once, and
-	last := len(times) - 2                      // the very last one out of turn too
+	times := readDatabase(t, in.data).times[1:] // the first tick is out of turn
+	last := len(times) - 2                      // so is the last one
 	took := time.Duration(times[last]-times[0]) * time.Millisecond
 	if want := int(took.Round(interval) / interval); last != want {
 		t.Errorf("%d ticks in %s, want %d", last, took, want)
@@ -139,8 +139,8 @@ func TestNoTickWaitsForADiskThatHangs(t *testing.T) {
 	}
 }
 
-// delayDisk has each write and fsync of the program take so long, from now
-// until its end or until lift is called.
+// delayDisk delays each write and fsync of the program, until it ends or lift
+// is called.
 func (p *process) delayDisk(delay time.Duration) (lift func()) {
 	p.t.Helper()
 	strace, err := exec.LookPath("strace")

@@ -1,6 +1,7 @@
-// Command hostmetrics is the OpenTelemetry Collector's hostmetrics receiver
-// alone: for each line on standard input it scrapes the host once and prints a
-// JSON line for each point, then an empty line. The truth test compares.
+// Command hostmetrics runs only the hostmetrics receiver of the OpenTelemetry
+// Collector. For each line on standard input it scrapes the host once, prints
+// one JSON line for each point, and then an empty line. The truth test reads
+// its output.
 package main
 
 import (
@@ -53,7 +54,7 @@ func run() error {
 	return lines.Err()
 }
 
-// config asks each scraper for the metrics that are off by default, too.
+// config also enables the metrics that are off by default.
 func config() map[string]any {
 	on := func(names ...string) map[string]any {
 		metrics := map[string]any{}
@@ -63,7 +64,7 @@ func config() map[string]any {
 		return map[string]any{"metrics": metrics}
 	}
 	return map[string]any{
-		"collection_interval": "1h", // the first scrape is at once
+		"collection_interval": "1h", // the first scrape is immediate
 		"initial_delay":       "0s",
 		"scrapers": map[string]any{
 			"cpu":  on("system.cpu.logical.count", "system.cpu.physical.count"),

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// child is a program that the demo has started, in a process group of its own,
-// so that the terminal's Ctrl-C and Ctrl-Z reach the demo alone.
+// child is a program started by the demo. It runs in a process group of its
+// own, so that only the demo receives the terminal's Ctrl-C and Ctrl-Z.
 type child struct {
 	name    string
 	command []string
@@ -19,14 +19,14 @@ type child struct {
 	logPath string
 
 	mu  sync.Mutex
-	now *process // guarded by mu; the last one started
+	now *process // the last process started; guarded by mu
 }
 
 // process is one run of a child.
 type process struct {
 	pid  int
 	done chan struct{} // closed when it has ended
-	err  error         // why it ended; set before done is closed
+	err  error         // why it ended; set before done is closed, read after
 }
 
 func (p *process) running() bool {
@@ -44,14 +44,14 @@ func (c *child) process() *process {
 	return c.now
 }
 
-// start starts the program, which must not be running, and appends what it
-// prints to the log. exited is sent to when it ends.
+// start starts the program, which must not be running, and appends its output
+// to the log. When the program ends, start sends the child on exited.
 func (c *child) start(exited chan<- *child) error {
 	log, err := os.OpenFile(c.logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
-	defer func() { _ = log.Close() }() // the child has its own
+	defer func() { _ = log.Close() }() // the child has its own copy
 	//nolint:noctx // a context would kill it; it is to end in order
 	cmd := exec.Command(c.command[0], c.command[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, log, log
@@ -73,17 +73,18 @@ func (c *child) start(exited chan<- *child) error {
 	return nil
 }
 
-// signal reaches the program's whole group; one that has ended gets none.
+// signal sends s to the process group of the program, unless the program has
+// ended.
 func (c *child) signal(s syscall.Signal) {
 	if p := c.process(); p.running() {
-		_ = syscall.Kill(-p.pid, s) // it may end between the two
+		_ = syscall.Kill(-p.pid, s) // the program may end between the check and the call
 	}
 }
 
-// stop ends the program in order, and by force after patience.
+// stop asks the program to end, and kills it after patience.
 func (c *child) stop(patience time.Duration) {
 	c.signal(syscall.SIGTERM)
-	c.signal(syscall.SIGCONT) // a stopped one would not hear
+	c.signal(syscall.SIGCONT) // a stopped program would not handle the signal
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	done := c.process().done
@@ -95,7 +96,7 @@ func (c *child) stop(patience time.Duration) {
 	}
 }
 
-// String says how it does, for the screen.
+// String describes the state of the program, for the screen.
 func (c *child) String() string {
 	p := c.process()
 	if p.running() {
@@ -104,7 +105,7 @@ func (c *child) String() string {
 	return fmt.Sprintf("%s: ENDED (%v), log %s", c.name, p.err, c.logPath)
 }
 
-// tail returns the last lines of its log.
+// tail returns the last lines of the program's log.
 func (c *child) tail() string {
 	const most = 2048
 	text, err := os.ReadFile(c.logPath)

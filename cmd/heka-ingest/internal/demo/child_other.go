@@ -4,7 +4,8 @@ package demo
 
 import "syscall"
 
-// processAttributes put a child in a process group of its own.
+// processAttributes returns attributes that put a child in a process group of
+// its own.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

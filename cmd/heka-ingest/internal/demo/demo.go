@@ -1,11 +1,11 @@
-// Package demo runs an ingest and an agent side by side on one machine, and
+// Package demo runs an ingest and an agent side by side on one machine and
 // shows what arrives.
 //
 //	start ingest ── healthy ──> start agent ── first batch ──> watch
 //
-//	Ctrl-Z          the ingest stops with the demo, the agent goes on; fg resumes
+//	Ctrl-Z          suspends the ingest and the demo, not the agent; fg resumes
 //	a child dies    the screen says so; Enter starts it again
-//	Ctrl-C          the agent ends, then the ingest
+//	Ctrl-C          ends the agent, then the ingest
 package demo
 
 import (
@@ -25,36 +25,38 @@ import (
 )
 
 const (
-	// startTimeout bounds how long the ingest may take until it answers.
+	// startTimeout is how long the ingest may take to answer.
 	startTimeout = 30 * time.Second
 	pollEvery    = 50 * time.Millisecond
-	// agentPatience is more than an agent's default time to flush and spool.
+	// agentPatience exceeds the agent's default time to flush and spool.
 	agentPatience  = 10 * time.Second
 	ingestPatience = 15 * time.Second
 )
 
-// Config says what is run.
+// Config says what to run.
 type Config struct {
 	// Ingest and Agent are command lines, with their environments.
 	Ingest, Agent       []string
 	IngestEnv, AgentEnv []string
-	// IngestLog and AgentLog take what the two print.
+	// IngestLog and AgentLog are the files that receive the output of the two
+	// programs.
 	IngestLog, AgentLog string
-	// Client asks the ingest.
+	// Client queries the ingest.
 	Client *watch.Client
-	// URL is the ingest's, for the screen.
+	// URL is the URL of the ingest, for the screen.
 	URL string
-	// Notes are lines for the top of the screen.
+	// Notes are shown at the top of the screen.
 	Notes []string
 	// In is read for Enter if it is a terminal.
 	In  *os.File
 	Out io.Writer
-	// RestartAfter is when a child that died is started again where there is no
-	// terminal to press Enter on.
+	// RestartAfter is how long after its death a child is started again if
+	// there is no terminal.
 	RestartAfter time.Duration
 }
 
-// demo is a running demo. All is owned by Run but what children guard.
+// demo is a running demo. Everything except the children's guarded fields is
+// owned by Run.
 type demo struct {
 	cfg           Config
 	ingest, agent *child
@@ -62,7 +64,7 @@ type demo struct {
 	enter         chan struct{}
 	redraw        chan struct{}
 	interactive   bool
-	before        int64 // what had arrived when the agent was first started
+	before        int64 // batches that had arrived before the agent was first started
 }
 
 // Run runs the demo until SIGINT, SIGTERM or the end of ctx, then ends both
@@ -74,7 +76,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg:    cfg,
 		ingest: &child{name: "ingest", command: cfg.Ingest, env: cfg.IngestEnv, logPath: cfg.IngestLog},
 		agent:  &child{name: "agent", command: cfg.Agent, env: cfg.AgentEnv, logPath: cfg.AgentLog},
-		exited: make(chan *child, 2), // each child has one end at a time
+		exited: make(chan *child, 2), // each child ends at most once at a time
 		enter:  make(chan struct{}),
 		redraw: make(chan struct{}, 1),
 
@@ -96,7 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 	return cleanEnd(ctx, d.watch(ctx))
 }
 
-// cleanEnd drops what only says that the demo was told to end.
+// cleanEnd returns nil if err only means that the demo was asked to end.
 func cleanEnd(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -104,7 +106,7 @@ func cleanEnd(ctx context.Context, err error) error {
 	return err
 }
 
-// startIngest returns once the ingest answers.
+// startIngest starts the ingest and returns when it answers.
 func (d *demo) startIngest(ctx context.Context) error {
 	if err := d.ingest.start(d.exited); err != nil {
 		return err
@@ -130,7 +132,7 @@ func cannotStart(c *child) error {
 	return fmt.Errorf("the %s (%s) does not start: %w; it printed:\n%s", c.name, c.command[0], c.process().err, c.tail())
 }
 
-// watch shows the hosts and minds the children.
+// watch shows the hosts and supervises the children.
 func (d *demo) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	shown := make(chan error, 1)
@@ -141,14 +143,14 @@ func (d *demo) watch(ctx context.Context) error {
 	}()
 	read := make(chan struct{})
 	go func() { defer close(read); d.readEnter(ctx) }()
-	err := d.mind(ctx, shown)
+	err := d.supervise(ctx, shown)
 	cancel()
 	<-read
 	return err
 }
 
-// mind reacts to signals, to Enter, and to children that end.
-func (d *demo) mind(ctx context.Context, shown <-chan error) error {
+// supervise handles signals, Enter, and children that end.
+func (d *demo) supervise(ctx context.Context, shown <-chan error) error {
 	stops := make(chan os.Signal, 1)
 	signal.Notify(stops, syscall.SIGTSTP)
 	defer signal.Stop(stops)
@@ -182,18 +184,19 @@ func (d *demo) mind(ctx context.Context, shown <-chan error) error {
 func (d *demo) drawAgain() {
 	select {
 	case d.redraw <- struct{}{}:
-	default: // one is waiting already
+	default: // a notification is pending already
 	}
 }
 
-// agentArrived reports whether anything of the agent has reached the ingest, or
-// might have: an ingest that is down is no proof that the agent never worked.
+// agentArrived reports whether a batch of the agent has reached the ingest. It
+// also returns true if the ingest is down, because the agent may still have
+// worked.
 func (d *demo) agentArrived(ctx context.Context) bool {
 	arrived, err := d.arrived(ctx)
 	return err != nil || arrived > d.before
 }
 
-// arrived counts all that agents have sent to the ingest.
+// arrived returns how many batches agents have sent to the ingest.
 func (d *demo) arrived(ctx context.Context) (batches int64, err error) {
 	hosts, err := d.cfg.Client.Hosts(ctx)
 	for i := range hosts {
@@ -202,8 +205,8 @@ func (d *demo) arrived(ctx context.Context) (batches int64, err error) {
 	return batches, err
 }
 
-// restartEnded starts what has ended. What does not start stays on the screen
-// as ended, with the reason.
+// restartEnded starts the children that have ended. If one does not start, the
+// screen shows it as ended, with the reason.
 func (d *demo) restartEnded() {
 	for _, c := range []*child{d.ingest, d.agent} {
 		if c.process().running() {
@@ -215,16 +218,16 @@ func (d *demo) restartEnded() {
 	}
 }
 
-// suspend stops the ingest and the demo itself, as the shell expects of Ctrl-Z,
-// and returns when both go on.
+// suspend stops the ingest and the demo itself, as the shell expects after
+// Ctrl-Z. It returns when both have resumed.
 func (d *demo) suspend(ctx context.Context) {
 	continued := make(chan os.Signal, 1)
 	signal.Notify(continued, syscall.SIGCONT)
 	defer signal.Stop(continued)
 	d.ingest.signal(syscall.SIGSTOP)
-	fmt.Fprintf(d.cfg.Out, "\nthe ingest is stopped, the agent (pid %d) goes on; fg brings them together again\n", d.agent.process().pid)
+	fmt.Fprintf(d.cfg.Out, "\nthe ingest is suspended, the agent (pid %d) goes on; fg resumes the ingest\n", d.agent.process().pid)
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGSTOP); err == nil {
-		// The kernel may let this thread run on for a moment.
+		// The kernel may let this thread run for a moment longer.
 		select {
 		case <-continued:
 		case <-ctx.Done():
@@ -233,20 +236,21 @@ func (d *demo) suspend(ctx context.Context) {
 	d.ingest.signal(syscall.SIGCONT)
 }
 
-// header is called by the screen's goroutine.
+// header returns the lines above the hosts. It is called by the screen's
+// goroutine.
 func (d *demo) header() []string {
 	lines := append([]string{d.ingest.String(), d.agent.String()}, d.cfg.Notes...)
 	switch {
 	case d.ingest.process().running() && d.agent.process().running():
 		return append(lines, "")
 	case d.interactive:
-		return append(lines, "press Enter to start again what has ended", "")
+		return append(lines, "press Enter to restart what has ended", "")
 	default:
-		return append(lines, fmt.Sprintf("what has ended is started again after %s", d.cfg.RestartAfter), "")
+		return append(lines, fmt.Sprintf("what has ended is restarted after %s", d.cfg.RestartAfter), "")
 	}
 }
 
-// readEnter sends on enter for each line typed.
+// readEnter sends on enter for each line that is typed.
 func (d *demo) readEnter(ctx context.Context) {
 	if !d.interactive {
 		return

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollReader reads a terminal without ever blocking for long, so that whoever
-// reads it can be joined.
+// pollReader reads a terminal without blocking for long, so that its reader can
+// be joined.
 type pollReader struct {
-	ctx context.Context // an io.Reader has no other way to be told
+	ctx context.Context // an io.Reader has no other way to receive it
 	fd  int
 }
 
-// pollMS bounds how long the end of ctx goes unnoticed.
+// pollMS is the longest time, in ms, until the end of ctx is noticed.
 const pollMS = 200
 
 func (r *pollReader) Read(p []byte) (int, error) {

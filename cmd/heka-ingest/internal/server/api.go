@@ -10,12 +10,12 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/store"
 )
 
-// What GET /api/series answers when not told, and at most.
+// The defaults and maxima of GET /api/series.
 const (
 	defaultRange = time.Hour
 	defaultLimit = 1_000
 	maxLimit     = 10_000
-	// maxQueryMS keeps arithmetic on times from overflowing.
+	// maxQueryMS is small enough that computing with times cannot overflow.
 	maxQueryMS = 1 << 52
 )
 

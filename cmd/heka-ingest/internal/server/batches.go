@@ -11,7 +11,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// postBatch acknowledges a batch after it is on disk, and never before.
+// postBatch stores a batch and acknowledges it only after it is on disk.
 func (s *Server) postBatch(w http.ResponseWriter, r *http.Request) {
 	charge := charge{budget: s.budget}
 	defer charge.release()
@@ -46,8 +46,9 @@ func (s *Server) ingest(r *http.Request, c *charge) (wire.Ack, error) {
 	return ack, nil
 }
 
-// decode reads the body and makes a batch of it. The body is read before its
-// turn to be decoded comes, so that slow clients hold up nobody.
+// decode reads the body and decodes the batch. It reads the body before it
+// takes one of the decoders' tokens, so that a slow client does not delay
+// others.
 func (s *Server) decode(r *http.Request, c *charge) (*wire.Batch, error) {
 	inflate, err := inflaterFor(r.Header.Get("Content-Encoding"))
 	if err != nil {
@@ -77,8 +78,8 @@ func (s *Server) decode(r *http.Request, c *charge) (*wire.Batch, error) {
 	return b, nil
 }
 
-// checkKeys compares the idempotency keys, where given, with the batch's id: a
-// proxy may act on the one, this server acts on the other.
+// checkKeys compares the idempotency keys, if any, with the batch's id. A proxy
+// may act on the key while this server acts on the id, so they must agree.
 func checkKeys(h http.Header, id string) error {
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if key := h.Get(name); key != "" && key != id {
@@ -88,5 +89,6 @@ func checkKeys(h http.Header, id string) error {
 	return nil
 }
 
-// retryAfter spreads those who are sent away over a few seconds.
+// retryAfter returns a random delay, so that rejected clients do not all come
+// back at once.
 func retryAfter() string { return strconv.Itoa(1 + rand.IntN(5)) }

@@ -13,11 +13,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdWindow is the largest window that the content encoding zstd allows
-// (RFC 9659), and what one decoder may hold beside the budget.
+// zstdWindow is the largest window that the content encoding zstd allows (RFC
+// 9659). A decoder may hold that much outside of the budget.
 const zstdWindow = 8 << 20
 
-// budget bounds the bytes that all requests hold together.
+// budget limits the bytes that all requests hold together.
 type budget struct {
 	mu   sync.Mutex
 	left int64 // guarded by mu
@@ -49,8 +49,8 @@ func (c *charge) release() {
 	c.taken = 0
 }
 
-// chargedReader takes what it reads from a charge, and ends with a refusal at
-// the limit or when the budget is used up: no buffer behind it grows further.
+// chargedReader charges what it reads. It fails with a refusal at the limit, or
+// when the budget is used up, so no buffer behind it grows further.
 type chargedReader struct {
 	r      io.Reader
 	charge *charge
@@ -73,7 +73,7 @@ func readAll(r io.Reader, c *charge, limit int64, what string) ([]byte, error) {
 	return io.ReadAll(&chargedReader{r: r, charge: c, left: limit, what: what})
 }
 
-// readSent reads the body as it was sent.
+// readSent reads the body as sent, without decompressing it.
 func readSent(r *http.Request, c *charge, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, &refusal{status: http.StatusRequestEntityTooLarge, reason: "body too large"}
@@ -81,13 +81,14 @@ func readSent(r *http.Request, c *charge, limit int64) ([]byte, error) {
 	sent, err := readAll(r.Body, c, limit, "body")
 	var refused *refusal
 	if err != nil && !errors.As(err, &refused) {
-		// The connection's fault, not the batch's: it must not look malformed.
+		// The connection failed. The answer must not suggest that the batch is
+		// malformed.
 		return nil, &refusal{status: http.StatusRequestTimeout, reason: "body was cut off or too slow"}
 	}
 	return sent, err
 }
 
-// inflater turns a body as sent into the plain one.
+// inflater decompresses a body.
 type inflater func(sent []byte, c *charge, limit int64) ([]byte, error)
 
 func inflaterFor(encoding string) (inflater, error) {
@@ -129,7 +130,8 @@ func inflateZstd(sent []byte, c *charge, limit int64) ([]byte, error) {
 	return plain, damaged("zstd", err)
 }
 
-// damaged makes a 400 of a decompressor's error; refusals pass through.
+// damaged turns a decompressor's error into a 400. It returns refusals
+// unchanged.
 func damaged(encoding string, err error) error {
 	var refused *refusal
 	if err == nil || errors.As(err, &refused) {

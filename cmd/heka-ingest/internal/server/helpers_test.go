@@ -25,15 +25,15 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// service is a running server and how to reach it.
+// service is a running server with its address.
 type service struct {
 	url    string
 	client *http.Client
 	stop   func()
 }
 
-// serve runs a server over HTTPS on loopback; cfg lacks only the certificate,
-// and a real store if it has no other.
+// serve runs a server over HTTPS on loopback. cfg needs no certificate; without
+// a Storage it gets a real store.
 func serve(t *testing.T, cfg server.Config) service {
 	t.Helper()
 	dir := t.TempDir()
@@ -110,7 +110,7 @@ type answer struct {
 	body string
 }
 
-// do sends one request; headers are pairs.
+// do sends one request. headers are pairs of name and value.
 func (s service) do(t *testing.T, method, path string, body io.Reader, headers ...string) answer {
 	t.Helper()
 	request, err := http.NewRequestWithContext(context.Background(), method, s.url+path, body)
@@ -137,7 +137,7 @@ func (s service) post(t *testing.T, body []byte, headers ...string) answer {
 	return s.do(t, http.MethodPost, server.BatchesPath, bytes.NewReader(body), headers...)
 }
 
-// wantError checks the status and that the body is {"error": one short line}.
+// wantError checks the status, and that the body is {"error": one short line}.
 func (a answer) wantError(t *testing.T, status int, reason string) {
 	t.Helper()
 	var document map[string]string
@@ -162,10 +162,11 @@ func (a answer) wantAck(t *testing.T, id, status string, points int64) {
 
 func id(seq int) string { return fmt.Sprintf("%016x%016x", 255, seq) }
 
-// base is in the past for as long as a test runs.
+// base is far enough in the past for a whole test.
 var base = time.Now().Add(-time.Minute).UnixMilli()
 
-// body is a batch of one series with two ticks, right after that of seq-1.
+// body returns a batch of one series with two ticks, right after those of batch
+// seq-1.
 func body(seq int) []byte {
 	at := base + int64(seq)*100
 	return fmt.Appendf(nil, `{"schema":"heka.batch/1","batch_id":"%s","agent":{"id":"a","version":"1","epoch":"00000000000000ff","seq":%d},`+

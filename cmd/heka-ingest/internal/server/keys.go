@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// Keys are the API keys in a file, one a line; empty lines and lines that
-// begin with # do not count. Several keys let agents change over one by one.
-// It is safe for concurrent use.
+// Keys holds the API keys of a file with one key per line. Empty lines and
+// lines that begin with # are ignored. Several keys allow agents to change over
+// one by one. Keys is safe for concurrent use.
 type Keys struct {
 	path string
 
 	mu       sync.Mutex
-	hashes   [][sha256.Size]byte // guarded by mu, as is modified
+	hashes   [][sha256.Size]byte // guarded by mu, like modified
 	modified time.Time
 }
 
-// OpenKeys reads the keys; a file without any is an error.
+// OpenKeys reads the keys. A file without keys is an error.
 func OpenKeys(path string) (*Keys, error) {
 	k := &Keys{path: path}
 	return k, k.reload()
 }
 
-// Admit reports whether key is one of the keys. It reads the file again when
-// that has changed, and keeps the keys it knows while the file is of no use.
+// Admit reports whether key is one of the keys. It re-reads the file if it has
+// changed. If the file is unusable, Admit keeps the previous keys.
 func (k *Keys) Admit(key string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_ = k.reload() // the old keys stay
-	// Hashes have one length and every key is compared, so that the time it
-	// takes says nothing about the keys.
+	_ = k.reload() // on error the previous keys stay
+	// All hashes have the same length and every key is compared, so the time
+	// that this takes reveals nothing about the keys.
 	given := sha256.Sum256([]byte(key))
 	found := 0
 	for _, hash := range k.hashes {
@@ -45,7 +45,8 @@ func (k *Keys) Admit(key string) bool {
 	return found == 1
 }
 
-// reload reads the file if it has changed; k.mu is held or k not shared yet.
+// reload reads the file if it has changed. k.mu must be held, unless k is not
+// shared yet.
 func (k *Keys) reload() error {
 	info, err := os.Stat(k.path)
 	if err != nil {
@@ -75,7 +76,7 @@ func (k *Keys) reload() error {
 	return nil
 }
 
-// authorized admits requests that carry a known key.
+// authorized wraps a handler so that it only serves requests with a known key.
 func (s *Server) authorized(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if s.cfg.Keys != nil && !s.cfg.Keys.Admit(r.Header.Get("X-Api-Key")) {

@@ -21,8 +21,8 @@ func TestSeriesRejectedAlone(t *testing.T) {
 	}
 }
 
-// An agent reads 64 KiB of an answer: the longest list of reasons, the longest
-// batch id and the longest reasons fit.
+// An agent reads 64 KiB of an answer. The longest list of the longest reasons,
+// with the longest batch id, must fit.
 func TestManySeriesRejected(t *testing.T) {
 	const n = 400
 	s := serve(t, server.Config{})

@@ -1,4 +1,4 @@
-// Package server is the ingest's HTTPS interface: it takes batches in, and
+// Package server is the HTTPS interface of the ingest. It receives batches and
 // shows hosts and series.
 //
 //	POST /v1/batches   one batch (docs/wire.md)       -> 200 once it is on disk
@@ -6,8 +6,8 @@
 //	GET  /api/series   one host's points
 //	GET  /healthz      whether it serves; needs no key
 //
-// Every wait and every buffer has a bound: bodies are charged to one budget
-// as they grow, and what would go over it is asked to come back later.
+// Every wait and every buffer is bounded. Bodies are charged to a common budget
+// as they grow; a request that would exceed it gets 429.
 package server
 
 import (
@@ -26,11 +26,11 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// BatchesPath is where agents post.
+// BatchesPath is the path that agents post to.
 const BatchesPath = "/v1/batches"
 
-// The times a client may take. A commit waits behind others for seconds at
-// most, so the answer has as long as the request.
+// The times that a client may take. A commit waits for others for a few seconds
+// at most, so the answer gets as much time as the request.
 const (
 	headerTimeout   = 10 * time.Second
 	requestTimeout  = 60 * time.Second
@@ -40,25 +40,26 @@ const (
 	maxHeaderBytes  = 32 << 10
 )
 
-// Storage is what the server needs of a store.
+// Storage is the part of a store that the server needs.
 type Storage interface {
-	// Add returns after the batch is safe; store.ErrBusy asks to come later.
+	// Add stores b and returns when b is safely on disk. [store.ErrBusy] means
+	// that the agent should try again later.
 	Add(b *wire.Batch) (wire.Ack, error)
 	Hosts(ctx context.Context) ([]wire.Host, error)
 	Series(ctx context.Context, q store.Query) (wire.SeriesPage, error)
 }
 
-// Config says how a Server behaves.
+// Config configures a [Server].
 type Config struct {
 	// Storage must be safe for concurrent use, and outlive Run.
 	Storage Storage
 	// Certificate is called for each TLS handshake.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// Keys admits requests; nil admits all.
+	// Keys decides which requests are served; nil serves all.
 	Keys *Keys
-	// MaxBodyBytes bounds a body, as it is sent and when it is inflated.
+	// MaxBodyBytes limits the size of a body, both as sent and decompressed.
 	MaxBodyBytes int64
-	// BudgetBytes bounds all bodies together that are being read or stored.
+	// BudgetBytes limits the total size of the bodies being read or stored.
 	BudgetBytes int64
 	Log         zerolog.Logger
 }
@@ -67,15 +68,15 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	budget   *budget
-	decoders chan struct{} // holds one token for each batch being decoded
+	decoders chan struct{} // holds a token for each batch being decoded
 	refused  zerolog.Logger
 }
 
-// maxDecoders bounds how many batches are inflated and parsed at once: that
-// takes a processor, and memory beyond the budget (a zstd window).
+// maxDecoders limits how many batches are decompressed and parsed at once. Each
+// takes a processor, and memory outside of the budget (a zstd window).
 const maxDecoders = 4
 
-// New returns a Server; Run makes it serve.
+// New returns a Server. Call [Server.Run] to serve.
 func New(cfg Config) *Server {
 	return &Server{
 		cfg:      cfg,
@@ -86,7 +87,7 @@ func New(cfg Config) *Server {
 	}
 }
 
-// Handler returns the server's routes.
+// Handler returns the handler of all routes.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	route := func(method, path string, handler http.HandlerFunc) {
@@ -108,8 +109,8 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// Run serves HTTPS on l until ctx ends; then it takes no more requests and
-// answers those it has, within 10 s. It closes l.
+// Run serves HTTPS on l until ctx ends. It then accepts no more requests and
+// answers those under way, within 10 s. It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
@@ -140,7 +141,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// refusal is an answer other than success: a status, and one line for the body.
+// refusal is an unsuccessful answer: a status, and one line for the body.
 type refusal struct {
 	status int
 	reason string
@@ -152,7 +153,7 @@ func (r *refusal) Error() string { return r.reason }
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answer := &refusal{status: http.StatusInternalServerError, reason: "internal error, see the ingest's log"}
 	if !errors.As(err, &answer) && r.Context().Err() != nil {
-		return // nobody is there to read it
+		return // the client has gone
 	}
 	switch answer.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -171,5 +172,5 @@ func writeJSON(w http.ResponseWriter, status int, document any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(document) // a client that is gone asks again
+	_ = json.NewEncoder(w).Encode(document) // a client that has gone sends its request again
 }

@@ -97,7 +97,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: Accept-Encoding %q", c.name, offered)
 		}
 	}
-	s.do(t, "POST", server.BatchesPath, struct{ io.Reader }{zeros(1<<20 + 1)}).wantError(t, 413, "body too large") // no length given
+	s.do(t, "POST", server.BatchesPath, struct{ io.Reader }{zeros(1<<20 + 1)}).wantError(t, 413, "body too large") // without a length
 	s.do(t, "GET", "/nowhere", nil).wantError(t, 404, "batches go to "+server.BatchesPath)
 	s.do(t, "POST", "/", nil).wantError(t, 404, server.BatchesPath)
 	a := s.do(t, "GET", server.BatchesPath, nil)
@@ -111,8 +111,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A body that the network cut off is not the batch's fault: a 400 would make an
-// agent give it up.
+// A body that the network cut off must not be answered with 400, which would
+// make the agent give up the batch.
 func TestBodyCutOff(t *testing.T) {
 	s := serve(t, server.Config{})
 	config := s.client.Transport.(*http.Transport).TLSClientConfig.Clone()
@@ -144,7 +144,8 @@ func (zeroReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Bombs are inflated no further than the bound, however many come at once.
+// Compression bombs are decompressed only up to the limit, however many come at
+// once.
 func TestBombsTakeBoundedMemory(t *testing.T) {
 	s := serve(t, server.Config{})
 	bombs := map[string][]byte{
@@ -159,7 +160,7 @@ func TestBombsTakeBoundedMemory(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	// All that was ever allocated, live or not.
+	// TotalAlloc counts all allocations, live or not.
 	if total := after.TotalAlloc - before.TotalAlloc; total > 120<<20 {
 		t.Errorf("allocated %d MiB for 6 bombs of 64 MiB, bounded to 1 MiB each", total>>20)
 	}
@@ -230,12 +231,12 @@ func TestKeys(t *testing.T) {
 	write("third\n", 2*time.Minute)
 	want("first", 401)
 	want("third", 200)
-	write("", time.Minute) // emptied by mistake: neither open nor shut to all
+	write("", time.Minute) // emptied by mistake: the previous keys stay
 	want("third", 200)
 	want("", 401)
 }
 
-// fakeStore answers as told.
+// fakeStore returns the answer that the test sets.
 type fakeStore struct {
 	add func(b *wire.Batch) (wire.Ack, error)
 	err error
@@ -274,8 +275,8 @@ func TestStoreFailures(t *testing.T) {
 	s.do(t, "GET", "/api/series?host=a", nil).wantError(t, 500, "internal error")
 }
 
-// What waits for the disk counts against the budget: over it, 429, and room
-// again afterwards.
+// Bodies that wait for the disk count against the budget. Over the budget
+// requests get 429; afterwards there is room again.
 func TestBudget(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	size := int64(len(body(1)))
@@ -300,7 +301,8 @@ func TestBudget(t *testing.T) {
 	s.post(t, body(3)).wantAck(t, id(3), wire.Accepted, 0)
 }
 
-// What is being answered when the server is told to stop is answered.
+// Requests that are being answered when the server is asked to stop are still
+// answered.
 func TestStopFinishesWhatIsInFlight(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s := serve(t, server.Config{Storage: fakeStore{add: func(b *wire.Batch) (wire.Ack, error) {
@@ -313,7 +315,7 @@ func TestStopFinishesWhatIsInFlight(t *testing.T) {
 	<-entered
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); s.stop() }()
-	for refused := false; !refused; { // until it takes no more connections
+	for refused := false; !refused; { // until it accepts no more connections
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "https://"))
 		if refused = err != nil; !refused {
 			_ = conn.Close()

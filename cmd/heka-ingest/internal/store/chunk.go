@@ -8,7 +8,8 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// A chunk is one series' points of one batch: the ticks, then one value each.
+// A chunk holds the points of one series in one batch: the ticks, followed by
+// one value per tick.
 //
 //	ticks:  count, first time, then the steps between times (all uvarint)
 //	value:  tag 0 null | tag 1 integer: its step from the last one (varint)
@@ -40,7 +41,7 @@ func appendValues(dst []byte, values []wire.Value) []byte {
 			dst = append(dst, tagNull)
 		case isInt:
 			dst = append(dst, tagInt)
-			// The difference may wrap; adding it wraps back.
+			// The difference may overflow; adding it when decoding undoes that.
 			dst = binary.AppendVarint(dst, i-last)
 			last = i
 		default:
@@ -51,7 +52,7 @@ func appendValues(dst []byte, values []wire.Value) []byte {
 	return dst
 }
 
-// readTimes returns the ticks at the start of data, and what follows them.
+// readTimes returns the ticks at the start of data, and the rest of data.
 func readTimes(data []byte) (times []int64, rest []byte, err error) {
 	count, n := binary.Uvarint(data)
 	if n <= 0 || count > uint64(len(data)) {

@@ -33,7 +33,7 @@ func TestChunkRoundTrip(t *testing.T) {
 	}
 }
 
-// Damaged bytes on disk give an error or some points, never a panic or a huge
+// Damaged bytes on disk yield an error or some points, never a panic or a huge
 // allocation.
 func FuzzChunk(f *testing.F) {
 	f.Add(appendValues(appendTimes(nil, []int64{1, 5}), []wire.Value{wire.Int(3), wire.Float(.5)}))

@@ -12,8 +12,8 @@ import (
 
 const interval = 5000
 
-// start opens a store in dir and runs it; the returned function stops it, and
-// runs at the end of the test if nothing called it before.
+// start opens a store in dir and runs it. The returned function stops the
+// store; it runs at the end of the test if it has not been called before.
 func start(t testing.TB, dir string) (*store.Store, func()) {
 	t.Helper()
 	return startWith(t, dir, store.Config{Retention: 7 * 24 * time.Hour, QueueBatches: 256})
@@ -43,13 +43,13 @@ func startWith(t testing.TB, dir string, cfg store.Config) (*store.Store, func()
 	return s, stop
 }
 
-// batch makes batch seq of an agent: three ticks that follow those of seq-1,
-// the first of seq 1 being now, and two series.
+// batch returns batch seq of an agent, with two series and three ticks that
+// follow those of batch seq-1. The first tick of batch 1 is base.
 func batch(agent string, epoch, seq uint64) *wire.Batch {
 	return batchAt(agent, epoch, seq, base+int64(seq-1)*3*interval, 3)
 }
 
-// base is long enough ago that a whole test's ticks are in the past.
+// base is far enough in the past that all ticks of a test are in the past.
 var base = time.Now().Add(-time.Hour).UnixMilli()
 
 func batchAt(agent string, epoch, seq uint64, firstMS int64, ticks int) *wire.Batch {
@@ -72,7 +72,7 @@ func batchAt(agent string, epoch, seq uint64, firstMS int64, ticks int) *wire.Ba
 	return b
 }
 
-// part cuts b to the ticks from..to.
+// part returns a part of b with the ticks from..to.
 func part(b *wire.Batch, name string, from, to int) *wire.Batch {
 	cut := *b
 	cut.ID, cut.Part = b.ID+name, name

@@ -25,10 +25,10 @@ const (
 	hostMarks = `?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 )
 
-// scanner is what *sql.Row and *sql.Rows have in common.
+// scanner is implemented by *sql.Row and *sql.Rows.
 type scanner interface{ Scan(dest ...any) error }
 
-// scan reads a row; found is false when there is none.
+// scan reads a row. found is false if there is none.
 func (h *host) scan(row scanner) (found bool, err error) {
 	var epoch, seq int64
 	var resource, loss, latest []byte
@@ -46,7 +46,7 @@ func (h *host) scan(row scanner) (found bool, err error) {
 		json.Unmarshal(resource, &h.Resource), json.Unmarshal(loss, &h.Loss), json.Unmarshal(latest, &h.latest))
 }
 
-// values returns the row as it is written; a zero id becomes a new one.
+// values returns the values to write. A zero id is replaced by a new one.
 func (h *host) values() ([]any, error) {
 	resource, err1 := json.Marshal(h.Resource)
 	loss, err2 := json.Marshal(h.Loss)
@@ -62,12 +62,12 @@ func (h *host) values() ([]any, error) {
 	}, nil
 }
 
-// futureMS is how far ahead of the ingest's clock a host's may be before its
-// newest tick no longer counts as such.
+// futureMS is how far the clock of a host may be ahead of the ingest's clock. A
+// tick further ahead does not count as the newest one.
 const futureMS = 60_000
 
-// describe takes over what b says about the host if b is the newest word on it:
-// backlog arrives late and must not turn the clock back.
+// describe copies what b says about the host if b has the newest tick. Batches
+// of a backlog arrive late and must not overwrite newer values.
 func (h *host) describe(b *wire.Batch, nowMS int64) {
 	newest := b.Times[len(b.Times)-1]
 	later := newest >= h.LastTickMS || h.LastTickMS > nowMS+futureMS

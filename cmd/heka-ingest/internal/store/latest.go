@@ -8,7 +8,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// The series that the host list is made of (docs/metrics.md).
+// The series that the host list is computed from (docs/metrics.md).
 const (
 	cpuUtilization  = "system.cpu.utilization"
 	memoryUsage     = "system.memory.usage"
@@ -17,22 +17,22 @@ const (
 	filesystemUsage = "system.filesystem.usage"
 )
 
-// latest is a host's newest readings, with the counters that the next batch
-// needs to compute rates when it has but one tick.
+// latest holds a host's newest readings, and the counters that are needed to
+// compute rates if the next batch has only one tick.
 type latest struct {
 	wire.Latest
 	Counters map[string]reading `json:"counters,omitempty"`
 }
 
-// reading is a counter's value at a tick.
+// reading is the value of a counter at a tick.
 type reading struct {
 	TimeMS int64   `json:"t"`
 	Value  float64 `json:"v"`
 }
 
-// after returns the newest readings once b, which ends with a newer tick, has
-// arrived. A part of a batch may lack series, as may a batch that leaves
-// refused ones out: what it lacks stays as it was.
+// after returns the newest readings including those of b, which ends with a
+// newer tick. A part of a batch, or a batch that leaves refused series out, may
+// lack series. Their readings stay as they were.
 func (l latest) after(b *wire.Batch) latest {
 	next := latest{Latest: l.Latest, Counters: map[string]reading{}}
 	var disks rates
@@ -72,7 +72,7 @@ func (l latest) after(b *wire.Batch) latest {
 	return next
 }
 
-// lastReading returns the newest value that is there.
+// lastReading returns the newest value that is not null.
 func lastReading(times []int64, values []wire.Value) (reading, bool) {
 	for i := len(values) - 1; i >= 0; i-- {
 		if !values[i].IsNull() {
@@ -82,7 +82,8 @@ func lastReading(times []int64, values []wire.Value) (reading, bool) {
 	return reading{}, false
 }
 
-// previousReading returns the value before the newest one, or else fallback.
+// previousReading returns the value before the newest one, or fallback if there
+// is none.
 func previousReading(times []int64, values []wire.Value, fallback reading) reading {
 	newest := true
 	for i := len(values) - 1; i >= 0; i-- {
@@ -97,12 +98,14 @@ func previousReading(times []int64, values []wire.Value, fallback reading) readi
 	return fallback
 }
 
-// rates sums up counters' rates over devices; nil until there is one.
+// rates sums the rates of counters over devices. They are nil until there is a
+// rate.
 type rates struct {
 	read, write *float64
 }
 
-// add leaves out a counter's first reading and one that started anew.
+// add adds the rate between two readings. It skips the first reading of a
+// counter, and a counter that was reset.
 func (r *rates) add(direction string, previous, now reading) {
 	if previous.TimeMS == 0 || now.TimeMS <= previous.TimeMS || now.Value < previous.Value {
 		return
@@ -123,7 +126,7 @@ func (r *rates) add(direction string, previous, now reading) {
 	**sum = finite(**sum + finite(rate))
 }
 
-// finite keeps what the host list adds up within what JSON can write.
+// finite limits a sum to the numbers that JSON can express.
 func finite(v float64) float64 { return max(-math.MaxFloat64, min(v, math.MaxFloat64)) }
 
 func (r *rates) into(l *latest) {

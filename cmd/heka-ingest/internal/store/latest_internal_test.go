@@ -59,8 +59,8 @@ func TestLatest(t *testing.T) {
 	}
 }
 
-// A sum beyond a float64 has no JSON: it must not make a batch one that can
-// never be stored.
+// JSON cannot express a sum beyond a float64. Such a sum must not prevent the
+// batch from being stored.
 func TestLatestOfHugeValues(t *testing.T) {
 	huge := wire.Float(math.MaxFloat64)
 	filesystem := func(state string) wire.Attributes { return wire.Attributes{"mountpoint": "/", "state": state} }

@@ -18,8 +18,8 @@ func without(b *wire.Batch, name, hash string) *wire.Batch {
 	return &cut
 }
 
-// piece makes what Part p of a batch of four ticks may hold: the ticks of its
-// path, and one series less for each hash that is known here.
+// piece returns what Part p of a batch of four ticks may hold: the ticks of its
+// path, without one series for each hash that the test knows.
 func piece(whole *wire.Batch, p string) *wire.Batch {
 	path, hash, left := strings.Cut(p, "-")
 	ranges := map[string][2]int{"": {0, 4}, "/0": {0, 2}, "/1": {2, 4}, "/0/0": {0, 1}, "/0/1": {1, 2}}
@@ -34,12 +34,12 @@ func TestPartsOfOneBatch(t *testing.T) {
 	s, _ := start(t, t.TempDir())
 	whole := batch("a", 7, 1)
 	add(t, s, part(whole, "/0", 0, 2), wire.Accepted)
-	add(t, s, part(whole, "/0/1", 1, 2), wire.Duplicate) // cut out of what is here
+	add(t, s, part(whole, "/0/1", 1, 2), wire.Duplicate) // a part of what is stored already
 	add(t, s, part(whole, "/1", 2, 3), wire.Accepted)
 	add(t, s, part(whole, "/1", 2, 3), wire.Duplicate)
 	wantCounts(t, oneHost(t, s), 2, 6, 2, 0, 3, 0)
-	// The whole again, from an agent that forgot that it had cut it: no tick
-	// and no point shows twice.
+	// The whole batch follows, from an agent that forgot that it had cut it. No
+	// tick or point may be shown twice.
 	add(t, s, whole, wire.Accepted)
 	add(t, s, part(whole, "/1", 2, 3), wire.Duplicate)
 	if h := oneHost(t, s); h.Ticks != 3 || h.Gaps != 0 {
@@ -54,7 +54,7 @@ func TestPartsOfOneBatch(t *testing.T) {
 
 func TestDuplicateParts(t *testing.T) {
 	for _, c := range []struct {
-		// Parts in the order of their arrival; "." is the whole.
+		// Parts in the order of their arrival; "." is the whole batch.
 		stored, accepted, duplicate string
 	}{
 		{stored: ".", duplicate: ". -aaaaaaaa -bbbbbbbb /0 /1 /0/1 /0-aaaaaaaa /0/1-bbbbbbbb"},
@@ -75,7 +75,7 @@ func TestDuplicateParts(t *testing.T) {
 			}
 		}
 		send(c.stored, wire.Accepted)
-		stop() // what is stored is known after a restart
+		stop() // what is stored must be known after a restart
 		s, stop = start(t, dir)
 		send(c.duplicate, wire.Duplicate)
 		h := oneHost(t, s)
@@ -88,8 +88,8 @@ func TestDuplicateParts(t *testing.T) {
 	}
 }
 
-// A batch of which only parts and variants arrive, in any order, is no gap, and
-// each of its ticks and points counts once.
+// A batch of which only parts and variants arrive, in any order, is not a gap.
+// Each of its ticks and points counts once.
 func TestVariantsCountAsTheirBatch(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 10 {
@@ -114,8 +114,8 @@ func TestVariantsCountAsTheirBatch(t *testing.T) {
 	}
 }
 
-// Two variants of one batch may hold the same points, and the whole may follow:
-// series show each point once, and ticks count once.
+// Two variants of one batch may hold the same points, and the whole may follow.
+// Series must show each point once, and ticks must count once.
 func TestVariantsThatOverlap(t *testing.T) {
 	s, _ := start(t, t.TempDir())
 	whole := batch("a", 7, 1)
@@ -137,7 +137,7 @@ func TestVariantsThatOverlap(t *testing.T) {
 	}
 }
 
-// A point that is stored twice does not take the place of an older one.
+// A point that is stored twice must not take the place of an older one.
 func TestLimitWhereVariantsOverlap(t *testing.T) {
 	s, _ := start(t, t.TempDir())
 	for seq := uint64(1); seq <= 2; seq++ {

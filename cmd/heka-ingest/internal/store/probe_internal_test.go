@@ -7,7 +7,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// A probe is answered as a batch would be: not while nothing can be written.
+// Like a batch, a probe must not succeed while the disk accepts no writes.
 func TestAProbeAsksTheDisk(t *testing.T) {
 	s, err := Open(t.Context(), t.TempDir(), Config{Retention: 1 << 40, QueueBatches: 1})
 	if err != nil {

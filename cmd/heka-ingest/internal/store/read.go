@@ -11,7 +11,7 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// The bounds of one answer.
+// The limits of one answer.
 const (
 	maxHosts      = 10_000
 	maxPageSeries = 1_000
@@ -24,9 +24,10 @@ type Query struct {
 	Host string
 	// Name is a metric's name; "" selects all.
 	Name string
-	// FromMS and ToMS bound the ticks, both included, in Unix ms.
+	// FromMS and ToMS are the range of the ticks in Unix ms, inclusive.
 	FromMS, ToMS int64
-	// Limit bounds the points of each series; the newest are kept. Above 0.
+	// Limit is the maximum number of points per series; the newest are
+	// returned. It must be positive.
 	Limit int
 }
 
@@ -77,7 +78,7 @@ func (s *Store) Series(ctx context.Context, q Query) (wire.SeriesPage, error) {
 	return page, nil
 }
 
-// foundSeries is a series and how far before a range its chunks may begin.
+// foundSeries is a series, and how far before a range its chunks may begin.
 type foundSeries struct {
 	wire.SeriesData
 	id, maxSpanMS int64
@@ -112,10 +113,10 @@ type point struct {
 	value  wire.Value
 }
 
-// read fills in f's newest points, up to limit, and reports whether there are
+// read adds the newest points of f, at most limit. It reports whether there are
 // more.
 func (s *Store) read(ctx context.Context, f *foundSeries, q Query, limit int) (more bool, err error) {
-	// Newest first, so that a limit needs to read no more than it returns.
+	// Newest first, so that it reads no more than the limit.
 	rows, err := s.reader.QueryContext(ctx, `SELECT start_ms, data FROM chunks
 		WHERE series = ? AND first_ms BETWEEN ? AND ? ORDER BY first_ms DESC, batch DESC`, f.id, q.FromMS-f.maxSpanMS, q.ToMS)
 	if err != nil {
@@ -149,8 +150,8 @@ func (s *Store) read(ctx context.Context, f *foundSeries, q Query, limit int) (m
 	return more, nil
 }
 
-// distinct sorts points by time and keeps the first of those with one time.
-// Parts of one batch may overlap, and a clock may have been set back.
+// distinct sorts points by time and keeps the first of several points with the
+// same time. Parts of a batch may overlap, and a clock may have been set back.
 func distinct(points []point) []point {
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.timeMS, b.timeMS) })
 	return slices.CompactFunc(points, func(a, b point) bool { return a.timeMS == b.timeMS })

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Retention works in small steps between commits, so that deleting a lot never
-// keeps a batch waiting for long.
+// Retention deletes in small steps between commits, so that a batch never waits
+// long.
 const (
 	sweepInterval = time.Minute
 	sweepPause    = 50 * time.Millisecond
@@ -16,12 +16,13 @@ const (
 	sweepSeries   = 200
 )
 
-// sweeper remembers where the pass over all series stands. It may be lost.
+// sweeper remembers the position of the pass over all series. Losing it does no
+// harm.
 type sweeper struct {
 	afterSeries int64
 }
 
-// sweep does one step and returns when the next one is due.
+// sweep does one step and returns the time until the next one.
 func (s *Store) sweep(ctx context.Context) time.Duration {
 	more, err := s.sweepStep(ctx, time.Now())
 	switch {
@@ -40,7 +41,7 @@ func (s *Store) sweepStep(ctx context.Context, now time.Time) (more bool, err er
 	if err != nil {
 		return false, fmt.Errorf("begin: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	defer func() { _ = tx.Rollback() }() // has no effect after a commit
 	chunks, deleted, err := s.sweeper.deleteChunks(ctx, tx, now.Add(-s.cfg.Retention).UnixMilli())
 	if err != nil {
 		return false, fmt.Errorf("delete points: %w", err)
@@ -58,8 +59,8 @@ func (s *Store) sweepStep(ctx context.Context, now time.Time) (more bool, err er
 	return chunks || ids, tx.Commit()
 }
 
-// deleteChunks deletes points whose ticks are before cutoffMS from the next few
-// series, and series that are left with none.
+// deleteChunks deletes the points before cutoffMS of the next few series, and
+// series without points.
 func (sw *sweeper) deleteChunks(ctx context.Context, tx *sql.Tx, cutoffMS int64) (more, deleted bool, err error) {
 	series, err := scanAll[int64](tx.QueryContext(ctx,
 		"SELECT id FROM series WHERE id > ? ORDER BY id LIMIT ?", sw.afterSeries, sweepSeries))
@@ -75,7 +76,7 @@ func (sw *sweeper) deleteChunks(ctx context.Context, tx *sql.Tx, cutoffMS int64)
 		}
 		deleted = deleted || n > 0
 		if room -= n; room <= 0 {
-			return true, true, nil // this series again, first thing next time
+			return true, true, nil // continue with this series
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM series WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM chunks WHERE series = ?1)", id)
 		if err != nil {
@@ -90,10 +91,10 @@ func (sw *sweeper) deleteChunks(ctx context.Context, tx *sql.Tx, cutoffMS int64)
 	return true, deleted, nil
 }
 
-// forget deletes batch ids that arrived before cutoffMS, and agents of which
-// nothing has been heard since then and nothing is left.
+// forget deletes batch ids that arrived before cutoffMS. It also deletes agents
+// that have been silent since then and have no data left.
 func forget(ctx context.Context, tx *sql.Tx, cutoffMS int64) (more bool, err error) {
-	// By id, which is the order of arrival: no index by time is needed.
+	// Ids are in the order of arrival, so no index by time is needed.
 	n, err := affected(tx.ExecContext(ctx, `DELETE FROM batches WHERE received_ms < ? AND id IN
 		(SELECT id FROM batches ORDER BY id LIMIT ?)`, cutoffMS, sweepRows))
 	if err != nil {
@@ -112,8 +113,8 @@ func forget(ctx context.Context, tx *sql.Tx, cutoffMS int64) (more bool, err err
 	return n == sweepRows, nil
 }
 
-// vacuum gives free pages back to the file system. Each (empty) row that is
-// asked for frees one page, so an Exec would free a single one.
+// vacuum returns free pages to the file system. The pragma frees one page for
+// each (empty) row that is read, so an Exec would free only one page.
 func vacuum(ctx context.Context, tx *sql.Tx) error {
 	rows, err := tx.QueryContext(ctx, "PRAGMA incremental_vacuum(1000)")
 	if err != nil {

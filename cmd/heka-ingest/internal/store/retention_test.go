@@ -15,7 +15,7 @@ import (
 
 const day = 24 * time.Hour
 
-// points asks for everything of one host's disk series, at any time.
+// points returns the number of points in one host's disk series.
 func points(t *testing.T, s *store.Store, host string) int {
 	t.Helper()
 	page := series(t, s, store.Query{Host: host, Name: "system.disk.io", ToMS: 1 << 50, Limit: 100_000})
@@ -25,7 +25,7 @@ func points(t *testing.T, s *store.Store, host string) int {
 	return len(page.Series[0].Times)
 }
 
-// Time passes while the store is closed, so that a week costs one sweep.
+// Time passes while the store is closed, so that a week costs only one sweep.
 func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -35,7 +35,7 @@ func TestRetention(t *testing.T) {
 			stop()
 			time.Sleep(d)
 			s, stop = startWith(t, dir, cfg)
-			synctest.Wait() // for the first sweep
+			synctest.Wait() // wait for the first sweep
 		}
 		first := batchAt("a", 7, 1, time.Now().UnixMilli(), 3)
 		add(t, s, first, wire.Accepted)
@@ -45,12 +45,13 @@ func TestRetention(t *testing.T) {
 		if n := points(t, s, "a"); n != 6 {
 			t.Errorf("%d points within retention, want 6", n)
 		}
-		time.Sleep(2*time.Minute + time.Second) // running: a later sweep deletes
+		time.Sleep(2*time.Minute + time.Second) // while running, a later sweep deletes
 		synctest.Wait()
 		if n := points(t, s, "a"); n != 3 {
 			t.Errorf("%d points after the first batch's time, want 3", n)
 		}
-		// The points are gone, the id is not: an agent may send it again.
+		// The points are gone but the id is not, because an agent may send the
+		// batch again.
 		pass(5 * day)
 		add(t, s, first, wire.Duplicate)
 		if n := points(t, s, "a"); n != 0 {
@@ -59,7 +60,7 @@ func TestRetention(t *testing.T) {
 		if h := oneHost(t, s); h.Batches != 2 || h.Points != 12 || h.Ticks != 6 {
 			t.Errorf("totals fell: %+v", h)
 		}
-		// After MinDedupe of silence nothing is left of the agent.
+		// After MinDedupe without a batch, nothing is left of the agent.
 		pass(store.MinDedupe + time.Minute)
 		hosts, err := s.Hosts(context.Background())
 		if err != nil || len(hosts) != 0 {
@@ -70,7 +71,7 @@ func TestRetention(t *testing.T) {
 	})
 }
 
-// Deleting goes on in steps until all is gone, and gives the space back.
+// Deleting continues in steps until everything is gone, and returns the space.
 func TestRetentionReturnsSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -102,7 +103,7 @@ func TestRetentionReturnsSpace(t *testing.T) {
 	})
 }
 
-// size returns that of the database of a closed store.
+// size returns the size of the database of a closed store.
 func size(t *testing.T, dir string) int64 {
 	t.Helper()
 	info, err := os.Stat(filepath.Join(dir, "ingest.db"))

@@ -1,10 +1,11 @@
 package store
 
-// schemaVersion is kept in PRAGMA user_version. A file of another version is
-// refused, not converted: raise it with any change below.
+// schemaVersion is stored in PRAGMA user_version. Open refuses a file of
+// another version and does not convert it. Raise schemaVersion with every
+// change below.
 const schemaVersion = 1
 
-// Unsigned epochs are stored as the int64 of the same bits.
+// An unsigned epoch is stored as the int64 with the same bits.
 const schema = `
 CREATE TABLE hosts(
 	id            INTEGER PRIMARY KEY,
@@ -72,9 +73,9 @@ CREATE TABLE chunks(
 ) WITHOUT ROWID;
 `
 
-// pragmas set up each connection, as its address carries them. FULL makes every
-// commit wait for the disk: an acknowledgement is a promise that a power cut
-// must not break.
+// pragmas configure each connection; its address carries them. FULL makes every
+// commit wait for the disk, because an acknowledged batch must survive a power
+// cut.
 const pragmas = "_pragma=busy_timeout(5000)" +
 	"&_pragma=auto_vacuum(incremental)" +
 	"&_pragma=journal_mode(wal)" +

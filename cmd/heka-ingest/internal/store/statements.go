@@ -5,7 +5,8 @@ import (
 	"database/sql"
 )
 
-// statements are prepared once: they run for every series of every batch.
+// statements are prepared once, because they run for every series of every
+// batch.
 type statements struct {
 	findParts, insertBatch, ticksAround  *sql.Stmt
 	findHost, saveHost                   *sql.Stmt

@@ -12,37 +12,42 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	_ "modernc.org/sqlite" // the driver "sqlite" (docs/adr/0002-sqlite.md)
+	_ "modernc.org/sqlite" // registers the driver "sqlite" (docs/adr/0002-sqlite.md)
 
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// MinDedupe is how long a batch id is remembered at least: an agent keeps what
-// it could not deliver for a week by default, and may send it again until then.
+// MinDedupe is the minimum time for which a batch id is remembered. By default
+// an agent keeps a batch for up to a week and may send it again until then.
 const MinDedupe = 8 * 24 * time.Hour
 
-// maxGroup bounds one transaction, and so how long the first of a group waits.
+// maxGroup limits the batches of one transaction, and thereby how long the
+// first of them waits.
 const maxGroup = 32
 
-// readers bounds the connections that answer queries beside the writer.
+// readers limits the connections that answer queries while the writer works.
 const readers = 4
 
 var (
-	// ErrBusy is returned by Add when the queue is full: try again later.
+	// ErrBusy is returned by [Store.Add] if the queue is full. Try again later.
 	ErrBusy = errors.New("too many batches are waiting")
-	// ErrClosed is returned by Add when Run has ended before the batch's turn.
+	// ErrClosed is returned by [Store.Add] if [Store.Run] ended before the
+	// batch was stored.
 	ErrClosed = errors.New("store is closed")
-	// ErrInUse is returned by Open when another process has the directory.
+	// ErrInUse is returned by [Open] if another process uses the directory.
 	ErrInUse = errors.New("in use by another heka-ingest")
 )
 
-// Config says how a Store behaves.
+// Config configures a [Store].
 type Config struct {
-	// Retention is how long points are kept, by their ticks; above 0.
+	// Retention is how long points are kept, measured by their ticks. It must
+	// be positive.
 	Retention time.Duration
-	// QueueBatches bounds how many batches may wait for their commit; above 0.
+	// QueueBatches limits how many batches may wait for their commit. It must
+	// be positive.
 	QueueBatches int
-	// Log takes what goes wrong in the background; the zero Logger is silent.
+	// Log receives errors that occur in the background. The zero Logger is
+	// silent.
 	Log zerolog.Logger
 }
 
@@ -56,14 +61,15 @@ type Store struct {
 	queue   chan request
 	stopped chan struct{}
 	sweeper sweeper // owned by Run
-	// twins logs agents that share an id, which would be a line a batch.
+	// twins logs agents that share an id. It is rate limited, because every
+	// batch of such agents would cause a line.
 	twins zerolog.Logger
 }
 
 // request is a batch that waits for its commit.
 type request struct {
 	batch *wire.Batch
-	// done has room for the one answer, so that Run never waits for a caller.
+	// done has room for the answer, so that Run never waits for a caller.
 	done chan answer
 }
 
@@ -72,9 +78,9 @@ type answer struct {
 	err error
 }
 
-// Open opens or makes the database in dir, which it makes too if need be
-// (0700), and locks it against other processes. Run must follow: it ends with
-// closing the store.
+// Open opens or creates the database in dir and locks it against other
+// processes. It creates dir with mode 0700 if necessary. The caller must call
+// [Store.Run], which closes the store when it ends.
 func Open(ctx context.Context, dir string, cfg Config) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
@@ -108,7 +114,7 @@ func lockDir(dir string) (*os.File, error) {
 }
 
 func (s *Store) open(ctx context.Context, path string) error {
-	// SQLite gives its other files the mode of this one.
+	// SQLite creates its other files with the mode of this one.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -160,10 +166,11 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// Add stores a batch and returns after it is on disk, or was already. It waits
-// for its turn and for the disk, without a context: once queued, a batch may be
-// committed at any time, and whoever is gone by then sends it again. It returns
-// ErrBusy at once when the queue is full.
+// Add stores a batch. It returns when the batch is on disk, or at once with
+// [ErrBusy] if the queue is full. It reports a batch that was stored before as
+// a duplicate. Add waits for the disk and takes no context: once queued, a
+// batch may be committed at any time. An agent that has gone by then sends the
+// batch again.
 func (s *Store) Add(b *wire.Batch) (wire.Ack, error) {
 	r := request{batch: b, done: make(chan answer, 1)}
 	select {
@@ -184,8 +191,9 @@ func (s *Store) Add(b *wire.Batch) (wire.Ack, error) {
 	}
 }
 
-// Run commits batches and deletes old points until ctx ends; then it commits
-// what still waits, and closes the store. It must be called once.
+// Run commits batches and deletes old points until ctx ends. It then commits
+// the batches that still wait and closes the store. It must be called exactly
+// once.
 func (s *Store) Run(ctx context.Context) error {
 	defer close(s.stopped)
 	work := context.WithoutCancel(ctx)
@@ -215,8 +223,9 @@ func (s *Store) drain(ctx context.Context) {
 	}
 }
 
-// commitGroup commits first and whatever else waits already. If a group fails
-// each batch is tried alone, so that one that cannot be stored fails alone.
+// commitGroup commits first together with the other waiting batches. If that
+// fails, it commits each batch separately, so that a batch that cannot be
+// stored does not affect the others.
 func (s *Store) commitGroup(ctx context.Context, first request) {
 	group := []request{first}
 	for more := true; more && len(group) < maxGroup; {
@@ -231,12 +240,12 @@ func (s *Store) commitGroup(ctx context.Context, first request) {
 		return
 	}
 	for i := range group {
-		_ = s.commit(ctx, group[i:i+1]) // the caller gets the error
+		_ = s.commit(ctx, group[i:i+1]) // the caller of Add gets the error
 	}
 }
 
-// commit stores a group in one transaction and answers its callers; a failed
-// group of several is not answered.
+// commit stores a group in one transaction and answers its callers. If a group
+// of several batches fails, commit does not answer them.
 func (s *Store) commit(ctx context.Context, group []request) error {
 	acks, err := s.transact(ctx, group)
 	if err != nil {
@@ -282,7 +291,7 @@ func ignoreDone(err error) error {
 	return err
 }
 
-// close releases everything; it accepts a store that is half open.
+// close releases all resources. The store may be partly open.
 func (s *Store) close() error {
 	var errs []error
 	s.insert.close()

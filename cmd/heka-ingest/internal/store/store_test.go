@@ -74,7 +74,7 @@ func TestGapsFill(t *testing.T) {
 		gaps, missing int64
 	}{
 		{1, 0, 0},
-		{5, 3, 9}, // 2, 3, 4 are on their way
+		{5, 3, 9}, // 2, 3 and 4 are on their way
 		{3, 2, 6},
 		{2, 1, 3},
 		{4, 0, 0},
@@ -88,15 +88,15 @@ func TestGapsFill(t *testing.T) {
 	}
 }
 
-// Late batches in any order end in the same totals, and do not turn back what
-// the newest one said about the host.
+// Late batches in any order lead to the same totals, and do not overwrite what
+// the newest batch said about the host.
 func TestOrderDoesNotMatter(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 10 {
 		var batches []*wire.Batch
 		for seq := uint64(1); seq <= 12; seq++ {
 			whole := batch("a", 7, seq)
-			if seq == 6 { // six ticks go missing from here on
+			if seq == 6 { // six ticks are missing from here on
 				whole.Times[2] += 6 * interval
 			}
 			if seq > 6 {
@@ -188,12 +188,12 @@ func TestAddIsBounded(t *testing.T) {
 	for seq := range uint64(3) {
 		go func() { _, err := s.Add(batch("a", 7, seq+1)); answers <- err }()
 	}
-	// Nothing runs yet, so one of the three finds the queue full.
+	// Run has not started, so one of the three finds the queue full.
 	if err := <-answers; !errors.Is(err, store.ErrBusy) {
 		t.Fatalf("Add = %v, want ErrBusy", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // what waits is committed even so
+	cancel() // the waiting batches are still committed
 	if err := s.Run(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestAddIsBounded(t *testing.T) {
 	}
 }
 
-// One batch that cannot be stored fails alone; those that wait with it are
+// A batch that cannot be stored fails alone; the batches that wait with it are
 // stored.
 func TestFailureStaysAlone(t *testing.T) {
 	dir := t.TempDir()
@@ -256,11 +256,11 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// sqlOn runs a statement on the store's file from a connection of its own.
+// sqlOn runs a statement on the store's file over a separate connection.
 func sqlOn(t testing.TB, dir, statement string) {
 	t.Helper()
 	path := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23", " ", "%20").Replace(filepath.Join(dir, "ingest.db"))
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)") // Run's own writes may be in the way
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)") // Run may be writing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,9 +295,9 @@ func BenchmarkAdd(b *testing.B) {
 	wg.Wait()
 }
 
-// A single tick of another epoch, as a check of the connection may leave beside a
-// running agent, is one more start: no gap, no missing tick, and the loss that is
-// shown is the running agent's again with its next batch.
+// A single tick of another epoch, which a connection check may leave while an
+// agent runs, counts as one more start. It adds no gap and no missing tick.
+// With the agent's next batch, the loss shown is the agent's again.
 func TestATickOfACheckBesideAnAgent(t *testing.T) {
 	s, _ := start(t, t.TempDir())
 	add(t, s, batch("a", 7, 1), wire.Accepted)

@@ -2,14 +2,15 @@ package store
 
 import "slices"
 
-// tally counts the ticks in a stretch of an agent's stream: how many there
-// are, and how many more its holes leave room for.
+// tally counts the ticks in a stretch of an agent's stream: those that exist,
+// and those that would fit into its gaps.
 type tally struct {
 	ticks, missing int64
 }
 
-// count tallies times, sorted and without repeats. A step of up to 1.5
-// intervals is jitter; a longer one is a hole of as many ticks as fit.
+// count returns the tally of times, which must be sorted and distinct. A step
+// of up to 1.5 intervals counts as jitter. A longer step is a gap of as many
+// ticks as fit.
 func count(times []int64, intervalMS int64) tally {
 	t := tally{ticks: int64(len(times))}
 	for i := 1; i < len(times); i++ {
@@ -20,9 +21,9 @@ func count(times []int64, intervalMS int64) tally {
 	return t
 }
 
-// added returns what adding times to the stretch around changes in its tally.
-// around must reach from the tick before times to the one after, so that the
-// holes on both sides are weighed; it need not be sorted.
+// added returns by how much the tally of the stretch around changes when times
+// are added. around must reach from the tick before times to the tick after
+// times, so that the gaps on both sides are counted. It need not be sorted.
 func added(around, times []int64, intervalMS int64) tally {
 	before := count(merge(around, nil), intervalMS)
 	after := count(merge(around, times), intervalMS)

@@ -11,8 +11,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// TestTwins tells clones, whose batches alternate, from an agent that restarts
-// and then delivers the backlog of its life before.
+// TestTwins distinguishes clones, whose batches alternate, from an agent that
+// restarts and then delivers the backlog of its previous process.
 func TestTwins(t *testing.T) {
 	at := func(epoch, seq uint64, tick int64) *wire.Batch {
 		return batchAt("a", epoch, seq, base+tick*interval, 3)

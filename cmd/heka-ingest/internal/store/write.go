@@ -11,10 +11,10 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// writer adds batches within one transaction. It keeps nothing between two
-// batches: what the transaction holds is the only truth, also after a rollback.
+// writer adds batches within one transaction. It has no state between batches:
+// only the transaction counts, so a rollback undoes everything.
 type writer struct {
-	ctx    context.Context // of the one call of transact that it lives in
+	ctx    context.Context // context of the call of transact that created the writer
 	tx     *sql.Tx
 	insert *statements
 	nowMS  int64
@@ -32,7 +32,7 @@ func (w *writer) row(s *sql.Stmt, args ...any) *sql.Row {
 func (w *writer) add(b *wire.Batch) (wire.Ack, error) {
 	ack := b.Ack(wire.Accepted)
 	if b.IsProbe() {
-		return ack, w.tryDisk()
+		return ack, w.probeDisk()
 	}
 	parts, err := w.parts(b)
 	if err != nil {
@@ -48,14 +48,14 @@ func (w *writer) add(b *wire.Batch) (wire.Ack, error) {
 	return ack, w.store(b, len(parts) == 0, ack.Points)
 }
 
-// tryDisk writes what is there already: an agent that asks whether it would be let
-// in is not told so while the disk takes nothing.
-func (w *writer) tryDisk() error {
+// probeDisk writes to the disk without changing data. A probe must not succeed
+// while the disk does not accept writes.
+func (w *writer) probeDisk() error {
 	_, err := w.tx.ExecContext(w.ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
 	return err
 }
 
-// parts returns which parts of the batch are stored already.
+// parts returns the parts of the batch that are stored already.
 func (w *writer) parts(b *wire.Batch) ([]string, error) {
 	return scanAll[string](w.tx.StmtContext(w.ctx, w.insert.findParts).
 		QueryContext(w.ctx, int64(b.Agent.Epoch), int64(b.Agent.Seq)))
@@ -84,7 +84,8 @@ func (w *writer) store(b *wire.Batch, firstPart bool, points int64) error {
 	h.maxSpanMS = max(h.maxSpanMS, b.Times[len(b.Times)-1]-b.Times[0])
 	h.describe(b, w.nowMS)
 	if known && before != 0 && h.epoch != before {
-		// A restart replaces an epoch for good; its backlog never has the newest tick.
+		// A restart replaces an epoch permanently, and its backlog never has
+		// the newest tick.
 		w.twins.Warn().Str("agent_id", h.AgentID).Str("host", h.name).
 			Str("epoch", wire.FormatEpoch(h.epoch)).Str("other_epoch", wire.FormatEpoch(before)).
 			Msg("two agents may share one id, such as clones with one machine id: the newest ticks go back and forth between two epochs")
@@ -92,7 +93,7 @@ func (w *writer) store(b *wire.Batch, firstPart bool, points int64) error {
 	return w.saveHost(h)
 }
 
-// host returns the agent's row, which it makes for a new agent.
+// host returns the agent's row. It creates the row of a new agent.
 func (w *writer) host(b *wire.Batch) (*host, error) {
 	h := &host{}
 	if found, err := h.scan(w.row(w.insert.findHost, b.Agent.ID)); found || err != nil {
@@ -115,8 +116,8 @@ func (w *writer) saveHost(h *host) error {
 	return err
 }
 
-// countSeq updates how many seqs of the epoch are missing. known says that it
-// is not the epoch's first batch.
+// countSeq updates how many seqs of the epoch are missing. known reports
+// whether the epoch had a batch before.
 func (w *writer) countSeq(h *host, b *wire.Batch) (known bool, err error) {
 	epoch, seq := int64(b.Agent.Epoch), int64(b.Agent.Seq)
 	var maxSeq, seen int64
@@ -136,7 +137,7 @@ func (w *writer) countSeq(h *host, b *wire.Batch) (known bool, err error) {
 	return known, err
 }
 
-// countTicks updates how many ticks there are and how many are missing.
+// countTicks updates how many ticks exist and how many are missing.
 func (w *writer) countTicks(h *host, b *wire.Batch) error {
 	first, last := b.Times[0], b.Times[len(b.Times)-1]
 	blobs, err := scanAll[[]byte](w.tx.StmtContext(w.ctx, w.insert.ticksAround).
@@ -185,7 +186,7 @@ func (w *writer) saveBatch(h *host, b *wire.Batch) error {
 	return nil
 }
 
-// series returns the id of a series, which it makes for a new one.
+// series returns the id of a series. It creates a new series.
 func (w *writer) series(host int64, s *wire.Series) (id int64, err error) {
 	identity := []any{host, s.Name, wire.LabelsKey(s.Labels), s.Unit, s.Kind}
 	err = w.row(w.insert.findSeries, identity...).Scan(&id)
@@ -199,7 +200,7 @@ func (w *writer) series(host int64, s *wire.Series) (id int64, err error) {
 	return done.LastInsertId()
 }
 
-// scanAll reads a result of one column.
+// scanAll reads a result with one column.
 func scanAll[T any](rows *sql.Rows, err error) ([]T, error) {
 	if err != nil {
 		return nil, err

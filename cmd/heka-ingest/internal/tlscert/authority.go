@@ -1,5 +1,5 @@
-// Package tlscert gives the ingest its certificate: one of its own making, from
-// a private CA that lives beside it, or one that the operator keeps in files.
+// Package tlscert provides the certificate of the ingest: one signed by a
+// private CA that it creates itself, or one that the operator keeps in files.
 package tlscert
 
 import (
@@ -27,7 +27,7 @@ const (
 	certLifetime = 90 * 24 * time.Hour
 	// renewBefore is how long before its expiry a certificate is replaced.
 	renewBefore = 30 * 24 * time.Hour
-	// backdate lets clients whose clock is behind connect at once.
+	// backdate lets clients connect whose clock is behind.
 	backdate = time.Hour
 )
 
@@ -39,7 +39,7 @@ const (
 	keyFile   = "key.pem"
 )
 
-// Authority is a private CA and the server certificate it has signed. It is
+// Authority is a private CA with a server certificate that it signed. It is
 // safe for concurrent use.
 type Authority struct {
 	dir   string
@@ -51,10 +51,11 @@ type Authority struct {
 	cert *tls.Certificate // guarded by mu
 }
 
-// OpenAuthority reads the CA and the server certificate kept in dir, and makes
-// what is missing. The server certificate is made anew, under the same CA, when
-// it is near its expiry, damaged, or lacks one of names (host names and IP
-// addresses). A damaged CA is an error: replacing it would lock every client out.
+// OpenAuthority reads the CA and the server certificate in dir, and creates
+// them if they are missing. It replaces the server certificate, signed by the
+// same CA, if it expires soon, is damaged, or lacks one of names (host names
+// and IP addresses). A damaged CA is an error, because replacing it would lock
+// out every client.
 func OpenAuthority(dir string, names []string) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make certificate directory: %w", err)
@@ -72,8 +73,8 @@ func OpenAuthority(dir string, names []string) (*Authority, error) {
 	return a, nil
 }
 
-// GetCertificate is for tls.Config. It renews the certificate when that is due,
-// so that a server which never restarts never expires.
+// GetCertificate is for [tls.Config]. It renews the certificate when that is
+// due, so that the certificate of a server that never restarts does not expire.
 func (a *Authority) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -86,7 +87,7 @@ func (a *Authority) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, erro
 	return a.cert, nil
 }
 
-// valid reports whether the certificate will do for now; a.mu is held.
+// valid reports whether the certificate can still be used. a.mu must be held.
 func (a *Authority) valid() bool {
 	if a.cert == nil || a.cert.Leaf == nil {
 		return false
@@ -133,7 +134,7 @@ func (a *Authority) makeCA() error {
 		return fmt.Errorf("make CA: %w", err)
 	}
 	a.ca, a.caKey = cert, key
-	// The certificate last: its file says that the CA is complete.
+	// The certificate is written last: if its file exists, the CA is complete.
 	return a.write(caKeyFile, CAFile, cert, key)
 }
 
@@ -162,7 +163,7 @@ func (a *Authority) issue() error {
 	return nil
 }
 
-// sign makes a key and a certificate for it; a nil ca means self-signed.
+// sign creates a key and a certificate for it. A nil ca means self-signed.
 func sign(template, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -184,7 +185,7 @@ func sign(template, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (*x509.Certif
 	return cert, key, err
 }
 
-// write replaces a key file, then its certificate's.
+// write replaces the key file, then the certificate file.
 func (a *Authority) write(keyName, certName string, cert *x509.Certificate, key *ecdsa.PrivateKey) error {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -200,7 +201,7 @@ func (a *Authority) write(keyName, certName string, cert *x509.Certificate, key 
 
 func (a *Authority) path(name string) string { return filepath.Join(a.dir, name) }
 
-// replaceFile writes a file whole or not at all.
+// replaceFile writes a file atomically.
 func replaceFile(path string, data []byte, mode os.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// Files is a certificate that someone else renews in place. It is safe for
+// Files is a certificate that somebody else renews in place. It is safe for
 // concurrent use.
 type Files struct {
 	certPath, keyPath string
 
 	mu                sync.Mutex
-	cert              *tls.Certificate // guarded by mu, as are the times
+	cert              *tls.Certificate // guarded by mu, like the times
 	certTime, keyTime time.Time
 }
 
@@ -28,17 +28,18 @@ func OpenFiles(certPath, keyPath string) (*Files, error) {
 	return f, nil
 }
 
-// GetCertificate is for tls.Config. It reads the files again when they have
-// changed, and goes on with what it has while they cannot be read or do not
-// match, as between the writing of the one and the other.
+// GetCertificate is for [tls.Config]. It re-reads the files if they have
+// changed. While they are unreadable or do not match, as happens between the
+// replacement of the one and the other, it returns the previous certificate.
 func (f *Files) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_ = f.reload() // the old certificate stays
+	_ = f.reload() // on error the previous certificate stays
 	return f.cert, nil
 }
 
-// reload reads the files if they have changed; f.mu is held or f not shared yet.
+// reload reads the files if they have changed. f.mu must be held, unless f is
+// not shared yet.
 func (f *Files) reload() error {
 	certInfo, err1 := os.Stat(f.certPath)
 	keyInfo, err2 := os.Stat(f.keyPath)

@@ -31,7 +31,7 @@ func read(t *testing.T, path ...string) []byte {
 	return data
 }
 
-// verify checks the certificate as a client would that trusts dir's CA.
+// verify checks the certificate as a client does that trusts the CA in dir.
 func verify(t *testing.T, a *tlscert.Authority, dir, name string) error {
 	t.Helper()
 	cert, err := a.GetCertificate(nil)

@@ -1,5 +1,4 @@
-// Package watch shows the hosts of an ingest in a terminal, or as plain lines
-// where there is none.
+// Package watch shows the hosts of an ingest, on a terminal or as plain lines.
 package watch
 
 import (
@@ -19,22 +18,23 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// fetchTimeout bounds one question to the ingest.
+// fetchTimeout limits the time of one request to the ingest.
 const fetchTimeout = 3 * time.Second
 
-// maxAnswerBytes bounds the answer: some ten thousand hosts.
+// maxAnswerBytes limits the size of an answer. It is enough for some ten
+// thousand hosts.
 const maxAnswerBytes = 64 << 20
 
-// Client asks an ingest's API. Close it when done.
+// Client queries the API of an ingest. Call [Client.Close] when done.
 type Client struct {
 	base    string
 	keyFile string
 	http    *http.Client
 }
 
-// NewClient returns a Client of the ingest at base, "https://host:port". It
-// trusts the CA in caFile, or the system's when that is empty, and sends the
-// first key of keyFile, unless that is empty.
+// NewClient returns a Client for the ingest at base, such as
+// "https://host:port". It trusts the CA in caFile, or the system's CAs if
+// caFile is empty. It sends the first key of keyFile, unless keyFile is empty.
 func NewClient(base, caFile, keyFile string) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
@@ -57,13 +57,13 @@ func NewClient(base, caFile, keyFile string) (*Client, error) {
 	}
 	c.http = &http.Client{
 		Timeout: fetchTimeout,
-		// The ingest that is asked is the one that was named: no proxy.
+		// No proxy: the request must reach the ingest that was named.
 		Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true},
 	}
 	return c, nil
 }
 
-// Close ends idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Hosts returns all hosts.
@@ -72,7 +72,7 @@ func (c *Client) Hosts(ctx context.Context) ([]wire.Host, error) {
 	return hosts, c.get(ctx, "/api/hosts", &hosts)
 }
 
-// Healthy returns nil if the ingest serves.
+// Healthy returns nil if the ingest answers requests.
 func (c *Client) Healthy(ctx context.Context) error {
 	return c.get(ctx, "/healthz", &struct{}{})
 }
@@ -91,7 +91,7 @@ func (c *Client) get(ctx context.Context, path string, document any) error {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		var inURL *url.Error // whose text repeats the URL
+		var inURL *url.Error // its text repeats the URL
 		if errors.As(err, &inURL) {
 			err = inURL.Err
 		}
@@ -101,7 +101,7 @@ func (c *Client) get(ctx context.Context, path string, document any) error {
 	body := io.LimitReader(response.Body, maxAnswerBytes)
 	if response.StatusCode != http.StatusOK {
 		var refused wire.Error
-		_ = json.NewDecoder(body).Decode(&refused) // a proxy's page says nothing
+		_ = json.NewDecoder(body).Decode(&refused) // the page of a proxy has no such field
 		return fmt.Errorf("%s %s", response.Status, refused.Error)
 	}
 	if err := json.NewDecoder(body).Decode(document); err != nil {

@@ -17,7 +17,7 @@ type column struct {
 	cell  func(h *wire.Host, now time.Time) string
 }
 
-// maxCell bounds a cell: a host's name is whatever its agent says.
+// maxCell limits the width of a cell, because an agent may send any host name.
 const maxCell = 28
 
 func columns() []column {
@@ -42,8 +42,8 @@ func columns() []column {
 	}
 }
 
-// Table returns the hosts as lines of aligned columns, the titles first. No
-// line holds anything that a terminal would act on, whatever agents sent.
+// Table returns the hosts as lines of aligned columns, after a line of titles.
+// The lines contain no control characters, whatever agents sent.
 func Table(hosts []wire.Host, now time.Time) []string {
 	all := columns()
 	rows := make([][]string, 1, len(hosts)+1)
@@ -60,8 +60,8 @@ func Table(hosts []wire.Host, now time.Time) []string {
 	return align(rows)
 }
 
-// align pads cells to their column's width: the first to the right, as text,
-// the others to the left, as numbers.
+// align pads cells to the width of their column. The first column is aligned to
+// the left, the others to the right.
 func align(rows [][]string) []string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -85,7 +85,8 @@ func align(rows [][]string) []string {
 	return lines
 }
 
-// printable replaces what is no visible character and cuts what is too long.
+// printable replaces characters that are not visible, and truncates a long
+// text.
 func printable(s string) string {
 	runes := []rune(s)
 	if len(runes) > maxCell {
@@ -126,7 +127,7 @@ func share(used, limit *float64) string {
 	return fmt.Sprintf("%s/%s %.0f%%", size(used), size(limit), *used / *limit * 100)
 }
 
-// size writes bytes with three digits at most.
+// size formats bytes with at most three digits.
 func size(bytes *float64) string {
 	if bytes == nil {
 		return "-"

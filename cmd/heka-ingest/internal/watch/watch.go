@@ -13,38 +13,38 @@ import (
 	"github.com/heka-insights/heka-insights-agent/cmd/heka-ingest/internal/wire"
 )
 
-// How often the ingest is asked: for a terminal, and for plain lines.
+// How often the ingest is queried: for a terminal, and for plain lines.
 const (
 	screenEvery = time.Second
 	linesEvery  = 5 * time.Second
 )
 
-// Source is what is watched: a Client.
+// Source is what is watched, such as a [Client].
 type Source interface {
 	Hosts(ctx context.Context) ([]wire.Host, error)
 }
 
-// Config says what is shown, and where.
+// Config says what to show, and where.
 type Config struct {
 	Source Source
 	Out    io.Writer
-	// Name is what the ingest is called on the screen: its URL.
+	// Name is the name of the ingest on the screen: its URL.
 	Name string
 	// Header returns lines to show above the hosts; nil means none.
 	Header func() []string
-	// Redraw, if not nil, asks for a fresh screen at once.
+	// Redraw, if not nil, requests a fresh screen at once.
 	Redraw <-chan struct{}
 }
 
-// state is what is known of the ingest.
+// state is the last known state of the ingest.
 type state struct {
 	hosts []wire.Host
 	err   error
-	since time.Time // of err
+	since time.Time // when err began
 }
 
-// Run shows the hosts until ctx ends: on a terminal it redraws the screen each
-// second, elsewhere it prints a line a host every 5 s.
+// Run shows the hosts until ctx ends. On a terminal it redraws the screen every
+// second; elsewhere it prints one line per host every 5 s.
 func Run(ctx context.Context, cfg Config) error {
 	width := terminalWidth(cfg.Out)
 	every := linesEvery
@@ -96,7 +96,7 @@ func (s *state) ask(ctx context.Context, source Source) {
 	}
 }
 
-// lines returns what is known, for a screen.
+// lines returns the state as lines for a screen.
 func (s *state) lines(cfg Config, now time.Time) []string {
 	var lines []string
 	if cfg.Header != nil {
@@ -128,8 +128,9 @@ func (s *state) show(cfg Config, clear bool) error {
 	return err
 }
 
-// screen returns the text that draws lines over what was drawn before, without
-// flicker: go home, write each line and erase its rest, erase below.
+// screen returns the text that draws lines over the previous ones without
+// flicker: move to the top, write each line and erase the rest of it, erase
+// everything below.
 func screen(lines []string, width int, clear bool) string {
 	var text strings.Builder
 	if clear {
@@ -146,7 +147,7 @@ func screen(lines []string, width int, clear bool) string {
 	return text.String()
 }
 
-// terminalWidth returns 0 where there is no terminal.
+// terminalWidth returns the width of the terminal, or 0 if w is not a terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {

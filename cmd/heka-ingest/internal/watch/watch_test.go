@@ -39,7 +39,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// source is an ingest that goes away and comes back.
+// source is an ingest that becomes unreachable and recovers.
 type source struct {
 	asked int
 	down  func(asked int) bool

@@ -7,32 +7,32 @@ import (
 	"strings"
 )
 
-// Schema is the one schema that Decode accepts.
+// Schema is the only schema that [Decode] accepts.
 const Schema = "heka.batch/1"
 
-// Batch is a decoded and validated batch. Its series are those that are in
-// order; the others are listed in Rejected.
+// Batch is a decoded and validated batch. Series holds the valid series;
+// Rejected lists the others.
 type Batch struct {
 	// ID is 16 hex digits of Agent.Epoch, 16 of Agent.Seq, and Part.
 	ID string
-	// Part is what ID adds to epoch and seq: a path such as "/0" or "/1/0" for
-	// a piece of a batch that the agent had to cut, then a hash such as
-	// "-1a2b3c4d" if refused series are left out. It is empty for a whole batch
-	// that holds all its series.
+	// Part is the suffix of ID after epoch and seq: a path such as "/0" or
+	// "/1/0" for a part of a batch that the agent had to cut, followed by a
+	// hash such as "-1a2b3c4d" if refused series are left out. It is empty for
+	// a whole batch with all its series.
 	Part  string
 	Agent Agent
 	// Resource describes the host: "host.name", "os.type", …
 	Resource Attributes
-	// StartMS is the host's boot in Unix ms; 0 when unknown.
+	// StartMS is the time of the host's boot in Unix ms; 0 if unknown.
 	StartMS int64
-	// IntervalMS is the time between two ticks, above 0.
+	// IntervalMS is the time between two ticks. It is positive.
 	IntervalMS int64
 	// Times holds Unix ms, strictly increasing. It is empty in a probe.
 	Times  []int64
 	Series []Series
-	// Loss is cumulative by reason over the agent's life on its host.
+	// Loss holds the points lost over the agent's life on its host, by reason.
 	Loss map[string]Loss
-	// Rejected lists the series that were left out, by index in the body.
+	// Rejected lists the invalid series by their index in the body.
 	Rejected []Rejected
 }
 
@@ -40,9 +40,9 @@ type Batch struct {
 type Agent struct {
 	ID      string
 	Version string
-	// Epoch is random per process start.
+	// Epoch is random for each start of the process.
 	Epoch uint64
-	// Seq counts batches from 1 within an epoch, without holes.
+	// Seq counts the batches of an epoch from 1, without gaps.
 	Seq uint64
 }
 
@@ -53,18 +53,18 @@ type Series struct {
 	// Kind is "gauge", "counter" or "updown".
 	Kind   string     `json:"kind"`
 	Labels Attributes `json:"labels"`
-	// StartMS is when a counter with a start of its own began; 0 means the
+	// StartMS is the start of a counter with a start of its own; 0 means the
 	// host's boot.
 	StartMS int64 `json:"start_ms"`
-	// Values has as many elements as the batch has times.
+	// Values has one element for each of the batch's times.
 	Values Column `json:"values"`
 }
 
-// Attributes are named texts: labels, or what describes a host.
+// Attributes maps keys to texts. It holds labels, or describes a host.
 type Attributes map[string]string
 
-// UnmarshalJSON refuses null for a text, which the json package takes for "",
-// and an object that is too long to be one, before it becomes a map.
+// UnmarshalJSON refuses a null text, which encoding/json would take for "". It
+// refuses an object that is too long before a map is built from it.
 func (a *Attributes) UnmarshalJSON(text []byte) error {
 	if len(text) > maxAttributesBytes {
 		return fmt.Errorf("longer than %d bytes", maxAttributesBytes)
@@ -83,12 +83,12 @@ func (a *Attributes) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Loss counts the points that an agent gave up for one reason.
+// Loss counts the points that an agent lost for one reason.
 type Loss struct {
 	Points int64 `json:"points"`
 }
 
-// Points returns how many values the batch holds, nulls left out.
+// Points returns how many values the batch holds, not counting nulls.
 func (b *Batch) Points() int64 {
 	var n int64
 	for i := range b.Series {
@@ -101,14 +101,15 @@ func (b *Batch) Points() int64 {
 	return n
 }
 
-// IsProbe reports whether the batch holds no ticks: an agent that only asks
-// whether it would be let in. It is answered as a batch would be, and not stored.
+// IsProbe reports whether the batch has no ticks. An agent sends such a batch
+// to ask whether its batches would be accepted. It is answered like any batch
+// and not stored.
 func (b *Batch) IsProbe() bool { return len(b.Times) == 0 }
 
-// Covers reports whether the Part p of a batch is known to hold everything in
-// its Part q: p is q, or p is a path without a hash and q was cut out of it or
-// leaves series out of it. What a hash stands for is not known, so a p with one
-// covers only itself.
+// Covers reports whether Part p of a batch is known to hold everything in its
+// Part q. That is so if p equals q, or if p is a path without a hash, and q was
+// cut out of it or leaves series out of it. The meaning of a hash is unknown,
+// so a p with a hash covers only itself.
 func Covers(p, q string) bool {
 	rest, ok := strings.CutPrefix(q, p)
 	switch {
@@ -121,12 +122,12 @@ func Covers(p, q string) bool {
 	}
 }
 
-// batchID writes the id as the schema wants it, in lower-case hex.
+// batchID formats the id as the schema requires, in lower-case hex.
 func batchID(a Agent, part string) string {
 	return hex16(a.Epoch) + hex16(a.Seq) + part
 }
 
-// FormatEpoch returns an epoch as its 16 hex digits.
+// FormatEpoch returns the 16 hex digits of an epoch.
 func FormatEpoch(epoch uint64) string { return hex16(epoch) }
 
 func hex16(v uint64) string {

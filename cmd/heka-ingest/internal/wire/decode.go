@@ -11,19 +11,20 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of one batch. A body over MaxSeries, MaxTicks or MaxPoints is
-// ErrTooLarge, so that the agent cuts it.
+// The limits of one batch. A body that exceeds one of them is [ErrTooLarge], so
+// that the agent cuts it.
 const (
 	MaxSeries = 50_000
 	MaxTicks  = 50_000
 	MaxPoints = 1_000_000
 )
 
-// ErrTooLarge is returned for a batch over the bounds; smaller parts of it are
-// welcome. Every other error of Decode means that the batch is malformed.
+// ErrTooLarge is returned for a batch that exceeds the limits. The agent may
+// send it in smaller parts. Every other error of [Decode] means that the batch
+// is malformed.
 var ErrTooLarge = errors.New("batch too large")
 
-// document is a batch as it is spelled, before it is validated.
+// document is a batch as it is written, before validation.
 type document struct {
 	Schema     string
 	BatchID    string
@@ -46,18 +47,18 @@ type documentAgent struct {
 	Seq     uint64 `json:"seq"`
 }
 
-// documentSeries keeps a series together with what is wrong with its spelling:
-// a bad series is rejected alone, so it must not end the decoding.
+// documentSeries holds a series with the error of decoding it. A bad series is
+// rejected alone, so its error must not end the decoding.
 type documentSeries struct {
 	Series
 	Labels labels `json:"labels"`
 	err    error
 }
 
-// labels are attributes whose errors name the field they are in.
+// labels are attributes whose errors name the field.
 type labels Attributes
 
-// UnmarshalJSON is that of Attributes.
+// UnmarshalJSON decodes [Attributes].
 func (l *labels) UnmarshalJSON(text []byte) error {
 	if err := (*Attributes)(l).UnmarshalJSON(text); err != nil {
 		return fmt.Errorf("labels: %w", err)
@@ -65,10 +66,11 @@ func (l *labels) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// times are those of a batch; too many are refused before they become a slice.
+// times are the times of a batch. Too many times are refused before a slice is
+// built.
 type times []int64
 
-// UnmarshalJSON reads an array of whole numbers.
+// UnmarshalJSON decodes an array of integers.
 func (t *times) UnmarshalJSON(text []byte) error {
 	if bytes.Count(text, []byte(",")) >= MaxTicks {
 		return fmt.Errorf("%w: more than %d times", ErrTooLarge, MaxTicks)
@@ -76,10 +78,11 @@ func (t *times) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]int64)(t))
 }
 
-// losses are by reason; too many are refused before they become a map.
+// losses are losses by reason. Too many reasons are refused before a map is
+// built.
 type losses map[string]Loss
 
-// UnmarshalJSON reads an object.
+// UnmarshalJSON decodes an object.
 func (l *losses) UnmarshalJSON(text []byte) error {
 	if len(text) > maxAttributesBytes {
 		return fmt.Errorf("longer than %d bytes", maxAttributesBytes)
@@ -87,10 +90,10 @@ func (l *losses) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*map[string]Loss)(l))
 }
 
-// Decode reads and validates one batch. The error says in one line which field
-// is wrong and how. What concerns a single series does not fail the batch: the
-// series is left out and listed in Rejected (docs/ingest.md has the table).
-// Unknown fields are ignored. body is not retained.
+// Decode decodes and validates one batch. The error says in one line which
+// field is wrong and why. A mistake in a single series does not fail the batch:
+// the series is left out and listed in Rejected (docs/ingest.md has the table).
+// Unknown fields are ignored. Decode does not retain body.
 func Decode(body []byte) (*Batch, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("body: not valid UTF-8")
@@ -103,7 +106,7 @@ func Decode(body []byte) (*Batch, error) {
 	return b, oneLine(err)
 }
 
-// oneLine takes from an error the control characters of names that it quotes.
+// oneLine removes control characters from the names that an error quotes.
 func oneLine(err error) error {
 	if err == nil || errors.Is(err, ErrTooLarge) || strings.IndexFunc(err.Error(), unicode.IsControl) < 0 {
 		return err
@@ -116,8 +119,8 @@ func oneLine(err error) error {
 	}, err.Error()))
 }
 
-// parse walks the top level by token, which bounds the number of series before
-// they are built, and tells missing and repeated fields.
+// parse walks the top level token by token. This limits the number of series
+// before they are built, and detects missing and repeated fields.
 func parse(body []byte) (*document, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	doc := &document{seen: make(map[string]bool)}
@@ -203,8 +206,9 @@ func (doc *document) readSeries(dec *json.Decoder) error {
 	return nil
 }
 
-// readOneSeries returns an error only when the JSON itself is broken; a wrong
-// type or value leaves the decoder behind the series, and so is kept for it.
+// readOneSeries returns an error only if the JSON itself is malformed. After a
+// wrong type or value the decoder can continue after the series, so the error
+// is kept with the series.
 func readOneSeries(dec *json.Decoder) (documentSeries, error) {
 	var raw json.RawMessage
 	if err := dec.Decode(&raw); err != nil {
@@ -220,7 +224,7 @@ func readOneSeries(dec *json.Decoder) (documentSeries, error) {
 	return s, nil
 }
 
-// expect reads one delimiter.
+// expect consumes one delimiter.
 func expect(dec *json.Decoder, want json.Delim) error {
 	token, err := dec.Token()
 	if err != nil {
@@ -232,8 +236,8 @@ func expect(dec *json.Decoder, want json.Delim) error {
 	return nil
 }
 
-// syntax rewrites an error of the json package as "path: what is wrong",
-// without Go's type names, which mean nothing to who wrote the body.
+// syntax rewrites an error of encoding/json as "path: what is wrong". It
+// removes Go's type names, which mean nothing to the author of the body.
 func syntax(path string, err error) error {
 	var wrongType *json.UnmarshalTypeError
 	switch {

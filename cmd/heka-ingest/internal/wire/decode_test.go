@@ -28,7 +28,7 @@ const (
 	"loss":{"queue_full":{"points":3}}}`
 )
 
-// edit replaces one piece of the good document; it must occur.
+// edit replaces a piece of the valid document. The piece must occur.
 func edit(t *testing.T, old, replacement string) []byte {
 	t.Helper()
 	if !strings.Contains(goodDoc, old) {
@@ -153,7 +153,7 @@ func TestDecodeRefusesBatch(t *testing.T) {
 	}
 }
 
-// A series that is wrong costs itself; its neighbours are stored.
+// A bad series is rejected alone; its neighbours are stored.
 func TestDecodeRejectsSeriesAlone(t *testing.T) {
 	const first = `{"name":"system.cpu.time","unit":"s","kind":"counter","labels":{"state":"user"},"values":[12.5,12.9,13]}`
 	cases := []struct{ replacement, want string }{
@@ -223,8 +223,8 @@ func TestDecodeBounds(t *testing.T) {
 	}
 }
 
-// TestDecodeRefusesBeforeItAllocates bounds what a field of the wrong size
-// costs: a few copies of the text, not what it would become.
+// TestDecodeRefusesBeforeItAllocates checks that a field that is too large
+// costs a few copies of its text, and is not decoded.
 func TestDecodeRefusesBeforeItAllocates(t *testing.T) {
 	const n = 1 << 18
 	var reasons strings.Builder
@@ -292,7 +292,7 @@ func TestFloatHasNoInfinity(t *testing.T) {
 	}
 }
 
-// Whatever the bytes, Decode returns a batch that holds its promises or one
+// For any bytes, Decode returns either a batch that keeps its promises or one
 // short line.
 func FuzzDecode(f *testing.F) {
 	seeds, err := filepath.Glob("testdata/*.json")

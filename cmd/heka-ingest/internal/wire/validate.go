@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The bounds of text: a name or label key, any other value, and how many
-// labels or attributes one thing may carry.
+// The limits of texts: the bytes of a name or label key, the bytes of any other
+// value, and the number of labels or attributes.
 const (
 	maxNameBytes       = 255
 	maxValueBytes      = 4096
@@ -20,14 +20,14 @@ const (
 	maxAttributesBytes = 256 << 10
 )
 
-// maxTimeMS is the end of the year 9999, and maxIntervalMS a week: values
-// beyond are mistakes, and arithmetic on anything within cannot overflow.
+// maxTimeMS is the end of the year 9999, and maxIntervalMS is a week. Larger
+// values are mistakes. Computing with values in these ranges cannot overflow.
 const (
 	maxTimeMS     = 253_402_300_799_999
 	maxIntervalMS = 7 * 24 * 3600 * 1000
 )
 
-// partForm is a path of up to 40 steps, and the hash of what is left out.
+// partForm matches a path of up to 40 steps and the hash of what is left out.
 var partForm = regexp.MustCompile(`^(/[0-9]{1,6}){0,40}(-[0-9a-f]{8})?$`)
 
 func (doc *document) validate() (*Batch, error) {
@@ -188,17 +188,17 @@ func checkText(pairs Attributes) error {
 	return nil
 }
 
-// LabelsKey returns labels in a form that is equal for equal labels: JSON with
-// sorted keys. No labels are "{}".
+// LabelsKey returns a text that is equal for equal labels: JSON with sorted
+// keys. Without labels it is "{}".
 func LabelsKey(labels Attributes) string {
 	if len(labels) == 0 {
 		return "{}"
 	}
-	text, _ := json.Marshal(labels) // strings always marshal
+	text, _ := json.Marshal(labels) // marshalling strings cannot fail
 	return string(text)
 }
 
-// jsonType names in JSON's words what a Go type is decoded from.
+// jsonType returns JSON's name for the type that a Go type is decoded from.
 func jsonType(kind reflect.Kind) string {
 	switch kind {
 	case reflect.String:

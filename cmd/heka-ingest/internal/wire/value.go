@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// Value is one reading: an integer, a finite float, or nothing. The zero Value
-// is null. Integers stay integers from the agent to the API.
+// Value is one reading: an integer, a finite float, or null. The zero Value is
+// null. Integers stay integers from the agent to the API.
 type Value struct {
 	bits uint64
 	form form
@@ -37,10 +37,10 @@ func Float(v float64) Value {
 // IsNull reports whether there is no reading.
 func (v Value) IsNull() bool { return v.form == formNull }
 
-// Int64 returns the integer, and false for a float or null.
+// Int64 returns the integer. The result is false for a float or null.
 func (v Value) Int64() (int64, bool) { return int64(v.bits), v.form == formInt }
 
-// Float64 returns the reading as a float; null is 0, and integers beyond 2^53
+// Float64 returns the reading as a float. Null is 0, and integers beyond 2^53
 // lose precision.
 func (v Value) Float64() float64 {
 	switch v.form {
@@ -75,8 +75,8 @@ func (v *Value) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// parseValue reads one JSON number or null; text is syntactically valid JSON,
-// so spellings that only Go knows ("0x1", "Inf") need no check here.
+// parseValue parses a JSON number or null. text is syntactically valid JSON, so
+// numbers that only Go accepts ("0x1", "Inf") need no check.
 func parseValue(text []byte) (Value, error) {
 	s := string(text)
 	if s == "null" {
@@ -96,11 +96,11 @@ func parseValue(text []byte) (Value, error) {
 	}
 }
 
-// Column holds one series' values of a batch, one a tick.
+// Column holds the values of one series in a batch, one per tick.
 type Column []Value
 
-// UnmarshalJSON reads the array in one go: a call of the json package for each
-// element would be most of the time that decoding takes.
+// UnmarshalJSON parses the whole array itself. Calling encoding/json for each
+// element would take most of the time of decoding.
 func (c *Column) UnmarshalJSON(text []byte) error {
 	inner, ok := bytes.CutPrefix(text, []byte("["))
 	if !ok {

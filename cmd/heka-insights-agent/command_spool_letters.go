@@ -12,10 +12,10 @@ import (
 	"github.com/heka-insights/heka-insights-agent/spool"
 )
 
-// letterLine is an entry of a dead letter.
+// letterLine describes an entry of a dead letter.
 type letterLine struct {
-	BatchID string `json:"batch_id"` // of the batch whose points these are
-	// LetterID is that of the entry, under which it is sent again.
+	BatchID string `json:"batch_id"` // the batch that the points belong to
+	// LetterID is the id under which the entry is sent again.
 	LetterID string `json:"letter_id"`
 	Points   int64  `json:"points"`
 	Bytes    int64  `json:"bytes"`
@@ -30,7 +30,7 @@ func letterColumns() []column {
 	return []column{{"BATCH", 32}, {"TIME", 24}, {"POINTS", -7}, {"BYTES", -8}, {"STATE", 7}, {"FILE", 52}, {"REASON", 0}}
 }
 
-func (l *look) letter(f *spool.Finding) error {
+func (l *inspection) letter(f *spool.Finding) error {
 	line := letterLine{
 		BatchID: batchKey(f.Of).String(), LetterID: keyOf(f).String(), Points: f.Record.Items, Bytes: f.PayloadBytes, TimeMS: f.Record.TimeMS,
 		Time: timeText(f.Record.TimeMS), Reason: f.Reason, State: f.State.String(), File: f.File,
@@ -50,10 +50,11 @@ func setupSpoolDead(flags *flag.FlagSet) action {
 	}
 }
 
-// letterPick is which letters were asked for: files by name without their
-// suffix, and whole files by a batch that they hold points of. Empty means all.
+// letterPick selects dead letters by the name of their file, without its
+// suffix, or by a batch of which they hold points. The zero letterPick selects
+// all.
 type letterPick struct {
-	files map[string]bool // true once found, as are keys
+	files map[string]bool // true once found, like keys
 	keys  map[batchKey]bool
 }
 
@@ -70,7 +71,7 @@ func parseLetters(args []string) (p letterPick, err error) {
 	}
 	p.keys, err = parseKeys(ids)
 	if err != nil {
-		err = usageErrorf("%w; a letter is named as spool dead prints its file", err)
+		err = usageErrorf("%w; name a letter by its file, as spool dead prints it", err)
 	}
 	return p, err
 }
@@ -80,8 +81,8 @@ func letterStem(file string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(name, ".dead"), ".replay")
 }
 
-// asked says whether a finding is in a letter that was asked for by name, or is
-// of a batch that was.
+// asked reports whether the letter of a finding is selected, and marks what
+// selected it as found.
 func (p letterPick) asked(f *spool.Finding) bool {
 	all := len(p.files)+len(p.keys) == 0
 	name := letterStem(f.File)
@@ -89,14 +90,14 @@ func (p letterPick) asked(f *spool.Finding) bool {
 	if byName {
 		p.files[name] = true
 	}
-	byKey := f.Severity == spool.Sound && found(f, p.keys)
+	byKey := f.Severity == spool.Sound && markFound(f, p.keys)
 	return all || byName || byKey
 }
 
-// letters lists dead letters, those picked or all, and returns the files of
-// those that are not to be sent again yet. What is damaged or not found is
-// said, and an error beside what was found.
-func (l *look) letters(ctx context.Context, pick *letterPick) (files []string, err error) {
+// letters lists the dead letters that pick selects, or all. It returns the
+// files of those that are not yet marked for replay. It reports what is damaged
+// or not found, and then also returns an error.
+func (l *inspection) letters(ctx context.Context, pick *letterPick) (files []string, err error) {
 	if pick == nil {
 		pick = &letterPick{}
 	}
@@ -124,9 +125,10 @@ func (l *look) letters(ctx context.Context, pick *letterPick) (files []string, e
 	return files, err
 }
 
-// lettersOf returns the findings in letters of which anything was asked for:
-// letters are sent again and removed whole. Without payloads that is little.
-func (l *look) lettersOf(ctx context.Context, pick *letterPick) (findings []spool.Finding, missed, err error) {
+// lettersOf returns the findings in letters that are selected at least in part,
+// because letters are sent again and removed as a whole. It drops the payloads,
+// so the result is small.
+func (l *inspection) lettersOf(ctx context.Context, pick *letterPick) (findings []spool.Finding, missed, err error) {
 	l.query.Letters = true
 	picked := map[string]bool{}
 	_, err = l.inspect(ctx, func(f spool.Finding) error {
@@ -144,13 +146,13 @@ func (l *look) lettersOf(ctx context.Context, pick *letterPick) (findings []spoo
 	for name, done := range pick.files {
 		if !done {
 			l.say("there is no letter %s", name)
-			missed = errors.New("not all of these letters can be had")
+			missed = errors.New("some of these letters were not found")
 		}
 	}
 	for key, done := range pick.keys {
 		if !done {
 			l.say("no letter holds points of batch %s", key)
-			missed = errors.New("not all of these letters can be had")
+			missed = errors.New("some of these letters were not found")
 		}
 	}
 	return findings, missed, err
@@ -171,7 +173,7 @@ func setupSpoolReplay(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		l.rows.unheard(stdout)
+		l.rows.ignoreReader(stdout)
 		files, listErr := l.letters(ctx, &pick)
 		done, err := spool.Replay(l.query.Dir, files)
 		l.say("%d letters will be sent again: within seconds, or at the agent's next start", done)
@@ -179,7 +181,7 @@ func setupSpoolReplay(flags *flag.FlagSet) action {
 	}
 }
 
-// removalLine is what purge removes, or would remove.
+// removalLine describes what purge removes or would remove.
 type removalLine struct {
 	What    string `json:"what"`
 	File    string `json:"file,omitempty"`
@@ -191,10 +193,10 @@ type removalLine struct {
 
 func setupSpoolPurge(flags *flag.FlagSet) action {
 	common := declareSpoolFlags(flags)
-	dead := flags.Bool("dead", false, "remove the dead letters that are not to be sent again, or those named")
-	quarantine := flags.Bool("quarantine", false, "remove the damaged segments that were set aside")
-	waiting := flags.Bool("waiting", false, "give up all that waits, counted as spool_evicted; the agent must not run")
-	yes := flags.Bool("yes", false, "do it; without this it is only shown, and the exit code is 2")
+	dead := flags.Bool("dead", false, "remove the dead letters that are not marked for replay, or those named")
+	quarantine := flags.Bool("quarantine", false, "remove the damaged segments in quarantine")
+	waiting := flags.Bool("waiting", false, "drop all waiting batches, counted as spool_evicted; the agent must not run")
+	yes := flags.Bool("yes", false, "remove; without this the command only shows what it would remove, and exits with 2")
 	return func(ctx context.Context, envFile string, stdout, stderr io.Writer) error {
 		if !*dead && !*quarantine && !*waiting {
 			return usageErrorf("say what to remove: --dead, --quarantine, --waiting")
@@ -211,7 +213,7 @@ func setupSpoolPurge(flags *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		l.rows.unheard(stdout)
+		l.rows.ignoreReader(stdout)
 		l.query.Letters, l.query.Quarantine, l.query.Segments = *dead, *quarantine, *waiting
 		found, sum, missed, err := l.removable(ctx, &pick)
 		if err != nil {
@@ -225,12 +227,12 @@ func setupSpoolPurge(flags *flag.FlagSet) action {
 		if err = errors.Join(missed, err, l.rows.flush()); err != nil || *yes {
 			return l.explain(err)
 		}
-		return usageErrorf("nothing is removed yet: add --yes")
+		return usageErrorf("nothing was removed: add --yes")
 	}
 }
 
-// removable finds the files of quarantine, and of the letters picked.
-func (l *look) removable(ctx context.Context, pick *letterPick) (found []removalLine, sum spool.Summary, missed, err error) {
+// removable returns the files in quarantine and the selected letters.
+func (l *inspection) removable(ctx context.Context, pick *letterPick) (found []removalLine, sum spool.Summary, missed, err error) {
 	dead := l.query.Letters
 	l.query.Letters = false
 	sum, err = l.inspect(ctx, func(f spool.Finding) error {
@@ -263,8 +265,8 @@ func (l *look) removable(ctx context.Context, pick *letterPick) (found []removal
 	return append(letters, found...), sum, missed, err
 }
 
-// remove does it, and says so.
-func (l *look) remove(ctx context.Context, found []removalLine, waiting bool) error {
+// remove removes what was found, and prints it.
+func (l *inspection) remove(ctx context.Context, found []removalLine, waiting bool) error {
 	for _, line := range found {
 		done, err := spool.Discard(l.query.Dir, []string{line.File})
 		if line.Removed = done == 1; err == nil {
@@ -284,8 +286,8 @@ func (l *look) remove(ctx context.Context, found []removalLine, waiting bool) er
 	return l.removal(removalLine{What: "waiting", Batches: records, Points: points, Removed: true})
 }
 
-// show says what would be removed.
-func (l *look) show(found []removalLine, waiting bool, sum *spool.Summary) error {
+// show prints what would be removed.
+func (l *inspection) show(found []removalLine, waiting bool, sum *spool.Summary) error {
 	if waiting {
 		found = append(found, removalLine{What: "waiting", Batches: sum.Records, Points: sum.Points, Bytes: sum.Bytes})
 	}
@@ -297,6 +299,6 @@ func (l *look) show(found []removalLine, waiting bool, sum *spool.Summary) error
 	return nil
 }
 
-func (l *look) removal(line removalLine) error {
+func (l *inspection) removal(line removalLine) error {
 	return l.rows.row(line, line.What, line.Batches, line.Points, line.Bytes, line.Removed, line.File)
 }
